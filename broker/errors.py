@@ -1,0 +1,104 @@
+"""Error kinds of the broker: facts with closed fields, and no knowledge of HTTP.
+
+`broker.api.problems` is the one table that turns a kind into an answer. No field ever holds a value of a
+person's record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class InputFault:
+    """One thing wrong with a request: where (JSON pointer, RFC 6901) and how to mend it; never the value."""
+
+    pointer: str
+    remedy: str
+
+
+class BrokerError(Exception):
+    """Base of all kinds. `kind` is the stable name used in problem types, logs, metrics and evidence."""
+
+    kind: ClassVar[str] = "internal"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class RequestMalformed(BrokerError):
+    """The request is not what the schema says: unknown key, wrong type, bad format."""
+
+    kind = "request_malformed"
+
+    def __init__(self, faults: tuple[InputFault, ...], detail: str = "") -> None:
+        super().__init__(detail or "; ".join(f"{f.pointer}: {f.remedy}" for f in faults))
+        self.faults = faults
+
+
+class TokenInvalid(BrokerError):
+    """The access token is missing, malformed, expired, revoked or not for this server (RFC 6750, 3.1)."""
+
+    kind = "token_invalid"
+
+
+class ProofInvalid(BrokerError):
+    """The DPoP proof is missing or does not fit this request (RFC 9449, 4.3)."""
+
+    kind = "proof_invalid"
+
+
+class ScopeInsufficient(BrokerError):
+    """The token does not carry the scope that opens this door (RFC 6750, 3.1)."""
+
+    kind = "scope_insufficient"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this resource needs the scope {scope}")
+        self.scope = scope
+
+
+class ReleaseRefused(BrokerError):
+    """A station said no. The refusal stands in the evidence under `reference`.
+
+    reason: stable code. determining_rules: ids of the rules that decided. retry_after_seconds: only for
+    limits. gateway_code: the gateway's three-digit code where one exists (054, 055).
+    """
+
+    kind = "release_refused"
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        reference: str,
+        determining_rules: tuple[str, ...] = (),
+        retry_after_seconds: int | None = None,
+        gateway_code: str | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.reference = reference
+        self.determining_rules = determining_rules
+        self.retry_after_seconds = retry_after_seconds
+        self.gateway_code = gateway_code
+
+
+class EvidenceUnavailable(BrokerError):
+    """Nothing can be recorded now, so nothing may leave."""
+
+    kind = "evidence_unavailable"
+
+
+class StoreUnavailable(BrokerError):
+    """The broker's own store does not answer in time."""
+
+    kind = "store_unavailable"
+
+
+class SettingsInvalid(BrokerError):
+    """The broker refuses to start: a setting is missing, unknown, or cannot be right."""
+
+    kind = "settings_invalid"

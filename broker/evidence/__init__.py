@@ -1,0 +1,1 @@
+"""Heart of evidence: closed entries, canonical bytes, commitments."""

@@ -1,0 +1,1 @@
+"""Authentication of clients and tokens, on Authlib's server classes and joserfc."""

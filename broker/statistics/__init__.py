@@ -1,0 +1,1 @@
+"""Heart of statistics: query, table, disclosure control."""

@@ -1,0 +1,1 @@
+"""The only SQL door of the broker's own state (PostgreSQL)."""

@@ -1,0 +1,1 @@
+"""Alembic migrations of the broker's own state: numbered, one head."""

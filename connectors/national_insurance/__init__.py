@@ -1,0 +1,1 @@
+"""Connector of the national insurance database."""

@@ -1,0 +1,1 @@
+"""Citizen face: consent pages."""

@@ -1,0 +1,1 @@
+"""What may be shared: fields, agreements, decision, minimisation. Pure; standard library only."""
