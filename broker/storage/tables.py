@@ -1,0 +1,207 @@
+"""The broker's own tables (PostgreSQL). The migrations are the truth; a test holds the two together.
+
+Roles: `broker_owner` owns everything and runs migrations; `broker_app` may do what the grants at the end
+of this module say and nothing more. On evidence it may only INSERT and SELECT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    Uuid,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _instant(name: str, *, nullable: bool = False, now: bool = False) -> Column[Any]:
+    return Column(
+        name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None
+    )
+
+
+organisations = Table(
+    "organisations",
+    metadata,
+    Column("organisation_id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name_vi", Text, nullable=False),
+    Column("name_en", Text, nullable=False),
+    # Five characters (province 2 + 3) today; a 13-digit number is coming: text, never a number.
+    Column("facility_code", Text, nullable=True),
+    Column("contact_officer", Text, nullable=False, server_default=""),
+    Column("status", Text, nullable=False, server_default="active"),
+    _instant("registered_at", now=True),
+    CheckConstraint("status IN ('active', 'suspended')", name="status"),
+)
+
+clients = Table(
+    "clients",
+    metadata,
+    Column("client_id", Text, primary_key=True),
+    Column("organisation_id", Text, ForeignKey("organisations.organisation_id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="active"),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("agreement_ids", ARRAY(Text), nullable=False),
+    # RFC 7591 client metadata, jwks included (public keys only). Not called "metadata": SQLAlchemy's word.
+    Column("client_metadata", JSONB, nullable=False),
+    _instant("expires_at"),
+    _instant("registered_at", now=True),
+    CheckConstraint("status IN ('active', 'suspended')", name="status"),
+)
+
+facility_staff = Table(
+    "facility_staff",
+    metadata,
+    # Keyed hash of organisation and 12-digit personal id; the id itself is not kept.
+    Column("staff_ref", LargeBinary, primary_key=True),
+    Column("organisation_id", Text, ForeignKey("organisations.organisation_id"), nullable=False, index=True),
+    Column("full_name", Text, nullable=False),
+    # Nobody works without a written assignment of tasks.
+    Column("assignment_reference", Text, nullable=False),
+    Column("status", Text, nullable=False, server_default="active"),
+    _instant("registered_at", now=True),
+    CheckConstraint("status IN ('active', 'revoked')", name="status"),
+)
+
+agreement_revisions = Table(
+    "agreement_revisions",
+    metadata,
+    # Kept for ever, by hash: past decisions can be replayed.
+    Column("revision_hash", Text, primary_key=True),
+    Column("agreement_id", Text, nullable=False, index=True),
+    Column("revision", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    _instant("published_at", now=True),
+)
+
+agreements = Table(
+    "agreements",
+    metadata,
+    Column("agreement_id", Text, primary_key=True),
+    Column("revision_hash", Text, ForeignKey("agreement_revisions.revision_hash"), nullable=False),
+    Column("status", Text, nullable=False, server_default="active"),
+    Column("valid_from", Date, nullable=False),
+    Column("valid_to", Date, nullable=False),
+    Column("review_date", Date, nullable=False),
+    _instant("changed_at", now=True),
+    CheckConstraint("status IN ('active', 'suspended')", name="status"),
+)
+
+signing_keys = Table(
+    "signing_keys",
+    metadata,
+    Column("kid", Text, primary_key=True),
+    Column("purpose", Text, nullable=False),
+    Column("algorithm", Text, nullable=False),
+    Column("public_jwk", JSONB, nullable=False),
+    # AES-256-GCM under the key-encryption key; nonce first; kid and purpose are the associated data.
+    Column("private_key_encrypted", LargeBinary, nullable=False),
+    _instant("created_at", now=True),
+    _instant("signs_until", nullable=True),
+    _instant("published_until", nullable=True),
+    CheckConstraint("purpose IN ('access_token', 'receipt')", name="purpose"),
+)
+
+access_tokens = Table(
+    "access_tokens",
+    metadata,
+    # SHA-256 of the whole token; the token itself is not kept (RFC 9700, 4.10).
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False, index=True),
+    Column("scope", Text, nullable=False),
+    _instant("issued_at"),
+    _instant("expires_at"),
+    _instant("revoked_at", nullable=True),
+)
+
+used_assertions = Table(
+    "used_assertions",
+    metadata,
+    # SHA-256 of client_id and jti of a client assertion; kept until it has expired (RFC 7523, 3).
+    Column("assertion_hash", LargeBinary, primary_key=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+used_proofs = Table(
+    "used_proofs",
+    metadata,
+    # A replayed proof carries the same iat, so (iat, hash of key thumbprint and jti) finds it, and the
+    # index grows at its right edge only (RFC 9449, 11.1).
+    Column("issued_at_seconds", BigInteger, primary_key=True, autoincrement=False),
+    Column("proof_hash", LargeBinary, primary_key=True),
+)
+
+usage_counters = Table(
+    "usage_counters",
+    metadata,
+    # Instant at which the window (hour, or day of Viet Nam) begins, in Unix seconds.
+    Column("window_start_seconds", BigInteger, primary_key=True, autoincrement=False),
+    Column("counter_ref", LargeBinary, primary_key=True),
+    Column("used_count", Integer, nullable=False),
+    # Room on each page keeps the updates on it (heap-only tuples).
+    postgresql_with={"fillfactor": "50"},
+)
+
+evidence_entries = Table(
+    "evidence_entries",
+    metadata,
+    Column("reference", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    # RFC 8785 bytes, exactly as they will be hashed into the log.
+    Column("entry", LargeBinary, nullable=False),
+    _instant("recorded_at", now=True),
+    CheckConstraint("octet_length(entry) <= 65535", name="entry_size"),
+)
+
+evidence_annex = Table(
+    "evidence_annex",
+    metadata,
+    # Beside the log and erasable without touching it: what opens the commitments of one entry.
+    Column("reference", Uuid, ForeignKey("evidence_entries.reference"), primary_key=True),
+    # Keyed hash of the data subject's opaque key: finds a person's entries; NULL when nobody was found.
+    Column("data_subject_ref", LargeBinary, nullable=True, index=True),
+    Column("data_subject_salt", LargeBinary, nullable=True),
+    Column("payload_salt", LargeBinary, nullable=True),
+)
+
+APPLICATION_GRANTS: Final[Mapping[str, str]] = {
+    "organisations": "SELECT, INSERT, UPDATE",
+    "clients": "SELECT, INSERT, UPDATE",
+    "facility_staff": "SELECT, INSERT, UPDATE",
+    "agreement_revisions": "SELECT, INSERT",
+    "agreements": "SELECT, INSERT, UPDATE",
+    "signing_keys": "SELECT, INSERT, UPDATE, DELETE",
+    "access_tokens": "SELECT, INSERT, UPDATE, DELETE",
+    "used_assertions": "SELECT, INSERT, DELETE",
+    "used_proofs": "SELECT, INSERT, DELETE",
+    "usage_counters": "SELECT, INSERT, UPDATE, DELETE",
+    "evidence_entries": "SELECT, INSERT",
+    "evidence_annex": "SELECT, INSERT",
+}
+"""What the application role may do, table by table; anything absent is refused by PostgreSQL."""
