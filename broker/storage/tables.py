@@ -164,6 +164,8 @@ usage_counters = Table(
     Column("window_start_seconds", BigInteger, primary_key=True, autoincrement=False),
     Column("counter_ref", LargeBinary, primary_key=True),
     Column("used_count", Integer, nullable=False),
+    # The bound under which the row was counted, so that one statement can compare and add.
+    Column("limit_count", Integer, nullable=False),
     # Room on each page keeps the updates on it (heap-only tuples).
     postgresql_with={"fillfactor": "50"},
 )
@@ -183,7 +185,8 @@ evidence_annex = Table(
     "evidence_annex",
     metadata,
     # Beside the log and erasable without touching it: what opens the commitments of one entry.
-    Column("reference", Uuid, ForeignKey("evidence_entries.reference"), primary_key=True),
+    # Inserted only from the row that the entry's own INSERT returns, hence no foreign key to pay for.
+    Column("reference", Uuid, primary_key=True),
     # Keyed hash of the data subject's opaque key: finds a person's entries; NULL when nobody was found.
     Column("data_subject_ref", LargeBinary, nullable=True, index=True),
     Column("data_subject_salt", LargeBinary, nullable=True),
