@@ -1,0 +1,154 @@
+"""Evidence entries: one closed schema per kind, no free text, never a field's value.
+
+`Release` says what left, `Refusal` what did not and why. Both name who asked, under which agreement and
+legal basis, and commit to the data subject and to the payload without telling either (commitments are
+salted; the salts lie beside the log).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal, TypeAlias
+
+from broker.evidence.canonical import ENTRY_BYTES_MAX, Json, check_closed, trusted_bytes
+
+SCHEMA_VERSION: Final = 1
+
+Kind: TypeAlias = Literal["release", "refusal"]
+Result: TypeAlias = Literal["released", "answered_without_data", "refused", "error"]
+
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
+_CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:>=<\-]{0,79}")
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Who asked for what, when, under which rules: what releases and refusals share.
+
+    at: aware UTC instant. acting_person, encounter: keyed hashes in hex, or None. agreement_revision: the
+    revision's SHA-256. All identifiers are the broker's own codes.
+    """
+
+    reference: str
+    request_id: str
+    at: datetime
+    client: str
+    recipient: str
+    acting_person: str | None
+    encounter: str | None
+    action: str
+    purpose: str
+    legal_basis: str
+    agreement: str
+    agreement_revision: str
+    consent: str | None = None
+    consent_version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of it.
+
+    released: (field, form) pairs that left; withheld: (field, reason) pairs that were asked for and stayed.
+    reason: stable code; empty for a plain release. Commitments: hex, or None where there is nothing to
+    commit to.
+    """
+
+    kind: Kind
+    result: Result
+    reason: str
+    released: tuple[tuple[str, str], ...] = ()
+    withheld: tuple[tuple[str, str], ...] = ()
+    determining_rules: tuple[str, ...] = ()
+    data_subject_commit: str | None = None
+    payload_commit: str | None = None
+
+
+def entry_object(circumstances: Circumstances, outcome: Outcome) -> dict[str, Json]:
+    """Return the entry's closed set of members, each always present."""
+    return {
+        "acting_person": circumstances.acting_person,
+        "action": circumstances.action,
+        "agreement": circumstances.agreement,
+        "agreement_revision": circumstances.agreement_revision,
+        "at": instant_text(circumstances.at),
+        "client": circumstances.client,
+        "consent": circumstances.consent,
+        "consent_version": circumstances.consent_version,
+        "data_subject_commit": outcome.data_subject_commit,
+        "determining_rules": outcome.determining_rules,
+        "encounter": circumstances.encounter,
+        "kind": outcome.kind,
+        "legal_basis": circumstances.legal_basis,
+        "payload_commit": outcome.payload_commit,
+        "purpose": circumstances.purpose,
+        "reason": outcome.reason,
+        "recipient": circumstances.recipient,
+        "reference": circumstances.reference,
+        "released": outcome.released,
+        "request_id": circumstances.request_id,
+        "result": outcome.result,
+        "schema": SCHEMA_VERSION,
+        "withheld": outcome.withheld,
+    }
+
+
+def entry_bytes(circumstances: Circumstances, outcome: Outcome) -> bytes:
+    """Return the RFC 8785 bytes of an entry, at most 65,535.
+
+    Raises ValueError when the entry would be longer: it could not be logged, so nothing may leave.
+    """
+    content = trusted_bytes(entry_object(circumstances, outcome))
+    if len(content) > ENTRY_BYTES_MAX:
+        raise ValueError("the entry is too long for the log")
+    return content
+
+
+def instant_text(instant: datetime) -> str:
+    """Return an aware instant as RFC 3339 in UTC with milliseconds: 2026-11-22T00:15:04.123Z."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def check_entry(entry: Mapping[str, object]) -> None:
+    """Raise ValueError unless a decoded entry has exactly the members and shapes of this schema."""
+    members = entry_object(_SHAPE, Outcome("refusal", "refused", "")).keys()
+    if entry.keys() != members:
+        raise ValueError("members differ: " + ", ".join(sorted(entry.keys() ^ members)))
+    check_closed(entry)
+    _check_words(entry)
+    for name in ("data_subject_commit", "payload_commit"):
+        value = entry[name]
+        if value is not None and (not isinstance(value, str) or not _HASH.fullmatch(value)):
+            raise ValueError(f"{name} is a SHA-256 in hex, or null")
+    if entry["schema"] != SCHEMA_VERSION:
+        raise ValueError("schema is not known")
+
+
+def _check_words(entry: Mapping[str, object]) -> None:
+    if entry["kind"] not in ("release", "refusal"):
+        raise ValueError("kind is not known")
+    if entry["result"] not in ("released", "answered_without_data", "refused", "error"):
+        raise ValueError("result is not known")
+    for name in ("released", "withheld"):
+        pairs = entry[name]
+        if not isinstance(pairs, list | tuple) or not all(_is_pair(pair) for pair in pairs):
+            raise ValueError(f"{name} is a list of pairs of codes")
+    for name in ("client", "recipient", "action", "reference", "request_id"):
+        if not isinstance(entry[name], str) or not _CODE.fullmatch(str(entry[name])):
+            raise ValueError(f"{name} is a code")
+
+
+def _is_pair(pair: object) -> bool:
+    return (
+        isinstance(pair, list | tuple)
+        and len(pair) == 2
+        and all(isinstance(word, str) and _CODE.fullmatch(word) for word in pair)
+    )
+
+
+_SHAPE: Final = Circumstances(
+    "r", "r", datetime(2026, 1, 1, tzinfo=UTC), "c", "r", None, None, "", "", "", "", ""
+)
