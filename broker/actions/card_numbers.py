@@ -1,4 +1,4 @@
-"""How a data subject is named at a reception desk: card numbers, personal ids, and the QR text of an ID card."""
+"""How a data subject is named at a desk: card numbers, personal ids, and the QR text of an ID card."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def parse_personal_id(text: str) -> CardNumber:
 
 
 def _personal_id_of_qr(text: str) -> str:
-    """The order of the parts is not published; the id is first on every card seen [U], and checked to be one."""
+    """The order of the parts is not published [U]; the first is checked to be an id."""
     parts = text.strip().split("|")
     if len(parts) < _QR_FIELD_COUNT or not _PERSONAL_ID.fullmatch(parts[0].strip()):
         raise NumberMalformed("the QR text of an ID card has seven parts, the first a 12-digit id")

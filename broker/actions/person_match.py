@@ -81,7 +81,7 @@ def parse_birth_date(text: str, not_after: date) -> BirthDate:
         found = BirthDate(date(year, month, day), precision)
     except ValueError:
         raise BirthDateMalformed("no such day") from None
-    if not _EARLIEST_YEAR <= year or found.day > not_after:
+    if year < _EARLIEST_YEAR or found.day > not_after:
         raise BirthDateMalformed("a birth date lies between 1890 and today")
     return found
 
