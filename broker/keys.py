@@ -1,0 +1,204 @@
+"""Signing keys by purpose: made, encrypted at rest, rotated without a gap, published as long as needed.
+
+Two keys of one purpose may live at once: the older signs until every worker has loaded the newer one. How a
+key looks at rest is `broker.oauth.stored_keys`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any, Final, Protocol
+
+from broker.clock import Clock
+from broker.oauth.jose_keys import Algorithm, SigningKey, VerifyingKey, import_public_jwk
+from broker.oauth.protector import ACCESS_TOKEN_TYPE
+from broker.oauth.stored_keys import (
+    PURPOSES,
+    Purpose,
+    SigningKeyUnavailable,
+    StoredKey,
+    decrypt_private_key,
+    new_key,
+)
+
+__all__ = ["PURPOSES", "KeyRing", "Purpose", "SigningKeyStore", "SigningKeyUnavailable", "StoredKey"]
+
+RECEIPT_TYPE: Final = "entitlement-receipt+jwt"
+
+PUBLISHED_FOR: Final[Mapping[Purpose, timedelta]] = {
+    # The longest access token lives 300 s; a minute more for clocks.
+    "access_token": timedelta(seconds=360),
+    # A receipt is shown when a claim is disputed, years later.
+    "receipt": timedelta(days=3650),
+}
+"""How long a public key stays published after its key has signed for the last time."""
+
+REFRESH_SECONDS: Final = 30
+_KEY_ENCRYPTION_KEY_BYTES: Final = 32
+
+
+class SigningKeyStore(Protocol):
+    """Keeps signing keys; `broker.storage.signing_keys` implements it."""
+
+    def find_keys(self) -> Sequence[StoredKey]:
+        """Return every key kept, oldest first. Raises StoreUnavailable."""
+        ...
+
+    def replace_key(self, successor: StoredKey, signs_until: datetime, published_until: datetime) -> None:
+        """Insert successor; in the same transaction end the keys of its purpose that have no end yet.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+    def delete_unpublished(self, now: datetime) -> int:
+        """Delete keys whose publication has ended; return how many. Raises StoreUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Snapshot:
+    loaded_at: datetime
+    stored: tuple[StoredKey, ...]
+    verifying: Mapping[tuple[Purpose, str], VerifyingKey]
+
+
+class KeyRing:
+    """The signing keys of this process: loaded from the store, refreshed every refresh_seconds."""
+
+    def __init__(
+        self,
+        store: SigningKeyStore,
+        key_encryption_key: bytes,
+        clock: Clock,
+        *,
+        refresh_seconds: int = REFRESH_SECONDS,
+    ) -> None:
+        """Keep the store; load nothing yet.
+
+        key_encryption_key: 32 bytes, from the settings. Raises SigningKeyUnavailable for another length.
+        """
+        if len(key_encryption_key) != _KEY_ENCRYPTION_KEY_BYTES:
+            raise SigningKeyUnavailable("the key-encryption key must have 32 bytes")
+        self._store = store
+        self._key_encryption_key = key_encryption_key
+        self._clock = clock
+        self.refresh_seconds = refresh_seconds
+        self._lock = Lock()
+        self._snapshot: _Snapshot | None = None
+        self._signing: dict[str, SigningKey] = {}
+
+    def ensure_keys(self) -> list[str]:
+        """Make the first key of every purpose that has none; return the kids made.
+
+        Two processes doing this at once make two keys, which is harmless: the older signs.
+        Raises StoreUnavailable.
+        """
+        present = {stored.purpose for stored in self._load().stored if stored.signs_until is None}
+        return [self.rotate(purpose) for purpose in PURPOSES if purpose not in present]
+
+    def rotate(self, purpose: Purpose, algorithm: Algorithm = "ES256", *, compromised: bool = False) -> str:
+        """Make a successor for a purpose and return its kid (NIST SP 800-57 part 1, 5.3).
+
+        The old key signs for refresh_seconds more, until every worker has loaded the successor, and stays
+        published until the last token it signed has expired. compromised: it stops now, is withdrawn from
+        publication, and what it signed is no longer accepted once workers refresh.
+        Raises StoreUnavailable.
+        """
+        now = self._clock()
+        signs_until = now if compromised else now + timedelta(seconds=self.refresh_seconds)
+        published_until = now if compromised else signs_until + PUBLISHED_FOR[purpose]
+        successor = new_key(self._key_encryption_key, purpose, algorithm, now)
+        self._store.replace_key(successor, signs_until, published_until)
+        self._load()
+        return successor.kid
+
+    def sign_access_token(self, claims: Mapping[str, Any]) -> str:
+        """Return claims as a signed JWT access token (RFC 9068, typ at+jwt).
+
+        Raises SigningKeyUnavailable, StoreUnavailable.
+        """
+        return self._signing_key("access_token").sign(ACCESS_TOKEN_TYPE, _json(claims))
+
+    def sign_receipt(self, payload: Mapping[str, Any]) -> str:
+        """Return payload as a compact JWS (RFC 7515) with typ entitlement-receipt+jwt and the key's kid.
+
+        payload: JSON values only. Verify it with the key of that kid from /oauth/jwks.
+        Raises SigningKeyUnavailable, StoreUnavailable.
+        """
+        return self._signing_key("receipt").sign(RECEIPT_TYPE, _json(payload))
+
+    def find_key(self, kid: str) -> VerifyingKey | None:
+        """Return the published access-token key named kid, or None. Receipt keys are never returned.
+
+        An unknown kid reloads the keys once, at most once per second, so that a token signed by a key made
+        on another node is accepted at once. Raises StoreUnavailable.
+        """
+        snapshot = self._current()
+        key = snapshot.verifying.get(("access_token", kid))
+        if key is None and self._clock() - snapshot.loaded_at >= timedelta(seconds=1):
+            key = self._load().verifying.get(("access_token", kid))
+        return key
+
+    def published_jwks(self) -> dict[str, list[dict[str, str]]]:
+        """Return the JWK set (RFC 7517, 5) of all keys whose signatures may still have to be verified."""
+        now = self._clock()
+        return {
+            "keys": [dict(stored.public_jwk) for stored in self._current().stored if _is_live(stored, now)]
+        }
+
+    def stored_keys(self) -> tuple[StoredKey, ...]:
+        """Return all keys kept, oldest first, freshly loaded. Raises StoreUnavailable."""
+        return self._load().stored
+
+    def _signing_key(self, purpose: Purpose) -> SigningKey:
+        now = self._clock()
+        for stored in self._current().stored:
+            if stored.purpose == purpose and (stored.signs_until is None or stored.signs_until > now):
+                return self._signing.get(stored.kid) or self._decrypted(stored)
+        raise SigningKeyUnavailable(f"there is no {purpose} key; run: broker keys rotate {purpose}")
+
+    def _decrypted(self, stored: StoredKey) -> SigningKey:
+        key = decrypt_private_key(self._key_encryption_key, stored)
+        self._signing[stored.kid] = key
+        return key
+
+    def _current(self) -> _Snapshot:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return self._load()
+        if self._clock() - snapshot.loaded_at < timedelta(seconds=self.refresh_seconds):
+            return snapshot
+        if not self._lock.acquire(blocking=False):
+            return snapshot  # another thread is refreshing
+        try:
+            return self._read()
+        finally:
+            self._lock.release()
+
+    def _load(self) -> _Snapshot:
+        with self._lock:
+            return self._read()
+
+    def _read(self) -> _Snapshot:
+        now = self._clock()
+        stored = tuple(self._store.find_keys())
+        live = [key for key in stored if _is_live(key, now)]
+        verifying = {
+            (key.purpose, key.kid): import_public_jwk(dict(key.public_jwk), key.algorithm) for key in live
+        }
+        self._signing = {kid: self._signing[kid] for kid in self._signing.keys() & {key.kid for key in live}}
+        self._snapshot = _Snapshot(now, stored, verifying)
+        return self._snapshot
+
+
+def _is_live(stored: StoredKey, now: datetime) -> bool:
+    return stored.published_until is None or stored.published_until > now
+
+
+def _json(members: Mapping[str, Any]) -> bytes:
+    return json.dumps(members, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")

@@ -1,0 +1,164 @@
+"""Authenticate: access token and DPoP proof in, `VerifiedToken` out. The first step of every release.
+
+The token's signature is verified once; its claims are then kept by token hash until it expires. The proof is
+verified every time. Whether the token was revoked or the proof was used before is decided by the statement
+that records the release, in the database: nothing kept here is the last word.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
+
+from broker.errors import TokenInvalid
+from broker.oauth.bounded import BoundedMap
+from broker.oauth.dpop import ProofVerifier
+from broker.oauth.jose import (
+    JoseRefused,
+    check_window,
+    decode_header,
+    decode_object,
+    decode_segment,
+    encode_segment,
+    is_number,
+    split_compact,
+)
+from broker.oauth.jose_keys import VerifyingKey
+
+ACCESS_TOKEN_TYPE: Final = "at+jwt"  # noqa: S105 (a media type)
+_TYPES: Final = frozenset({ACCESS_TOKEN_TYPE, f"application/{ACCESS_TOKEN_TYPE}"})
+
+
+class VerificationKeys(Protocol):
+    """The public keys that access tokens of this issuer may be signed with."""
+
+    def find_key(self, kid: str) -> VerifyingKey | None:
+        """Return the published key named kid, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedToken:
+    """Who asks, and what the record station must still check and burn.
+
+    token_hash: SHA-256 of the whole access token (32 bytes), key of table access_tokens.
+    expires_at: aware, UTC. jkt: thumbprint of the key that token and proof are bound to.
+    proof_issued_at_seconds (Unix), proof_hash (SHA-256 of jkt and jti): key of table used_proofs.
+    """
+
+    client_id: str
+    scopes: frozenset[str]
+    token_hash: bytes
+    expires_at: datetime
+    jkt: str
+    proof_issued_at_seconds: int
+    proof_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Claims:
+    client_id: str
+    scopes: frozenset[str]
+    expires_at: datetime
+    expires_at_seconds: float
+    jkt: str
+    ath: str
+
+
+class Protector:
+    """Verifies access tokens (RFC 9068) bound to a key by DPoP (RFC 9449) for one issuer and one audience."""
+
+    def __init__(
+        self,
+        issuer: str,
+        audience: str,
+        keys: VerificationKeys,
+        *,
+        proofs: ProofVerifier | None = None,
+        kept_tokens: int = 20_000,
+    ) -> None:
+        self._issuer = issuer
+        self._audience = audience
+        self._keys = keys
+        self._proofs = proofs or ProofVerifier()
+        self._kept: BoundedMap[bytes, _Claims] = BoundedMap(kept_tokens)
+
+    def verify(
+        self, authorization: str | None, dpop: str | None, method: str, url: str, now: datetime
+    ) -> VerifiedToken:
+        """Return what the access token of a request says, once token and proof are verified.
+
+        authorization, dpop: values of these header fields, None where absent. method: "POST" etc. url: the
+        URL as the client addresses it (public scheme, host and path; a query does not count). now: aware.
+        Raises TokenInvalid (no token, another scheme, not ours, expired, not bound to a key) and
+        ProofInvalid (RFC 9449, 4.3 and 7.1).
+        """
+        token = _token_in(authorization)
+        token_hash = hashlib.sha256(token.encode("ascii")).digest()
+        now_seconds = now.timestamp()
+        claims = self._kept.find(token_hash)
+        if claims is None:
+            claims = self._verified_claims(token, token_hash, now_seconds)
+            self._kept.keep(token_hash, claims)
+        if claims.expires_at_seconds <= now_seconds:
+            self._kept.forget(token_hash)
+            raise TokenInvalid("the access token has expired")
+        proof = self._proofs.verify(dpop, method, url, now_seconds, jkt=claims.jkt, ath=claims.ath)
+        return VerifiedToken(
+            client_id=claims.client_id,
+            scopes=claims.scopes,
+            token_hash=token_hash,
+            expires_at=claims.expires_at,
+            jkt=claims.jkt,
+            proof_issued_at_seconds=proof.issued_at_seconds,
+            proof_hash=proof.proof_hash,
+        )
+
+    def _verified_claims(self, token: str, token_hash: bytes, now_seconds: float) -> _Claims:
+        try:
+            header_segment, payload_segment, signature = split_compact(token)
+            header = decode_header(header_segment, _TYPES)
+            kid = header.get("kid")
+            key = self._keys.find_key(kid) if isinstance(kid, str) else None
+            if key is None or key.algorithm != header["alg"]:
+                raise TokenInvalid("the access token is not signed by a key of this issuer")
+            if not key.is_signature(header_segment + b"." + payload_segment, decode_segment(signature)):
+                raise TokenInvalid("the signature of the access token does not verify")
+            claims = decode_object(decode_segment(payload_segment))
+            check_window(claims, now_seconds, 10)
+        except JoseRefused as refused:
+            raise TokenInvalid(f"the access token is not acceptable: {refused}") from None
+        return self._checked(claims, token_hash)
+
+    def _checked(self, claims: dict[str, Any], token_hash: bytes) -> _Claims:
+        if claims.get("iss") != self._issuer or claims.get("aud") != self._audience:
+            raise TokenInvalid("the access token is not for this server")
+        expires, client_id, scope = claims.get("exp"), claims.get("client_id"), claims.get("scope", "")
+        if not is_number(expires) or not isinstance(client_id, str) or not isinstance(scope, str):
+            raise TokenInvalid("the access token lacks a claim")
+        confirmation = claims.get("cnf")
+        jkt = confirmation.get("jkt") if isinstance(confirmation, dict) else None
+        if not isinstance(jkt, str):
+            raise TokenInvalid("the access token is not bound to a key")
+        return _Claims(
+            client_id=client_id,
+            scopes=frozenset(scope.split()),
+            expires_at=datetime.fromtimestamp(expires, UTC),  # type: ignore[arg-type]
+            expires_at_seconds=expires,  # type: ignore[arg-type]
+            jkt=jkt,
+            ath=encode_segment(token_hash).decode("ascii"),
+        )
+
+
+def _token_in(authorization: str | None) -> str:
+    """Return the token of an Authorization field with scheme DPoP, in any case (RFC 9449, 7.1)."""
+    if authorization is None:
+        raise TokenInvalid("the Authorization header is missing")
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "dpop":
+        raise TokenInvalid("the Authorization header must use the scheme DPoP")
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise TokenInvalid("the Authorization header must hold one access token")
+    return token

@@ -1,0 +1,114 @@
+"""A signing key as it is kept: made for one purpose, its private half encrypted.
+
+AES-256-GCM under a key-encryption key that is handed in; kid and purpose are the associated data, so a stored
+key cannot be moved under another name or purpose.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, get_args
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+
+from broker.errors import BrokerError
+from broker.oauth.jose_keys import Algorithm, AsymmetricKey, SigningKey
+
+Purpose = Literal["access_token", "receipt"]
+PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
+
+_NONCE_BYTES: Final = 12
+
+
+class SigningKeyUnavailable(BrokerError):
+    """There is no key that could sign for a purpose, or it cannot be decrypted."""
+
+    kind = "signing_key_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A signing key as the store keeps it. Instants are aware.
+
+    private_key_encrypted: nonce (12 bytes), then AES-256-GCM of the PKCS #8 DER.
+    signs_until, published_until: None while no successor exists.
+    """
+
+    kid: str
+    purpose: Purpose
+    algorithm: Algorithm
+    public_jwk: Mapping[str, str]
+    private_key_encrypted: bytes
+    created_at: datetime
+    signs_until: datetime | None = None
+    published_until: datetime | None = None
+
+
+def encrypt_private_key(key_encryption_key: bytes, kid: str, purpose: Purpose, der: bytes) -> bytes:
+    """Return a private key encrypted for the store: nonce, then AES-256-GCM (SP 800-38D) with its tag.
+
+    key_encryption_key: 32 bytes. der: PKCS #8.
+    """
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return nonce + AESGCM(key_encryption_key).encrypt(nonce, der, _associated_data(kid, purpose))
+
+
+def decrypt_private_key(key_encryption_key: bytes, stored: StoredKey) -> SigningKey:
+    """Return a stored key, ready to sign.
+
+    Raises SigningKeyUnavailable when the key-encryption key is another one, or kid, purpose or ciphertext
+    were changed.
+    """
+    nonce = stored.private_key_encrypted[:_NONCE_BYTES]
+    ciphertext = stored.private_key_encrypted[_NONCE_BYTES:]
+    try:
+        der = AESGCM(key_encryption_key).decrypt(
+            nonce, ciphertext, _associated_data(stored.kid, stored.purpose)
+        )
+    except (InvalidTag, ValueError):
+        raise SigningKeyUnavailable(f"the {stored.purpose} key cannot be decrypted") from None
+    return SigningKey(_import_private(stored.algorithm, der), stored.algorithm, stored.kid)
+
+
+def _associated_data(kid: str, purpose: Purpose) -> bytes:
+    return f"{kid}\x1f{purpose}".encode()
+
+
+def new_key(
+    key_encryption_key: bytes, purpose: Purpose, algorithm: Algorithm, created_at: datetime
+) -> StoredKey:
+    """Return a fresh key for a purpose; its kid is the RFC 7638 thumbprint. PS256 keys have 3072 bits."""
+    key = generate_private_key(algorithm)
+    kid = key.thumbprint()
+    public = {name: str(value) for name, value in key.as_dict(private=False).items()}
+    der = key.as_der(private=True)
+    return StoredKey(
+        kid=kid,
+        purpose=purpose,
+        algorithm=algorithm,
+        public_jwk={**public, "kid": kid, "alg": algorithm, "use": "sig"},
+        private_key_encrypted=encrypt_private_key(key_encryption_key, kid, purpose, der),
+        created_at=created_at,
+    )
+
+
+def generate_private_key(algorithm: Algorithm) -> AsymmetricKey:
+    """Return a fresh private key that fits the algorithm (P-256, Ed25519, RSA-3072)."""
+    if algorithm == "ES256":
+        return ECKey.generate_key("P-256")
+    if algorithm == "EdDSA":
+        return OKPKey.generate_key("Ed25519")
+    return RSAKey.generate_key(3072)
+
+
+def _import_private(algorithm: str, der: bytes) -> AsymmetricKey:
+    if algorithm == "ES256":
+        return ECKey.import_key(der)
+    if algorithm == "EdDSA":
+        return OKPKey.import_key(der)
+    return RSAKey.import_key(der)
