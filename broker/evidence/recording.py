@@ -1,0 +1,92 @@
+"""What the recording statement is given and what it says: values between the verbs and the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, TypeAlias
+
+from policies.model import Decision
+
+
+@dataclass(frozen=True, slots=True)
+class AccessContext:
+    """One authenticated request, established before any verb runs.
+
+    token_hash, proof_hash: 32 bytes. proof_issued_at_seconds: Unix time in the DPoP proof. at: aware UTC.
+    reference: evidence reference (UUIDv7 text) under which this request will stand; request_id: for logs.
+    """
+
+    client_id: str
+    scopes: frozenset[str]
+    token_hash: bytes
+    proof_hash: bytes
+    proof_issued_at_seconds: int
+    at: datetime
+    reference: str
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class CounterStep:
+    """One counter to be raised within its limit.
+
+    window_start_seconds: Unix time at which the hour or day began. limit_name: for the refusal's reason.
+    """
+
+    counter_ref: bytes
+    window_start_seconds: int
+    window_seconds: int
+    add_count: int
+    limit_count: int
+    limit_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceRow:
+    """One entry and what opens its commitments.
+
+    entry: RFC 8785 bytes. data_subject_ref: keyed hash, or None when nobody was found.
+    """
+
+    reference: str
+    kind: Literal["release", "refusal"]
+    entry: bytes
+    data_subject_ref: bytes | None
+    data_subject_salt: bytes | None
+    payload_salt: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """Everything that the one recording statement judges and writes."""
+
+    context: AccessContext
+    decision: Decision
+    staff_ref: bytes | None
+    steps: tuple[CounterStep, ...]
+    rows: Sequence[EvidenceRow]
+
+
+Verdict: TypeAlias = Literal[
+    "recorded",
+    "client_not_active",
+    "token_not_active",
+    "agreement_not_active",
+    "acting_person_not_active",
+    "proof_replayed",
+    "limit_reached",
+    "clock_skewed",
+]
+"""What the recording statement says: recorded, or the first thing that is no longer so."""
+
+AUTHENTICATION_VERDICTS: Final = frozenset({"client_not_active", "token_not_active", "proof_replayed"})
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict and, for limit_reached, the names of the limits."""
+
+    verdict: Verdict
+    limits_reached: tuple[str, ...] = ()
