@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
+from time import monotonic
 from typing import Protocol
 
 VIET_NAM = timezone(timedelta(hours=7), "UTC+07:00")
@@ -25,3 +27,9 @@ def system_clock() -> datetime:
 def civil_date(instant: datetime) -> date:
     """Return the calendar day of Viet Nam on which an aware instant falls."""
     return instant.astimezone(VIET_NAM).date()
+
+
+def countdown(seconds: float) -> Callable[[], float]:
+    """Return a function that says how many of these seconds are left; never below 0."""
+    until = monotonic() + seconds
+    return lambda: max(0.0, until - monotonic())

@@ -102,3 +102,22 @@ class SettingsInvalid(BrokerError):
     """The broker refuses to start: a setting is missing, unknown, or cannot be right."""
 
     kind = "settings_invalid"
+
+
+class SourceOutage(BrokerError):
+    """The source is down or too slow. Recorded; the asker gets a signed receipt so that care is not blocked.
+
+    reference: evidence reference. organisation_id, facility_code: who asked. retry_after_seconds: when
+    asking again may make sense.
+    """
+
+    kind = "source_outage"
+
+    def __init__(
+        self, *, reference: str, organisation_id: str, facility_code: str | None, retry_after_seconds: int
+    ) -> None:
+        super().__init__("the insurance database does not answer now")
+        self.reference = reference
+        self.organisation_id = organisation_id
+        self.facility_code = facility_code
+        self.retry_after_seconds = retry_after_seconds

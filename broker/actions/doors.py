@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from broker.evidence.recording import AccessContext, EvidenceRow, Judgement, ReleaseRecord
@@ -60,4 +61,12 @@ class Ledger(Protocol):
 
         Raises EvidenceUnavailable.
         """
+        ...
+
+
+class Countdown(Protocol):
+    """Starts counting down; a verb has no clock of its own."""
+
+    def __call__(self, seconds: float) -> Callable[[], float]:
+        """Return a function that says how many of these seconds are left."""
         ...

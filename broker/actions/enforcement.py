@@ -1,0 +1,280 @@
+"""What every verb does around its own work: gather facts, ask the policies, refuse on the record, record.
+
+An `Enforcement` holds the doors; a `Matter` is one request on its way through the stations. Whatever fails
+ends in `refuse`, which records first and raises then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Final, NoReturn, Protocol
+
+from broker.actions.doors import Facts, Ledger, Pseudonyms, Salts
+from broker.actions.limits import LimitNotCountable, counter_steps, retry_after_seconds
+from broker.actions.person_match import NameMatch, match_names
+from broker.errors import ReleaseRefused
+from broker.evidence.canonical import commitment
+from broker.evidence.entry import Circumstances, Outcome, entry_bytes
+from broker.evidence.recording import AccessContext, EvidenceRow, ReleaseRecord
+from broker.oauth.registry import ClientFacts
+from policies.model import Decision, DecisionRequest, Released
+
+KNOWN_OBLIGATIONS: Final = frozenset({"acting_person_registered", "evidence_receipt"})
+"""Obligations that this enforcement point carries out; a decision with any other is a refusal."""
+
+
+class Policies(Protocol):
+    """The policies as they are in force: which agreement opens an action to a client, and what it decides."""
+
+    def agreement_for(self, action: str, agreement_ids: Sequence[str]) -> tuple[str, str] | None:
+        """Return (agreement id, purpose) of the one agreement for the action among ids, or None."""
+        ...
+
+    def decide(self, request: DecisionRequest) -> Decision:
+        """Return the decision; never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ActingPerson:
+    """The staff member whom the client names for this request: full name and 12-digit personal id."""
+
+    full_name: str
+    personal_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matter:
+    """One request after its facts are gathered. staff_ref: 32 bytes, or None when nobody acts."""
+
+    context: AccessContext
+    action: str
+    client: ClientFacts
+    staff_ref: bytes | None
+    encounter: str | None
+    on_date: date
+    decision: Decision
+
+    def circumstances(self, reference: str) -> Circumstances:
+        """Return what all evidence of this matter says of who, when, and under which rules."""
+        decision = self.decision
+        return Circumstances(
+            reference=reference,
+            request_id=self.context.request_id,
+            at=self.context.at,
+            client=self.client.client_id,
+            recipient=self.client.organisation_id,
+            acting_person=None if self.staff_ref is None else self.staff_ref.hex(),
+            encounter=self.encounter,
+            action=self.action,
+            purpose=decision.purpose,
+            legal_basis=decision.legal_basis,
+            agreement=decision.agreement_id,
+            agreement_revision=decision.revision_hash,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Enforcement:
+    """The doors that all verbs share. new_reference gives a fresh UUIDv7 as text."""
+
+    ledger: Ledger
+    facts: Facts
+    policies: Policies
+    pseudonyms: Pseudonyms
+    salts: Salts
+    new_reference: Callable[[], str]
+
+    def matter(
+        self,
+        context: AccessContext,
+        action: str,
+        request: DecisionRequest,
+        *,
+        acting_person: ActingPerson | None,
+        encounter_reference: str | None,
+    ) -> Matter:
+        """Gather the facts, decide, and return the matter if the decision permits; else refuse.
+
+        request: what the verb asks; recipient, agreement and purpose are filled in here from the register.
+        Raises ReleaseRefused (recorded) or EvidenceUnavailable.
+        """
+        client = self.facts.find_client(context.client_id)
+        if client is None:
+            client = ClientFacts(context.client_id, "unknown", "unknown", None, ())
+            self.refuse(self._unfounded(context, action, client, request), "client_not_active")
+        if action not in context.scopes:
+            self.refuse(self._unfounded(context, action, client, request), "scope_insufficient")
+        found = self.policies.agreement_for(action, client.agreement_ids)
+        if found is None:
+            self.refuse(self._unfounded(context, action, client, request), "no_agreement")
+        asked = replace(
+            request,
+            agreement_id=found[0],
+            purpose=found[1],
+            recipient=client.organisation_id,
+            recipient_kind=client.organisation_kind,
+        )
+        encounter = encounter_reference and self.pseudonyms.encounter_ref(
+            client.organisation_id, encounter_reference
+        )
+        staff_ref = acting_person and self.pseudonyms.staff_ref(
+            client.organisation_id, acting_person.personal_id
+        )
+        matter = Matter(
+            context, action, client, staff_ref or None, encounter or None, request.on_date,
+            self.policies.decide(asked),
+        )  # fmt: skip
+        self._check(matter, acting_person)
+        return matter
+
+    def _check(self, matter: Matter, acting_person: ActingPerson | None) -> None:
+        decision = matter.decision
+        if not decision.permitted:
+            self.refuse(matter, decision.reason)
+        if not decision.obligations <= KNOWN_OBLIGATIONS:
+            self.refuse(matter, "obligation_not_understood")
+        if "acting_person_registered" in decision.obligations:
+            registered = None if matter.staff_ref is None else self.facts.find_staff(matter.staff_ref)
+            if registered is None or acting_person is None:
+                self.refuse(matter, "acting_person_unknown", gateway_code="054")
+            if match_names(acting_person.full_name, registered.full_name) is not NameMatch.EQUAL:
+                self.refuse(matter, "acting_person_mismatch", gateway_code="055")
+
+    def _unfounded(
+        self, context: AccessContext, action: str, client: ClientFacts, request: DecisionRequest
+    ) -> Matter:
+        return Matter(context, action, client, None, None, request.on_date, Decision(False, "", ()))
+
+    def refuse(
+        self,
+        matter: Matter,
+        reason: str,
+        *,
+        data_subject: str | None = None,
+        gateway_code: str | None = None,
+        limits: Sequence[str] = (),
+        error: bool = False,
+    ) -> NoReturn:
+        """Record the refusal, then raise ReleaseRefused with its reference.
+
+        data_subject: opaque key if one was found, so that the person sees the attempt. A proof that was
+        used before is the reason whatever else is wrong.
+        """
+        row = self.refusal_row(matter, reason, data_subject, error=error)
+        fresh = self.ledger.record_refusal(matter.context, row)
+        raise ReleaseRefused(
+            reason if fresh else "proof_replayed",
+            reference=matter.context.reference,
+            determining_rules=matter.decision.determining_rules,
+            retry_after_seconds=(
+                retry_after_seconds(limits, int(matter.context.at.timestamp()))
+                if reason == "limit_reached"
+                else None
+            ),
+            gateway_code=gateway_code if fresh else None,
+        )
+
+    def refusal_row(
+        self, matter: Matter, reason: str, data_subject: str | None = None, *, error: bool = False
+    ) -> EvidenceRow:
+        """Return the evidence row of a refusal under the request's own reference."""
+        salt = None if data_subject is None else self.salts()
+        outcome = Outcome(
+            kind="refusal",
+            result="error" if error else "refused",
+            reason=reason,
+            withheld=tuple([(one.field, reason) for one in matter.decision.released])
+            or tuple([(one.field, one.reason) for one in matter.decision.withheld]),
+            determining_rules=matter.decision.determining_rules,
+            data_subject_commit=(
+                None if data_subject is None or salt is None else commitment(salt, data_subject.encode())
+            ),
+        )
+        return EvidenceRow(
+            reference=matter.context.reference,
+            kind="refusal",
+            entry=entry_bytes(matter.circumstances(matter.context.reference), outcome),
+            data_subject_ref=None if data_subject is None else self.pseudonyms.data_subject_ref(data_subject),
+            data_subject_salt=salt,
+            payload_salt=None,
+        )
+
+    def release_row(
+        self,
+        matter: Matter,
+        reference: str,
+        payload: bytes,
+        *,
+        released: tuple[tuple[str, str], ...],
+        reason: str,
+        data_subject: str | None,
+    ) -> EvidenceRow:
+        """Return the evidence row of one answer. payload: the very bytes that will be sent."""
+        payload_salt = self.salts()
+        subject_salt = None if data_subject is None else self.salts()
+        outcome = Outcome(
+            kind="release",
+            result="released" if released else "answered_without_data",
+            reason=reason,
+            released=released,
+            withheld=tuple([(one.field, one.reason) for one in matter.decision.withheld]),
+            determining_rules=matter.decision.determining_rules,
+            data_subject_commit=(
+                None
+                if data_subject is None or subject_salt is None
+                else commitment(subject_salt, data_subject.encode())
+            ),
+            payload_commit=commitment(payload_salt, payload),
+        )
+        return EvidenceRow(
+            reference=reference,
+            kind="release",
+            entry=entry_bytes(matter.circumstances(reference), outcome),
+            data_subject_ref=None if data_subject is None else self.pseudonyms.data_subject_ref(data_subject),
+            data_subject_salt=subject_salt,
+            payload_salt=payload_salt,
+        )
+
+    def record(
+        self, matter: Matter, rows: Sequence[EvidenceRow], data_subjects: Sequence[str | None]
+    ) -> None:
+        """Record the rows and return, or refuse: only after this may anything be said.
+
+        data_subjects: one per item asked, for the limits. Raises ReleaseRefused or EvidenceUnavailable.
+        """
+        context, decision = matter.context, matter.decision
+        try:
+            steps = counter_steps(
+                decision.limits,
+                self.pseudonyms,
+                now_seconds=int(context.at.timestamp()),
+                agreement_id=decision.agreement_id,
+                client_id=context.client_id,
+                staff_ref=matter.staff_ref,
+                data_subject_refs=[row.data_subject_ref for row in rows],
+            )
+        except LimitNotCountable:
+            self.refuse(matter, "limit_not_countable")
+        judgement = self.ledger.record_release(
+            ReleaseRecord(context, decision, matter.staff_ref, steps, rows)
+        )
+        if judgement.verdict != "recorded":
+            self.refuse(
+                matter,
+                judgement.verdict,
+                data_subject=data_subjects[0] if len(data_subjects) == 1 else None,
+                gateway_code="054" if judgement.verdict == "acting_person_not_active" else None,
+                limits=judgement.limits_reached,
+            )
+
+
+def released_pairs(decision: Decision, released: Released) -> tuple[tuple[str, str], ...]:
+    """Return (field, form) of what a Released value really holds, in the decision's order."""
+    present = set(released.fields)
+    for rows in released.groups.values():
+        for row in rows:
+            present.update(row)
+    return tuple([(one.field, one.form.name) for one in decision.released if one.field in present])

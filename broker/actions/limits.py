@@ -1,0 +1,75 @@
+"""Which counters one release raises, and in which order, so that no two releases wait in a circle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from broker.actions.doors import Pseudonyms
+from broker.evidence.recording import CounterStep
+from policies.model import Limit
+
+HOUR_SECONDS: Final = 3_600
+DAY_SECONDS: Final = 86_400
+_VIET_NAM_OFFSET_SECONDS: Final = 7 * HOUR_SECONDS
+
+
+class LimitNotCountable(Exception):
+    """The agreement limits something that this request does not name; nothing may leave uncounted."""
+
+
+def day_start_seconds(now_seconds: int) -> int:
+    """Return the Unix time at which the present civil day of Viet Nam began."""
+    local = now_seconds + _VIET_NAM_OFFSET_SECONDS
+    return local - local % DAY_SECONDS - _VIET_NAM_OFFSET_SECONDS
+
+
+def counter_steps(
+    limits: Iterable[Limit],
+    pseudonyms: Pseudonyms,
+    *,
+    now_seconds: int,
+    agreement_id: str,
+    client_id: str,
+    staff_ref: bytes | None,
+    data_subject_refs: Iterable[bytes | None],
+) -> tuple[CounterStep, ...]:
+    """Return the counters that one request raises: client, then acting person, then data subjects by key.
+
+    data_subject_refs: one per item asked; None where nobody was found, which counts for client and acting
+    person only. Raises LimitNotCountable when a limit per acting person stands but nobody is named.
+    """
+    subjects = list(data_subject_refs)
+    day, hour = day_start_seconds(now_seconds), now_seconds - now_seconds % HOUR_SECONDS
+    bounds = {limit.scope: limit.count for limit in limits}
+    steps: list[CounterStep] = []
+    if (bound := bounds.get("client_day")) is not None:
+        key = pseudonyms.counter_ref("client_day", agreement_id, client_id)
+        steps.append(CounterStep(key, day, DAY_SECONDS, len(subjects), bound, "client_day"))
+    if (bound := bounds.get("acting_person_hour")) is not None:
+        if staff_ref is None:
+            raise LimitNotCountable("acting_person_hour")
+        key = pseudonyms.counter_ref("acting_person_hour", agreement_id, staff_ref.hex())
+        steps.append(CounterStep(key, hour, HOUR_SECONDS, len(subjects), bound, "acting_person_hour"))
+    if (bound := bounds.get("data_subject_day")) is not None:
+        asked = Counter(subject for subject in subjects if subject is not None)
+        keyed = sorted(
+            (pseudonyms.counter_ref("data_subject_day", agreement_id, subject.hex()), count)
+            for subject, count in asked.items()
+        )
+        steps += [
+            CounterStep(key, day, DAY_SECONDS, count, bound, "data_subject_day") for key, count in keyed
+        ]
+    return tuple(steps)
+
+
+def retry_after_seconds(limit_names: Iterable[str], now_seconds: int) -> int:
+    """Return after how many seconds all the named limits have begun a new window (at least 1)."""
+    waits = [
+        (HOUR_SECONDS - now_seconds % HOUR_SECONDS)
+        if name == "acting_person_hour"
+        else day_start_seconds(now_seconds) + DAY_SECONDS - now_seconds
+        for name in limit_names
+    ]
+    return max(waits, default=1)

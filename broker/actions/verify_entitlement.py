@@ -1,0 +1,266 @@
+"""`verify_entitlement`: does this person's health insurance hold on this day? By law, without consent.
+
+A hospital asks at reception (Decree 188/2025 arts 37-38; Circular 12/2026/TT-BTC art. 4, both read in
+secondary sources). What leaves: the outcome, and for a person whose name and birth date matched the
+permitted fields of the card or cards that count. A mismatch says so and carries no card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from typing import Final
+
+from policies.minimise import minimise
+
+from broker.actions.card_numbers import CardNumber
+from broker.actions.doors import Countdown
+from broker.actions.enforcement import ActingPerson, Enforcement, Matter, released_pairs
+from broker.actions.entitlement_outcome import (
+    BIRTH_DATE_WRONG,
+    NAME_NEAR,
+    NAME_WRONG,
+    NOT_FOUND,
+    SOURCE_FAULT,
+    EntitlementOutcome,
+    decide_entitlement,
+)
+from broker.actions.person_match import BirthDate, NameMatch, Precision, match_birth_dates, match_names
+from broker.errors import SourceOutage
+from broker.evidence.canonical import Json, trusted_bytes
+from broker.evidence.entry import instant_text
+from broker.evidence.recording import AccessContext, EvidenceRow
+from connectors.base import LookupKey, Source, SourceAnswerRefused, SourceUnavailable
+from policies.forms import FormContext
+from policies.model import DecisionRequest, Record, Released, Value
+
+ACTION: Final = "verify_entitlement"
+CARD_GROUP: Final = "hi_cards"
+_VIET_NAM: Final = timezone(timedelta(hours=7))
+_SUPPLIED: Final = frozenset({"full_name", "birth_date", "service_date", "encounter_reference"})
+_SUPPLIED_WITH_PERSON: Final = _SUPPLIED | {"acting_person"}
+_ESTABLISHED: Final = frozenset({"presenting_at_facility"})
+
+
+@dataclass(frozen=True, slots=True)
+class EntitlementQuestion:
+    """One card to check, as presented at the desk on service_date."""
+
+    number: CardNumber
+    full_name: str
+    birth_date: BirthDate
+    service_date: date
+    encounter_reference: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntitlementAnswer:
+    """What may be said: content is the canonical JSON of the answer, already recorded under reference."""
+
+    reference: str
+    content: bytes
+    outcome: str
+    gateway_code: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """One question after fetch and minimise, before record."""
+
+    answer: EntitlementAnswer
+    row: EvidenceRow
+    data_subject: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyEntitlement:
+    """The verb with its doors. source_deadline_seconds: for all look-ups of one request together."""
+
+    enforcement: Enforcement
+    source: Source
+    countdown: Countdown
+    source_deadline_seconds: float
+
+    def check(
+        self, context: AccessContext, question: EntitlementQuestion, acting_person: ActingPerson | None
+    ) -> EntitlementAnswer:
+        """Return the answer to one question, after its evidence is committed.
+
+        Raises ReleaseRefused (recorded), SourceOutage (recorded), EvidenceUnavailable (nothing left).
+        """
+        matter = self._matter(context, [question], acting_person, question.encounter_reference)
+        try:
+            record = self._fetch(matter, question, self.source_deadline_seconds)
+        except SourceAnswerRefused as refused:
+            self.enforcement.refuse(
+                matter, f"source_{refused.fact}", gateway_code=SOURCE_FAULT.gateway_code, error=True
+            )
+        examined = self._examine(matter, question, record, context.reference)
+        self.enforcement.record(matter, [examined.row], [examined.data_subject])
+        return examined.answer
+
+    def check_batch(
+        self,
+        context: AccessContext,
+        questions: Sequence[EntitlementQuestion],
+        acting_person: ActingPerson | None,
+    ) -> list[EntitlementAnswer]:
+        """Return one answer per question, in order; all are recorded in one commit, or none is said.
+
+        A record that the source cannot give cleanly is answered for that item alone (code 100).
+        Raises like `check`; a limit refuses the whole batch.
+        """
+        matter = self._matter(context, questions, acting_person, None)
+        left_seconds = self.countdown(self.source_deadline_seconds)
+        examined: list[_Examined] = []
+        for position, question in enumerate(questions):
+            reference = context.reference if position == 0 else self.enforcement.new_reference()
+            try:
+                record = self._fetch(matter, question, left_seconds())
+            except SourceAnswerRefused:
+                examined.append(self._answered(matter, SOURCE_FAULT, None, reference))
+                continue
+            examined.append(self._examine(matter, question, record, reference))
+        self.enforcement.record(matter, [one.row for one in examined], [one.data_subject for one in examined])
+        return [one.answer for one in examined]
+
+    def _matter(
+        self,
+        context: AccessContext,
+        questions: Sequence[EntitlementQuestion],
+        acting_person: ActingPerson | None,
+        encounter_reference: str | None,
+    ) -> Matter:
+        """Stations facts and decide. Every look-up key of a batch must be permitted."""
+        matter: Matter | None = None
+        for lookup_key in sorted({question.number.lookup_field for question in questions}):
+            matter = self.enforcement.matter(
+                context,
+                ACTION,
+                DecisionRequest(
+                    action=ACTION,
+                    agreement_id="",
+                    recipient="",
+                    recipient_kind="",
+                    purpose="",
+                    lookup_key=lookup_key,
+                    on_date=context.at.astimezone(_VIET_NAM).date(),
+                    supplied=_SUPPLIED if acting_person is None else _SUPPLIED_WITH_PERSON,
+                    established=_ESTABLISHED,
+                    item_count=len(questions),
+                ),
+                acting_person=acting_person,
+                encounter_reference=encounter_reference,
+            )
+        if matter is None:
+            raise ValueError("a check asks at least one question")
+        return matter
+
+    def _fetch(self, matter: Matter, question: EntitlementQuestion, deadline_seconds: float) -> Record | None:
+        """Station fetch: only the permitted columns, one round trip."""
+        number = question.number
+        field, value = number.lookup_field, number.lookup_value
+        try:
+            return self.source.fetch(
+                LookupKey(field, value), matter.decision.source_columns, deadline_seconds
+            )
+        except SourceUnavailable as down:
+            context = matter.context
+            row = self.enforcement.refusal_row(matter, down.kind, error=True)
+            self.enforcement.ledger.record_refusal(context, row)
+            raise SourceOutage(
+                reference=context.reference,
+                organisation_id=matter.client.organisation_id,
+                facility_code=matter.client.facility_code,
+                retry_after_seconds=down.retry_after_seconds,
+            ) from down
+
+    def _examine(
+        self, matter: Matter, question: EntitlementQuestion, record: Record | None, reference: str
+    ) -> _Examined:
+        """Compare, choose the outcome, minimise, and draft the answer with its evidence."""
+        if record is None:
+            return self._answered(matter, NOT_FOUND, None, reference)
+        outcome = _match(question, record) or decide_entitlement(
+            question.number, record.groups.get(CARD_GROUP, ()), question.service_date
+        )
+        return self._answered(matter, outcome, record, reference)
+
+    def _answered(
+        self, matter: Matter, outcome: EntitlementOutcome, record: Record | None, reference: str
+    ) -> _Examined:
+        cards = [card for card in (outcome.card, outcome.new_card) if card is not None]
+        released = Released({}, {})
+        if record is not None and cards:
+            shown = Record(record.data_subject, record.as_of, {}, {CARD_GROUP: tuple(cards)})
+            released = minimise(
+                shown, matter.decision, FormContext(matter.on_date, matter.client.organisation_id)
+            )
+        content = trusted_bytes(_content(matter, outcome, record, released, reference))
+        data_subject = None if record is None else record.data_subject
+        row = self.enforcement.release_row(
+            matter,
+            reference,
+            content,
+            released=released_pairs(matter.decision, released) if cards else (),
+            reason="" if cards else _told_reason(outcome),
+            data_subject=data_subject,
+        )
+        return _Examined(
+            EntitlementAnswer(reference, content, outcome.name, outcome.gateway_code), row, data_subject
+        )
+
+
+def _match(question: EntitlementQuestion, record: Record) -> EntitlementOutcome | None:
+    """Return the mismatch, or None when name and birth date fit what the source holds."""
+    name, birth_date = record.fields.get("full_name"), record.fields.get("birth_date")
+    match = match_names(question.full_name, name) if isinstance(name, str) else NameMatch.DIFFERENT
+    if match is not NameMatch.EQUAL:
+        return NAME_NEAR if match is NameMatch.INITIALS else NAME_WRONG
+    precision = _PRECISIONS.get(str(record.fields.get("birth_precision")))
+    if not isinstance(birth_date, date) or precision is None:
+        return BIRTH_DATE_WRONG
+    fits = match_birth_dates(question.birth_date, BirthDate(birth_date, precision))
+    return None if fits else BIRTH_DATE_WRONG
+
+
+_PRECISIONS: Final[dict[str, Precision]] = {"day": "day", "month": "month", "year": "year"}
+
+
+def _told_reason(outcome: EntitlementOutcome) -> str:
+    """The reason in evidence of an answer without card: a mismatch is named, a status of a person is not."""
+    return outcome.name if outcome.gateway_code >= "050" and outcome.gateway_code <= "100" else "status_only"
+
+
+def _content(
+    matter: Matter,
+    outcome: EntitlementOutcome,
+    record: Record | None,
+    released: Released,
+    reference: str,
+) -> dict[str, Json]:
+    """Return the answer: these members and no others, whatever is stored."""
+    at = matter.context.at
+    content: dict[str, Json] = {
+        "as_of": instant_text(at if record is None else record.as_of),
+        "evidence_reference": reference,
+        "gateway_code": outcome.gateway_code,
+        "outcome": outcome.name,
+        "valid_until": instant_text(_end_of_day(matter.on_date)),
+    }
+    rows = released.groups.get(CARD_GROUP, ())
+    for name, row in zip(("card", "new_card"), rows, strict=False):
+        content[name] = {field: _json(value) for field, value in row.items()}
+    return content
+
+
+def _end_of_day(day: date) -> datetime:
+    """An answer may be relied on until the civil day of the check ends; then the hospital asks again."""
+    return datetime.combine(day + timedelta(days=1), time(), _VIET_NAM)
+
+
+def _json(value: Value) -> Json:
+    if isinstance(value, datetime):
+        return instant_text(value)
+    return value.isoformat() if isinstance(value, date) else value
