@@ -49,10 +49,15 @@ DEFAULT_SESSION_SETTINGS: Mapping[str, str] = MappingProxyType(
         "plan_cache_mode": "force_generic_plan",
         "jit": "off",
         "statement_timeout": "5000",
+        "DateStyle": "ISO",
+        "TimeZone": "UTC",
         "idle_in_transaction_session_timeout": "5000",
     }
 )
 """Server settings of every connection (`-c name=value` at its start); the caller's settings come on top."""
+
+STATEMENTS_PER_CONNECTION = 256
+"""A connection that holds this many forgets them all before the next: a bound on the server's memory."""
 
 _TRANSPORT: Mapping[str, str] = MappingProxyType(
     {
@@ -186,6 +191,8 @@ def _prepared(
         raise ValueError(f"two statements are named {statement.name}")
     name = statement.name.encode()
     if known is None:
+        if len(connection.plans) >= STATEMENTS_PER_CONNECTION:
+            connection.forget_statements(until)
         connection.prepare(name, statement.sql.encode(), until)
     formats = [int(position in statement.binary_parameters) for position in range(parameter_count)]
     plan = (statement, name, formats if statement.binary_parameters else None)

@@ -87,6 +87,15 @@ class WireConnection:
             raise DatabaseUnavailable("the connection broke") from None
         self._result(until)
 
+    def forget_statements(self, until: float) -> None:
+        """Drop all prepared statements of this connection, here and on the server."""
+        self.plans.clear()
+        try:
+            self._pgconn.send_query(b"DEALLOCATE ALL")
+        except psycopg.Error:
+            raise DatabaseUnavailable("the connection broke") from None
+        self._result(until)
+
     def run(
         self, name: bytes, parameters: Sequence[bytes | None], formats: list[int] | None, until: float
     ) -> list[tuple[bytes | None, ...]]:

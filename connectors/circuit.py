@@ -1,0 +1,90 @@
+"""Protection from a source that fails or drags: a circuit breaker and a bulkhead, pure and thread-safe.
+
+Both live in one process; the clock is passed in (any monotonic seconds), and nothing here waits.
+"""
+
+from __future__ import annotations
+
+import math
+from threading import Lock
+
+CLOSED = "closed"
+OPEN = "open"
+HALF_OPEN = "half_open"
+
+
+class CircuitBreaker:
+    """Stops asking after consecutive failures, and lets one request at a time try whether it is over.
+
+    failures_to_open: consecutive failures that open it. open_seconds: how long it then refuses before the
+    first probe. probe_seconds: after this long without an outcome another request may probe.
+    """
+
+    def __init__(
+        self, failures_to_open: int = 5, open_seconds: float = 5.0, probe_seconds: float = 5.0
+    ) -> None:
+        self._failures_to_open = failures_to_open
+        self._open_seconds = open_seconds
+        self._probe_seconds = probe_seconds
+        self._failures = 0
+        self._refuse_until: float | None = None
+        self._lock = Lock()
+
+    def state(self, now: float) -> str:
+        """Return closed, open or half_open at an instant."""
+        refuse_until = self._refuse_until
+        if refuse_until is None:
+            return CLOSED
+        return OPEN if now < refuse_until else HALF_OPEN
+
+    def retry_after(self, now: float) -> int | None:
+        """Return None if a request may go ahead, or the whole seconds (at least 1) until asking makes sense.
+
+        Where the circuit is half open, the caller who is told None is the probe.
+        """
+        refuse_until = self._refuse_until
+        if refuse_until is None:
+            return None
+        with self._lock:
+            refuse_until = self._refuse_until
+            if refuse_until is None:
+                return None
+            if now < refuse_until:
+                return max(1, math.ceil(refuse_until - now))
+            self._refuse_until = now + self._probe_seconds
+            return None
+
+    def succeeded(self) -> None:
+        """Say that the source answered: the count starts again, and an open circuit closes."""
+        if self._failures or self._refuse_until is not None:
+            with self._lock:
+                self._failures = 0
+                self._refuse_until = None
+
+    def failed(self, now: float) -> None:
+        """Say that the source did not answer; the probe's failure opens the circuit again."""
+        with self._lock:
+            self._failures += 1
+            if self._failures >= self._failures_to_open:
+                self._refuse_until = now + self._open_seconds
+
+
+class Bulkhead:
+    """Bounds how many requests of this process wait on the source at the same time; more are turned away."""
+
+    def __init__(self, places: int) -> None:
+        self._free = places
+        self._lock = Lock()
+
+    def enter(self) -> bool:
+        """Take a place; False if there is none. Whoever got True calls `leave` once."""
+        with self._lock:
+            if self._free <= 0:
+                return False
+            self._free -= 1
+            return True
+
+    def leave(self) -> None:
+        """Give the place back."""
+        with self._lock:
+            self._free += 1
