@@ -8,21 +8,15 @@ from typing import Final
 
 from broker.actions.doors import Pseudonyms
 from broker.evidence.recording import CounterStep
+from policies.civil_time import day_start_seconds
 from policies.model import Limit
 
 HOUR_SECONDS: Final = 3_600
 DAY_SECONDS: Final = 86_400
-_VIET_NAM_OFFSET_SECONDS: Final = 7 * HOUR_SECONDS
 
 
 class LimitNotCountable(Exception):
     """The agreement limits something that this request does not name; nothing may leave uncounted."""
-
-
-def day_start_seconds(now_seconds: int) -> int:
-    """Return the Unix time at which the present civil day of Viet Nam began."""
-    local = now_seconds + _VIET_NAM_OFFSET_SECONDS
-    return local - local % DAY_SECONDS - _VIET_NAM_OFFSET_SECONDS
 
 
 def counter_steps(

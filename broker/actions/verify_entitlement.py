@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import date, datetime, time, timedelta
 from typing import Final
 
 from policies.minimise import minimise
@@ -32,12 +32,12 @@ from broker.evidence.canonical import Json, trusted_bytes
 from broker.evidence.entry import instant_text
 from broker.evidence.recording import AccessContext, EvidenceRow
 from connectors.base import LookupKey, Source, SourceAnswerRefused, SourceUnavailable
+from policies.civil_time import VIET_NAM, civil_date
 from policies.forms import FormContext
 from policies.model import DecisionRequest, Record, Released, Value
 
 ACTION: Final = "verify_entitlement"
 CARD_GROUP: Final = "hi_cards"
-_VIET_NAM: Final = timezone(timedelta(hours=7))
 _SUPPLIED: Final = frozenset({"full_name", "birth_date", "service_date", "encounter_reference"})
 _SUPPLIED_WITH_PERSON: Final = _SUPPLIED | {"acting_person"}
 _ESTABLISHED: Final = frozenset({"presenting_at_facility"})
@@ -145,7 +145,7 @@ class VerifyEntitlement:
                     recipient_kind="",
                     purpose="",
                     lookup_key=lookup_key,
-                    on_date=context.at.astimezone(_VIET_NAM).date(),
+                    on_date=civil_date(context.at),
                     supplied=_SUPPLIED if acting_person is None else _SUPPLIED_WITH_PERSON,
                     established=_ESTABLISHED,
                     item_count=len(questions),
@@ -257,7 +257,7 @@ def _content(
 
 def _end_of_day(day: date) -> datetime:
     """An answer may be relied on until the civil day of the check ends; then the hospital asks again."""
-    return datetime.combine(day + timedelta(days=1), time(), _VIET_NAM)
+    return datetime.combine(day + timedelta(days=1), time(), VIET_NAM)
 
 
 def _json(value: Value) -> Json:

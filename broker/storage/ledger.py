@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from broker.clock import civil_date
 from broker.errors import EvidenceUnavailable
 from broker.evidence.recording import AccessContext, EvidenceRow, Judgement, ReleaseRecord, Verdict
 from connectors.postgres import DatabaseError, PreparedConnections, PreparedStatement, Row
+from policies.civil_time import civil_date
 
 # One row of evidence as parameters ($15 to $20), and many as arrays of the same.
 _ONE_ROW: Final = "SELECT $15::uuid, $16::text, $17::bytea, $18::bytea, $19::bytea, $20::bytea"

@@ -1,0 +1,37 @@
+"""Keyed hashes for every reference to a person: HMAC-SHA256 with a label per use, so that no two uses meet."""
+
+from __future__ import annotations
+
+import hmac
+
+
+class KeyedPseudonyms:
+    """Pseudonyms under one 32-byte key. Without the key nobody can test a guess of twelve digits."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != 32:
+            raise ValueError("the pseudonym key has 32 bytes")
+        self._key = key
+
+    def staff_ref(self, organisation_id: str, personal_id: str) -> bytes:
+        """Return the reference of a staff member of an organisation (32 bytes)."""
+        return self._hash("staff", organisation_id, personal_id)
+
+    def data_subject_ref(self, data_subject: str) -> bytes:
+        """Return the reference under which a data subject's evidence is found (32 bytes)."""
+        return self._hash("data_subject", data_subject)
+
+    def encounter_ref(self, organisation_id: str, encounter_reference: str) -> str:
+        """Return a hex reference (32 characters) that groups the look-ups of one visit."""
+        return self._hash("encounter", organisation_id, encounter_reference)[:16].hex()
+
+    def counter_ref(self, scope: str, *words: str) -> bytes:
+        """Return the key of one usage counter (16 bytes)."""
+        return self._hash("counter", scope, *words)[:16]
+
+    def _hash(self, *words: str) -> bytes:
+        # Each word with its length first: no two lists of words give the same message.
+        message = b"".join([b"%d:" % len(encoded) + encoded for encoded in [word.encode() for word in words]])
+        return hmac.digest(self._key, message, "sha256")
