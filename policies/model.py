@@ -29,7 +29,7 @@ class PolicyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The form in which a field is released: a name of the closed list in `policies.forms`, and its parameters."""
+    """The form in which a field is released: a name of the list in `policies.forms`, and parameters."""
 
     name: str
     parameters: tuple[tuple[str, Value], ...] = ()
@@ -84,10 +84,25 @@ class DecisionRequest:
 
 @dataclass(frozen=True, slots=True)
 class FieldRelease:
-    """One permitted field and the form in which alone it may leave."""
+    """One permitted field and the form in which alone it may leave; group "" = held once per person."""
 
     field: str
     form: Form
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RowScope:
+    """Which rows of a repeating group may leave at all: a row outside is dropped before any form is applied.
+
+    keep "own_units": the row's `field` must be one of the recipient's own unit codes (employers).
+    keep "recent": the row's date `field` must lie in the last `months` months before the day of release.
+    """
+
+    group: str
+    keep: Literal["own_units", "recent"]
+    field: str
+    months: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +138,7 @@ class Decision:
     limits: tuple[Limit, ...] = ()
     obligations: frozenset[str] = frozenset()
     retention_days: int = 0
+    row_scopes: tuple[RowScope, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +163,102 @@ class Released:
 
     fields: Mapping[str, Value]
     groups: Mapping[str, tuple[Mapping[str, Value], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """An organisation that signs: stable id and the name that citizens read."""
+
+    id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """One article that carries a legal basis. certainty: "S", "S-full" or "U" (unverified: never law)."""
+
+    instrument: str
+    article: str
+    certainty: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A permit: these fields may leave in this one form. `id` is unique inside its agreement."""
+
+    id: str
+    fields: tuple[str, ...]
+    form: Form
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class DenyRule:
+    """A prohibition; it overrides every permit. All conditions that are given must hold for it to apply.
+
+    fields: what it takes away; empty = the whole decision. recipients, recipient_kinds, purposes,
+    lookup_keys: one of them is the request's (empty = any). established: all of them hold.
+    not_established: none of them holds. first_day, last_day: inclusive civil days. batch: None = any.
+    """
+
+    id: str
+    why: str
+    fields: frozenset[str] = frozenset()
+    recipients: frozenset[str] = frozenset()
+    recipient_kinds: frozenset[str] = frozenset()
+    purposes: frozenset[str] = frozenset()
+    lookup_keys: frozenset[str] = frozenset()
+    established: frozenset[str] = frozenset()
+    not_established: frozenset[str] = frozenset()
+    first_day: date = date.min
+    last_day: date = date.max
+    batch: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """One sharing agreement (Decree 47/2020 art. 38), exactly as its file says.
+
+    recipients: ids of the organisations named; empty = by accession: every organisation of
+    `recipient_kind` that acceded to `accession_framework`. conditions: what must hold between data
+    subject and recipient. computing_fields: read to compute an outcome, never released.
+    row_scopes: which rows of repeating groups may leave. batch_maximum 0 = no batch.
+    items: the twelve items of art. 38, key → text. text: the original file; revision_hash: SHA-256
+    (hex) over its canonical content, so a comment does not make a new revision.
+    """
+
+    id: str
+    revision: int
+    revision_hash: str
+    file: str
+    text: str
+    title_vi: str
+    title_en: str
+    data_owner: Organisation
+    action: str
+    purpose: str
+    recipient_kind: str
+    recipients: frozenset[str]
+    accession_framework: str
+    legal_basis: str
+    citations: tuple[Citation, ...]
+    procedure: str
+    risk_assessment: str
+    complaint_contact: str
+    conditions: frozenset[str]
+    lookup_keys: tuple[str, ...]
+    must_match: tuple[str, ...]
+    must_supply: tuple[str, ...]
+    computing_fields: tuple[str, ...]
+    rules: tuple[Rule, ...]
+    denies: tuple[DenyRule, ...]
+    row_scopes: tuple[RowScope, ...]
+    limits: tuple[Limit, ...]
+    batch_maximum: int
+    obligations: frozenset[str]
+    retention_days: int
+    valid_from: date
+    valid_to: date
+    review_date: date
+    items: tuple[tuple[str, str], ...]
