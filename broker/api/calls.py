@@ -1,0 +1,69 @@
+"""One call as the faces see it, without a web framework; and the step from it to an `AccessContext`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from broker.clock import Clock
+from broker.evidence.recording import AccessContext
+from broker.oauth.protector import Protector
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._\-]{8,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Method, path and the header fields that matter; body as received."""
+
+    method: str
+    path: str
+    authorization: str | None
+    dpop: str | None
+    accept: str
+    accept_language: str
+    request_id: str
+    body: bytes
+
+    @property
+    def vietnamese(self) -> bool:
+        """Whether the answer's words are Vietnamese: they are, unless English is asked for first."""
+        language = self.accept_language.strip().lower()
+        return not language.startswith("en")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Builds the access context: who asks, by the token and its proof. issuer: public URL of this broker."""
+
+    issuer: str
+    protector: Protector
+    clock: Clock
+    new_reference: Callable[[], str]
+
+    def context(self, call: Call) -> AccessContext:
+        """Return the access context of a call. Raises TokenInvalid or ProofInvalid."""
+        at = self.clock()
+        token = self.protector.verify(call.authorization, call.dpop, call.method, self.issuer + call.path, at)
+        return AccessContext(
+            client_id=token.client_id,
+            scopes=token.scopes,
+            token_hash=token.token_hash,
+            proof_hash=token.proof_hash,
+            proof_issued_at_seconds=token.proof_issued_at_seconds,
+            at=at,
+            reference=self.new_reference(),
+            request_id=call.request_id,
+        )
+
+
+def request_id_of(given: str | None, fresh: Callable[[], str]) -> str:
+    """Return the caller's own request id if it is a plain word of 8 to 64 characters, else a fresh one."""
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else fresh()
+
+
+def receipt_wanted(accept: str) -> bool:
+    """Whether the Accept field asks for a signed receipt (application/jwt)."""
+    return any(part.split(";")[0].strip().lower() == "application/jwt" for part in accept.split(","))

@@ -1,0 +1,184 @@
+"""The one error table: which error kind becomes which answer (RFC 9457 problem+json).
+
+Nothing else in the broker knows an HTTP status. A problem never carries a value of a record, a stack or
+SQL; what is not in the table is 500 with a fixed text and a reference.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from broker.errors import (
+    BrokerError,
+    ProofInvalid,
+    ReleaseRefused,
+    RequestMalformed,
+    ScopeInsufficient,
+    SourceOutage,
+    TokenInvalid,
+)
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One row of the table. slug: last part of the type URI and name of the page in docs/problems."""
+
+    slug: str
+    status: int
+    title_vi: str
+    title_en: str
+
+
+INTERNAL: Final = Problem("internal", 500, "Lỗi của hệ thống", "The broker failed")
+
+PROBLEMS: Final[Mapping[str, Problem]] = {
+    problem.slug: problem
+    for problem in (
+        Problem("request-malformed", 422, "Yêu cầu không đúng mẫu", "The request does not fit its schema"),
+        Problem("body-unreadable", 400, "Không đọc được nội dung", "The body cannot be read"),
+        Problem("body-too-large", 413, "Nội dung quá lớn", "The body is too large"),
+        Problem(
+            "media-type-unsupported", 415, "Kiểu nội dung không hỗ trợ", "The media type is not supported"
+        ),
+        Problem("not-found", 404, "Không có địa chỉ này", "There is nothing here"),
+        Problem("method-not-allowed", 405, "Phương thức không được phép", "The method is not allowed"),
+        Problem("token-invalid", 401, "Mã truy cập không hợp lệ", "The access token is not valid"),
+        Problem("proof-invalid", 401, "Bằng chứng DPoP không hợp lệ", "The DPoP proof is not valid"),
+        Problem("scope-insufficient", 403, "Thiếu phạm vi truy cập", "The token lacks the scope"),
+        Problem("release-refused", 403, "Từ chối chia sẻ", "The release is refused"),
+        Problem(
+            "acting-person-refused", 403, "Nhân viên tra cứu không hợp lệ", "The acting person is refused"
+        ),
+        Problem("limit-reached", 429, "Vượt giới hạn tra cứu", "A limit of the agreement is reached"),
+        Problem(
+            "source-answer-refused", 502, "Dữ liệu nguồn không dùng được", "The source's answer is refused"
+        ),
+        Problem("source-outage", 503, "Cơ sở dữ liệu tạm ngừng", "The insurance database does not answer"),
+        Problem("evidence-unavailable", 503, "Không ghi được bằng chứng", "Evidence cannot be recorded"),
+        Problem("clock-skewed", 503, "Đồng hồ hệ thống lệch", "The clocks disagree"),
+        INTERNAL,
+    )
+}
+
+_BY_KIND: Final[Mapping[str, str]] = {
+    "request_malformed": "request-malformed",
+    "token_invalid": "token-invalid",
+    "proof_invalid": "proof-invalid",
+    "scope_insufficient": "scope-insufficient",
+    "evidence_unavailable": "evidence-unavailable",
+    "store_unavailable": "evidence-unavailable",
+    "source_outage": "source-outage",
+}
+_BY_REASON: Final[Mapping[str, str]] = {
+    "scope_insufficient": "scope-insufficient",
+    "client_not_active": "token-invalid",
+    "token_not_active": "token-invalid",
+    "proof_replayed": "proof-invalid",
+    "limit_reached": "limit-reached",
+    "clock_skewed": "clock-skewed",
+    "acting_person_unknown": "acting-person-refused",
+    "acting_person_mismatch": "acting-person-refused",
+    "acting_person_not_active": "acting-person-refused",
+}
+_OAUTH_ERROR: Final[Mapping[str, str]] = {
+    "token-invalid": "invalid_token",
+    "proof-invalid": "invalid_dpop_proof",
+    "scope-insufficient": "insufficient_scope",
+}
+"""RFC 6750, 3.1 and RFC 9449, 7.1: error codes of the WWW-Authenticate challenge."""
+PROOF_ALGORITHMS: Final = "ES256 EdDSA PS256"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, independent of the web framework."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return the row of the table for an error."""
+    if isinstance(error, ReleaseRefused):
+        if error.reason.startswith("source_"):
+            return PROBLEMS["source-answer-refused"]
+        return PROBLEMS[_BY_REASON.get(error.reason, "release-refused")]
+    if isinstance(error, BrokerError):
+        return PROBLEMS.get(_BY_KIND.get(error.kind, ""), INTERNAL)
+    return INTERNAL
+
+
+def problem_reply(
+    error: Exception,
+    *,
+    issuer: str,
+    request_id: str,
+    vietnamese: bool,
+    members: Mapping[str, Any] | None = None,
+) -> Reply:
+    """Return the problem document for an error. members: further members (a signed receipt, for one)."""
+    problem = problem_of(error)
+    document = _document(problem, issuer, request_id, vietnamese)
+    headers = [("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store")]
+    if isinstance(error, RequestMalformed):
+        document["faults"] = [{"pointer": fault.pointer, "remedy": fault.remedy} for fault in error.faults]
+        if any(fault.pointer.startswith(_GATEWAY_FAULTS) for fault in error.faults):
+            document["gateway_code"] = "205"
+    elif isinstance(error, ReleaseRefused):
+        document["instance"] = f"urn:uuid:{error.reference}"
+        document["reason"] = error.reason
+        document["determining_rules"] = list(error.determining_rules)
+        if error.gateway_code is not None:
+            document["gateway_code"] = error.gateway_code
+        if error.retry_after_seconds is not None:
+            headers.append(("Retry-After", str(error.retry_after_seconds)))
+    elif isinstance(error, SourceOutage):
+        document["instance"] = f"urn:uuid:{error.reference}"
+        headers.append(("Retry-After", str(error.retry_after_seconds)))
+    if problem.slug in ("evidence-unavailable", "clock-skewed"):
+        headers.append(("Retry-After", "5"))
+    if problem.slug in _OAUTH_ERROR:
+        headers.append(("WWW-Authenticate", _challenge(problem.slug, error)))
+    document.update(members or {})
+    return Reply(problem.status, tuple(headers), _encoded(document))
+
+
+_GATEWAY_FAULTS: Final = ("/card_number", "/birth_date", "/personal_id")
+
+
+def plain_problem(slug: str, *, issuer: str, request_id: str, vietnamese: bool) -> Reply:
+    """Return the problem document of a row that no error kind stands behind (404, 405, 413, 415, 400)."""
+    problem = PROBLEMS.get(slug, INTERNAL)
+    headers = (("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store"))
+    return Reply(problem.status, headers, _encoded(_document(problem, issuer, request_id, vietnamese)))
+
+
+def _document(problem: Problem, issuer: str, request_id: str, vietnamese: bool) -> dict[str, Any]:
+    return {
+        "type": f"{issuer}/problems/{problem.slug}",
+        "title": problem.title_vi if vietnamese else problem.title_en,
+        "status": problem.status,
+        "instance": f"urn:uuid:{request_id}",
+        "request_id": request_id,
+    }
+
+
+def _challenge(slug: str, error: Exception) -> str:
+    if isinstance(error, TokenInvalid) and not error.detail:
+        return f'DPoP algs="{PROOF_ALGORITHMS}"'
+    challenge = f'DPoP error="{_OAUTH_ERROR[slug]}", algs="{PROOF_ALGORITHMS}"'
+    if isinstance(error, TokenInvalid | ProofInvalid) and error.detail.isascii() and '"' not in error.detail:
+        challenge += f', error_description="{error.detail}"'
+    if isinstance(error, ScopeInsufficient):
+        challenge += f', scope="{error.scope}"'
+    return challenge
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
