@@ -97,8 +97,8 @@ def split_compact(compact: str) -> tuple[bytes, bytes, bytes]:
     return header, payload, signature
 
 
-def decode_header(segment: bytes, types: frozenset[str]) -> dict[str, Any]:
-    """Return the protected header of a JWS whose "typ" is one of types.
+def decode_header(segment: bytes, types: frozenset[str], *, typ_required: bool = True) -> dict[str, Any]:
+    """Return the protected header of a JWS whose "typ" is one of types (or absent, if it may be).
 
     types: lower-case media types, with and without "application/" where both are allowed.
     Unknown members are ignored, as RFC 7515 section 4 asks; "crit" is refused because nothing that it could
@@ -107,7 +107,9 @@ def decode_header(segment: bytes, types: frozenset[str]) -> dict[str, Any]:
     """
     header = decode_object(decode_segment(segment))
     typ = header.get("typ")
-    if not isinstance(typ, str) or typ.lower() not in types:
+    if typ is None and not typ_required and "typ" not in header:
+        pass
+    elif not isinstance(typ, str) or typ.lower() not in types:
         raise JoseRefused("typ is not what this place expects")
     if "crit" in header or "b64" in header:
         raise JoseRefused("crit and b64 are not supported")

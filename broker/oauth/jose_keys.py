@@ -115,25 +115,28 @@ def _check_members(jwk: Mapping[str, Any], algorithm: str, members: tuple[str, .
 
 
 class SigningKey:
-    """A private key under its kid, for the one algorithm it signs with."""
+    """A private key for the one algorithm it signs with.
 
-    __slots__ = ("_headers", "_key", "_model", "algorithm", "kid")
+    header: members of the protected header beside alg and typ, such as kid, or jwk for a DPoP proof.
+    """
 
-    def __init__(self, key: AsymmetricKey, algorithm: str, kid: str) -> None:
+    __slots__ = ("_header", "_headers", "_key", "_model", "algorithm")
+
+    def __init__(self, key: AsymmetricKey, algorithm: str, header: Mapping[str, object]) -> None:
         self.algorithm = algorithm
-        self.kid = kid
+        self._header = header
         self._key = key
         self._model = _MODELS[algorithm]
         self._headers: dict[str, bytes] = {}
 
     def sign(self, typ: str, payload: bytes) -> str:
-        """Return payload as a compact JWS (RFC 7515, 7.1) with the header members alg, kid and typ.
+        """Return payload as a compact JWS (RFC 7515, 7.1).
 
         typ: media type without "application/", such as "at+jwt". payload: UTF-8 JSON, taken as it is.
         """
         header = self._headers.get(typ)
         if header is None:
-            members = {"alg": self.algorithm, "kid": self.kid, "typ": typ}
+            members = {"alg": self.algorithm, "typ": typ, **self._header}
             header = encode_segment(json.dumps(members, separators=(",", ":")).encode())
             self._headers[typ] = header
         content = header + b"." + encode_segment(payload)

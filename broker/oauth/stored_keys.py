@@ -72,7 +72,7 @@ def decrypt_private_key(key_encryption_key: bytes, stored: StoredKey) -> Signing
         )
     except (InvalidTag, ValueError):
         raise SigningKeyUnavailable(f"the {stored.purpose} key cannot be decrypted") from None
-    return SigningKey(_import_private(stored.algorithm, der), stored.algorithm, stored.kid)
+    return SigningKey(_import_private(stored.algorithm, der), stored.algorithm, {"kid": stored.kid})
 
 
 def _associated_data(kid: str, purpose: Purpose) -> bytes:

@@ -1,0 +1,89 @@
+"""Named staff of facilities who may look up records, in PostgreSQL; the 12-digit id itself is not kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Engine, select
+from sqlalchemy.dialects.postgresql import insert
+
+from broker.oauth.registry import StaffFacts
+from broker.storage.clients import AlreadyRegistered, NotRegistered
+from broker.storage.faults import store_answers
+from broker.storage.tables import facility_staff, organisations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaffRecord:
+    """A staff member. staff_ref: keyed hash of organisation and 12-digit id (32 bytes).
+
+    assignment_reference: number of the written assignment of tasks.
+    """
+
+    staff_ref: bytes
+    organisation_id: str
+    full_name: str
+    assignment_reference: str
+    status: str = "active"
+
+
+class PostgresStaff:
+    """Implements half of `broker.actions.doors.Facts` and what the command line needs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def find_staff(self, staff_ref: bytes) -> StaffFacts | None:
+        """Return the staff member with this keyed hash if not revoked, or None. Raises StoreUnavailable."""
+        statement = select(facility_staff.c.staff_ref, facility_staff.c.full_name).where(
+            facility_staff.c.staff_ref == staff_ref, facility_staff.c.status == "active"
+        )
+        with store_answers(), self._autocommit.connect() as connection:
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else StaffFacts(staff_ref=bytes(row.staff_ref), full_name=row.full_name)
+
+    def register_staff(self, record: StaffRecord) -> None:
+        """Register a staff member, or renew name and assignment of one who was revoked.
+
+        Raises AlreadyRegistered when the person is active, NotRegistered when there is no such
+        organisation, StoreUnavailable.
+        """
+        values = asdict(record)
+        renewed = {name: values[name] for name in ("full_name", "assignment_reference", "status")}
+        statement = (
+            insert(facility_staff)
+            .values(**values)
+            .on_conflict_do_update(
+                index_elements=[facility_staff.c.staff_ref],
+                set_=renewed,
+                where=facility_staff.c.status == "revoked",
+            )
+        )
+        known = select(organisations.c.organisation_id).where(
+            organisations.c.organisation_id == record.organisation_id
+        )
+        with store_answers(), self._engine.begin() as connection:
+            if connection.execute(known).one_or_none() is None:
+                raise NotRegistered(f"there is no organisation {record.organisation_id}")
+            if not connection.execute(statement).rowcount:
+                raise AlreadyRegistered("this person is already registered at this organisation")
+
+    def revoke_staff(self, staff_ref: bytes) -> None:
+        """End an assignment: the next look-up is refused. Raises NotRegistered, StoreUnavailable."""
+        statement = (
+            facility_staff.update().where(facility_staff.c.staff_ref == staff_ref).values(status="revoked")
+        )
+        with store_answers(), self._engine.begin() as connection:
+            if not connection.execute(statement).rowcount:
+                raise NotRegistered("this person is not registered at this organisation")
+
+    def list_staff(self, organisation_id: str | None = None) -> Sequence[StaffRecord]:
+        """Return the staff of all organisations, or of one, by name. Raises StoreUnavailable."""
+        columns = [facility_staff.c[name] for name in StaffRecord.__dataclass_fields__]
+        statement = select(*columns).order_by(facility_staff.c.organisation_id, facility_staff.c.full_name)
+        if organisation_id is not None:
+            statement = statement.where(facility_staff.c.organisation_id == organisation_id)
+        with store_answers(), self._engine.connect() as connection:
+            return [StaffRecord(**row) for row in connection.execute(statement).mappings()]
