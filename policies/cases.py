@@ -64,7 +64,7 @@ def _read_request(entry: Table, agreements: Mapping[str, Agreement]) -> Decision
         recipient=entry.text("recipient"),
         recipient_kind=entry.text("recipient_kind") if entry.has("recipient_kind") else known.recipient_kind,
         purpose=entry.text("purpose") if entry.has("purpose") else known.purpose,
-        lookup_key=entry.text("lookup_key", optional=True),
+        lookup_key="" if entry.value("lookup_key") == "" else entry.text("lookup_key"),
         on_date=entry.day("on_date"),
         supplied=frozenset(entry.words("supplied", None, optional=True)),
         established=frozenset(entry.words("established", None, optional=True)),
