@@ -52,9 +52,9 @@ def oauth_blueprint(
         return server.token_response(request)
 
     path = well_known_path(str(metadata["issuer"]))
-    blueprint.add_url_rule(path, view_func=authorization_server_metadata, methods=["GET"])
-    blueprint.add_url_rule(JWKS_PATH, view_func=jwks, methods=["GET"])
-    blueprint.add_url_rule(TOKEN_PATH, view_func=token, methods=["POST"])
+    blueprint.add_url_rule(path, "metadata", authorization_server_metadata, methods=["GET"])
+    blueprint.add_url_rule(JWKS_PATH, "jwks", jwks, methods=["GET"])
+    blueprint.add_url_rule(TOKEN_PATH, "token", token, methods=["POST"])
     return blueprint
 
 

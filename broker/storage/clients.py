@@ -74,7 +74,6 @@ _FACTS: Final = (
     )
     .join_from(clients, organisations)
     .where(clients.c.client_id == bindparam("wanted"))
-    .where(clients.c.status == "active", organisations.c.status == "active")
 )
 
 
@@ -105,7 +104,7 @@ class PostgresClients:
         )
 
     def find_client(self, client_id: str) -> ClientFacts | None:
-        """Return what the verbs need to know of an active client, or None. Raises StoreUnavailable."""
+        """Return what the verbs need to know of a client, active or not. Raises StoreUnavailable."""
         with store_answers(), self._autocommit.connect() as connection:
             row = connection.execute(_FACTS, {"wanted": client_id}).one_or_none()
         if row is None:

@@ -1,0 +1,254 @@
+"""A small authorization server on real PostgreSQL: a clock that tests move, clients that misbehave."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from sqlalchemy import Engine, create_engine, text
+
+from broker.api.oauth import oauth_blueprint
+from broker.cli.embedded import embedded_cluster
+from broker.errors import ProofInvalid, TokenInvalid
+from broker.keys import KeyRing
+from broker.oauth.bound_tokens import TokenIssuer
+from broker.oauth.dpop import ProofVerifier
+from broker.oauth.jose import encode_segment
+from broker.oauth.jose_keys import Algorithm, AsymmetricKey, SigningKey
+from broker.oauth.metadata import authorization_server_metadata
+from broker.oauth.protector import Protector
+from broker.oauth.server import AuthorizationServer
+from broker.oauth.stored_keys import generate_private_key
+from broker.storage.clients import ClientRecord, Organisation, PostgresClients
+from broker.storage.migrate import migrate
+from broker.storage.signing_keys import PostgresSigningKeys
+from broker.storage.tokens import PostgresTokens
+
+ISSUER = "https://broker.example"
+TOKEN_URL = f"{ISSUER}/oauth/token"
+RESOURCE_URL = f"{ISSUER}/v1/things"
+SCOPES = frozenset({"verify_entitlement", "share_record", "export_statistics"})
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+KEY_ENCRYPTION_KEY = bytes(range(32))
+TABLES = "access_tokens, used_assertions, used_proofs, signing_keys, clients, facility_staff, organisations"
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Database:
+    """A migrated database: engine of the application role, engine of the owner, URL of the first."""
+
+    application: Engine
+    owner: Engine
+    application_url: str
+
+    def empty(self) -> None:
+        """Delete all rows of the tables that tests here write to."""
+        with self.owner.begin() as connection:
+            connection.execute(text(f"TRUNCATE {TABLES} CASCADE"))
+
+
+@contextmanager
+def oauth_database(directory: Path) -> Iterator[Database]:
+    """Start PostgreSQL and migrate."""
+    with embedded_cluster(directory) as cluster:
+        migrate(cluster.owner_url)
+        application = create_engine(cluster.application_url, pool_size=16)
+        owner = create_engine(cluster.owner_url)
+        try:
+            yield Database(application, owner, cluster.application_url)
+        finally:
+            application.dispose()
+            owner.dispose()
+
+
+class MovableClock:
+    """The system's clock, or an instant that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.at = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def move(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+class Party:
+    """A client's side: its key and what it signs, rightly or wrongly."""
+
+    def __init__(self, client_id: str, algorithm: Algorithm = "ES256", issuer: str = ISSUER) -> None:
+        self.client_id = client_id
+        self.algorithm: Algorithm = algorithm
+        self.issuer = issuer
+        self.key: AsymmetricKey = generate_private_key(algorithm)
+        self.kid = self.key.thumbprint()
+
+    @property
+    def public_jwk(self) -> dict[str, Any]:
+        return {**self.key.as_dict(private=False), "kid": self.kid}
+
+    def sign(self, header: Mapping[str, Any], claims: Mapping[str, Any] | bytes) -> str:
+        """Sign anything under any header (the algorithm of the signature stays this party's)."""
+        payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
+        full = {"alg": self.algorithm, **header}
+        signer = SigningKey(self.key, self.algorithm, {k: v for k, v in full.items() if v is not ...})
+        return signer.sign(str(full.get("typ")), payload)
+
+    def assertion(self, at: datetime, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
+        now = at.timestamp()
+        full = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": self.issuer,
+            "iat": int(now),
+            "exp": int(now) + 60,
+            "jti": f"assertion-{next(_numbers)}",
+            **claims,
+        }
+        kept = {name: value for name, value in full.items() if value is not ...}
+        return self.sign({"typ": "JWT", "kid": self.kid, **(header or {})}, kept)
+
+    def proof(
+        self,
+        at: datetime,
+        method: str = "POST",
+        url: str = TOKEN_URL,
+        token: str | None = None,
+        header: Mapping[str, Any] | None = None,
+        **claims: Any,
+    ) -> str:
+        full = {
+            "jti": f"proof-{next(_numbers)}",
+            "htm": method,
+            "htu": url,
+            "iat": int(at.timestamp()),
+            **({"ath": ath(token)} if token else {}),
+            **claims,
+        }
+        kept = {name: value for name, value in full.items() if value is not ...}
+        jwk = self.key.as_dict(private=False)
+        return self.sign({"typ": "dpop+jwt", "jwk": jwk, **(header or {})}, kept)
+
+
+def ath(token: str) -> str:
+    """Return the access token hash of RFC 9449, 4.2."""
+    return encode_segment(hashlib.sha256(token.encode()).digest()).decode()
+
+
+class World:
+    """One authorization server with one registered client, `party`, on emptied tables."""
+
+    def __init__(self, database: Database) -> None:
+        database.empty()
+        self.engine = engine = database.application
+        self.clock = MovableClock()
+        self.ring = KeyRing(PostgresSigningKeys(engine), KEY_ENCRYPTION_KEY, self.clock)
+        self.ring.ensure_keys()
+        self.clients = PostgresClients(engine)
+        self.tokens = PostgresTokens(engine)
+        self.party = self.register("hospital-a")
+        issuer = TokenIssuer(
+            issuer=ISSUER,
+            audience=ISSUER,
+            token_endpoint=TOKEN_URL,
+            signer=self.ring,
+            store=self.tokens,
+            proofs=ProofVerifier(),
+        )
+        self.server = AuthorizationServer(
+            token_issuer=issuer, clients=self.clients, scopes_offered=SCOPES, clock=self.clock
+        )
+        self.protector = Protector(ISSUER, ISSUER, self.ring)
+        self.app = self._app()
+        self.http = self.app.test_client()
+
+    def register(
+        self,
+        client_id: str,
+        algorithm: Algorithm = "ES256",
+        scopes: tuple[str, ...] = ("verify_entitlement", "share_record"),
+        grant_types: tuple[str, ...] = ("client_credentials",),
+        days: int = 365,
+    ) -> Party:
+        party = Party(client_id, algorithm)
+        self.clients.register_organisation(
+            Organisation(organisation_id="79001", kind="health_facility", name_vi="Bệnh viện A", name_en="A")
+        )
+        self.clients.register_client(
+            ClientRecord(
+                client_id=client_id,
+                organisation_id="79001",
+                name=client_id,
+                scopes=scopes,
+                agreement_ids=(),
+                client_metadata={"grant_types": list(grant_types), "jwks": {"keys": [party.public_jwk]}},
+                expires_at=self.clock() + timedelta(days=days),
+            )
+        )
+        return party
+
+    def form(self, party: Party | None = None, **changes: Any) -> dict[str, Any]:
+        """Return a good token request of a party; a change to ... leaves the parameter out."""
+        party = party or self.party
+        full = {
+            "grant_type": "client_credentials",
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": party.assertion(self.clock()),
+            "scope": "verify_entitlement",
+            **changes,
+        }
+        return {name: value for name, value in full.items() if value is not ...}
+
+    def ask(self, form: Mapping[str, Any] | None = None, proof: str | None = None, **options: Any) -> Any:
+        """Post a form (default: a good one) with a proof (default: a good one; "" sends none)."""
+        given = self.party.proof(self.clock()) if proof is None else proof
+        headers = {"DPoP": given} if given else {}
+        return self.http.post(
+            "/oauth/token",
+            data=self.form() if form is None else form,
+            headers={**headers, **options.pop("headers", {})},
+            base_url=ISSUER,
+            **options,
+        )
+
+    def token(self, party: Party | None = None, scope: str = "verify_entitlement") -> str:
+        party = party or self.party
+        answer = self.ask(self.form(party, scope=scope), party.proof(self.clock()))
+        assert answer.status_code == 200, answer.json
+        return str(answer.json["access_token"])
+
+    def count(self, table: str) -> int:
+        with self.engine.connect() as connection:
+            return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())  # noqa: S608
+
+    def _app(self) -> Flask:
+        app = Flask("oauth_world")
+        metadata = authorization_server_metadata(ISSUER, SCOPES)
+        app.register_blueprint(oauth_blueprint(self.server, self.ring, metadata))
+
+        @app.post("/v1/things")
+        def things() -> Response | tuple[Response, int]:
+            try:
+                token = self.protector.verify(
+                    request.headers.get("Authorization"),
+                    request.headers.get("DPoP"),
+                    request.method,
+                    ISSUER + request.path,
+                    self.clock(),
+                )
+            except (TokenInvalid, ProofInvalid) as refused:
+                return jsonify(kind=refused.kind, detail=refused.detail), 401
+            return jsonify(client_id=token.client_id, scopes=sorted(token.scopes))
+
+        return app
