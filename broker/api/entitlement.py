@@ -27,8 +27,6 @@ from broker.evidence.recording import AccessContext
 from policies.civil_time import civil_date
 
 BATCH_ITEMS_MAX: Final = 200
-RECEIPT_TYPE: Final = "entitlement-receipt+jwt"
-OUTAGE_TYPE: Final = "outage-receipt+jwt"
 _SERVICE_YEARS: Final = 2
 
 
@@ -80,11 +78,11 @@ _ISO_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 @dataclass(frozen=True, slots=True)
 class EntitlementFace:
-    """The two resources, without a web framework. sign(claims, type) gives a compact JWS."""
+    """The two resources, without a web framework. sign(claims) gives a compact JWS."""
 
     caller: Caller
     verb: VerifyEntitlement
-    sign: Callable[[Mapping[str, Any], str], str]
+    sign: Callable[[Mapping[str, Any]], str]
     data_owner: str
 
     def check(self, call: Call) -> tuple[Reply, str]:
@@ -119,7 +117,7 @@ class EntitlementFace:
         """The same content, signed: what the hospital keeps. asked_digest ties it to the request's bytes."""
         claims = self._claims(call, context, answer.reference)
         claims["entitlement_check"] = read_json(answer.content)
-        body = self.sign(claims, RECEIPT_TYPE).encode("ascii")
+        body = self.sign(claims).encode("ascii")
         return Reply(200, (("Content-Type", "application/jwt"), ("Cache-Control", "no-store")), body)
 
     def _outage(self, call: Call, context: AccessContext, outage: SourceOutage) -> Reply:
@@ -136,7 +134,7 @@ class EntitlementFace:
             issuer=self.caller.issuer,
             request_id=context.request_id,
             vietnamese=call.vietnamese,
-            members={"gateway_code": "101", "receipt": self.sign(claims, OUTAGE_TYPE)},
+            members={"gateway_code": "101", "receipt": self.sign(claims)},
         )
 
     def _claims(self, call: Call, context: AccessContext, reference: str) -> dict[str, Any]:

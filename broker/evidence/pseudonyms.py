@@ -1,4 +1,4 @@
-"""Keyed hashes for every reference to a person: HMAC-SHA256 with a label per use, so that no two uses meet."""
+"""Keyed hashes for every reference to a person: HMAC-SHA256, with a label per use that keeps uses apart."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from alembic import command
@@ -43,6 +44,7 @@ def migrate(owner_url: str, *, application_role: str = APPLICATION_ROLE) -> str:
         engine.dispose()
 
 
+@cache
 def newest_revision() -> str:
     """Return the one head among the shipped migrations."""
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()

@@ -1,0 +1,62 @@
+"""`/healthz`, `/readyz`, `/metrics`, and the problem types. No authentication, no personal data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+
+from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from broker.api.problems import PROBLEMS
+
+Probe = Callable[[], str | None]
+"""Returns what is wrong, as a code, or None."""
+
+
+def operations_blueprint(
+    needed: Mapping[str, Probe], informative: Mapping[str, Probe], metrics_directory: str
+) -> Blueprint:
+    """Return the operator's routes.
+
+    needed: probes that must all be silent for /readyz to say 200: could a release be signed and recorded
+    now? informative: probes that are reported only; the source is one, because an outage of the source is
+    answered with a signed receipt and must not take the broker out of service.
+    """
+    blueprint = Blueprint("operations", __name__)
+
+    @blueprint.get("/healthz")
+    def healthz() -> Response:
+        return _json({"status": "alive"}, 200)
+
+    @blueprint.get("/readyz")
+    def readyz() -> Response:
+        faults = {name: fault for name, probe in needed.items() if (fault := probe()) is not None}
+        others = {name: probe() or "available" for name, probe in informative.items()}
+        status = "not ready" if faults else "ready"
+        return _json({"status": status, "faults": faults, **others}, 503 if faults else 200)
+
+    @blueprint.get("/metrics")
+    def metrics() -> Response:
+        registry = REGISTRY
+        if metrics_directory:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry, metrics_directory)  # type: ignore[no-untyped-call]
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    @blueprint.get("/problems/<slug>")
+    def problem(slug: str) -> Response:
+        row = PROBLEMS.get(slug)
+        if row is None:
+            return _json({"title": "unknown problem type"}, 404)
+        return _json(
+            {"slug": row.slug, "status": row.status, "title": {"vi": row.title_vi, "en": row.title_en}}, 200
+        )
+
+    return blueprint
+
+
+def _json(document: Mapping[str, object], status: int) -> Response:
+    body = json.dumps(document, ensure_ascii=False)
+    return Response(body, status, content_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,204 @@
+"""The roof: wires stores, keys, policies, verbs and faces. gunicorn serves `broker.app:create_app()`.
+
+Everything is built from `Settings` and handed down explicitly; there is no global state besides metrics.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uuid_utils
+from flask import Blueprint, Flask
+
+from broker.actions.enforcement import Enforcement
+from broker.actions.verify_entitlement import ACTION as VERIFY_ENTITLEMENT
+from broker.actions.verify_entitlement import VerifyEntitlement
+from broker.api.calls import Caller
+from broker.api.entitlement import EntitlementFace
+from broker.api.oauth import oauth_blueprint
+from broker.api.operations import operations_blueprint
+from broker.api.operations_log import start_logging
+from broker.api.resources import install, resources_blueprint
+from broker.clock import countdown, system_clock
+from broker.errors import BrokerError, SettingsInvalid
+from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.keys import KeyRing
+from broker.oauth.bound_tokens import TokenIssuer
+from broker.oauth.dpop import ProofVerifier
+from broker.oauth.metadata import TOKEN_PATH, authorization_server_metadata
+from broker.oauth.protector import Protector
+from broker.oauth.server import AuthorizationServer
+from broker.settings import Settings, read_settings
+from broker.storage.agreements import published_agreements
+from broker.storage.clients import PostgresClients
+from broker.storage.ledger import PostgresLedger
+from broker.storage.readiness import find_fault
+from broker.storage.register import CachedRegister
+from broker.storage.session import Store, open_store
+from broker.storage.signing_keys import PostgresSigningKeys
+from broker.storage.staff import PostgresStaff
+from broker.storage.tokens import PostgresTokens
+from connectors.national_insurance.source import InsuranceSource
+from policies.compile import PolicySet, compile_policies
+from policies.decide import decide
+from policies.load import SHIPPED, load_directory
+from policies.model import Decision, DecisionRequest, PolicyError
+
+SCOPES: Final = frozenset({VERIFY_ENTITLEMENT})
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPolicies:
+    """The policies of this process, as loaded at start."""
+
+    policy_set: PolicySet
+
+    def agreement_for(self, action: str, agreement_ids: Sequence[str]) -> tuple[str, str] | None:
+        """Return (agreement id, purpose) of the one agreement for the action among ids.
+
+        None when there is none, and when there are several: nobody guesses which one was meant.
+        """
+        found = [
+            (agreement.id, agreement.purpose)
+            for agreement in map(self.policy_set.find_agreement, agreement_ids)
+            if agreement is not None and agreement.action == action
+        ]
+        return found[0] if len(found) == 1 else None
+
+    def decide(self, request: DecisionRequest) -> Decision:
+        """Return the decision; never raises."""
+        return decide(request, self.policy_set)
+
+
+def new_reference() -> str:
+    """Return a fresh UUIDv7 as text: evidence references sort by time, and tell nothing else."""
+    return str(uuid_utils.uuid7())
+
+
+def new_salt() -> bytes:
+    """Return 32 fresh random bytes."""
+    return secrets.token_bytes(32)
+
+
+def load_policies(settings: Settings) -> PolicySet:
+    """Return the compiled policies of the configured directory. Raises SettingsInvalid with the remedy."""
+    directory = Path(settings.policy_directory) if settings.policy_directory else SHIPPED
+    try:
+        bundle = load_directory(directory)
+        return compile_policies(bundle.agreements, bundle.catalogue, bundle.registers)
+    except PolicyError as fault:
+        raise SettingsInvalid(f"the policies cannot be used: {fault}") from fault
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the broker as a WSGI application.
+
+    settings: read from the environment when not given. Connects to nothing yet: the first request does, so
+    that a worker may be forked before. Raises SettingsInvalid when it cannot be right.
+    """
+    settings = settings or read_settings()
+    start_logging(settings.log_level)
+    policy_set = load_policies(settings)
+    store = open_store(
+        settings.database_url, deadline_seconds=settings.store_deadline_seconds, pool_size=settings.threads
+    )
+    source = InsuranceSource(
+        settings.source_url, settings.source_deadline_seconds, concurrency=settings.source_concurrency
+    )
+    key_ring = KeyRing(
+        PostgresSigningKeys(store.engine), settings.key_encryption_key_file.reveal(), system_clock
+    )
+    verb = VerifyEntitlement(
+        enforcement=_enforcement(settings, store, policy_set),
+        source=source,
+        countdown=countdown,
+        source_deadline_seconds=settings.source_deadline_seconds,
+    )
+    caller = Caller(
+        issuer=settings.issuer,
+        protector=Protector(settings.issuer, settings.issuer, key_ring, proofs=_proofs(settings)),
+        clock=system_clock,
+        new_reference=new_reference,
+    )
+    app = Flask("broker", static_folder=None)
+    install(app, settings.issuer, new_reference)
+    face = EntitlementFace(caller, verb, key_ring.sign_receipt, settings.data_owner)
+    app.register_blueprint(resources_blueprint(face))
+    app.register_blueprint(_authorization_server(settings, store, key_ring))
+    app.register_blueprint(
+        operations_blueprint(
+            needed={
+                "ledger": lambda: find_fault(store.engine),
+                "signing": lambda: _signing_fault(key_ring),
+                "policies": lambda: policies_fault(store, policy_set),
+            },
+            informative={"source": lambda: None if source.is_available() else "unavailable"},
+            metrics_directory=settings.metrics_directory,
+        )
+    )
+    return app
+
+
+def _proofs(settings: Settings) -> ProofVerifier:
+    return ProofVerifier(max_age_seconds=settings.proof_age_seconds)
+
+
+def _authorization_server(settings: Settings, store: Store, key_ring: KeyRing) -> Blueprint:
+    issuer = TokenIssuer(
+        issuer=settings.issuer,
+        audience=settings.issuer,
+        token_endpoint=settings.issuer + TOKEN_PATH,
+        signer=key_ring,
+        store=PostgresTokens(store.engine),
+        proofs=_proofs(settings),
+        lifetime_seconds=settings.access_token_seconds,
+    )
+    server = AuthorizationServer(
+        token_issuer=issuer,
+        clients=PostgresClients(store.engine),
+        scopes_offered=SCOPES,
+        clock=system_clock,
+    )
+    return oauth_blueprint(server, key_ring, authorization_server_metadata(settings.issuer, SCOPES))
+
+
+def _enforcement(settings: Settings, store: Store, policy_set: PolicySet) -> Enforcement:
+    return Enforcement(
+        ledger=PostgresLedger(
+            store.prepared,
+            deadline_seconds=settings.store_deadline_seconds,
+            clock_skew_seconds=settings.clock_skew_seconds,
+        ),
+        facts=CachedRegister(
+            PostgresClients(store.engine).find_client,
+            PostgresStaff(store.engine).find_staff,
+            system_clock,
+            settings.facts_seconds,
+        ),
+        policies=CompiledPolicies(policy_set),
+        pseudonyms=KeyedPseudonyms(settings.pseudonym_key_file.reveal()),
+        salts=new_salt,
+        new_reference=new_reference,
+    )
+
+
+def _signing_fault(key_ring: KeyRing) -> str | None:
+    try:
+        key_ring.sign_receipt({"probe": "readyz"})
+    except BrokerError as fault:
+        return fault.kind
+    return None
+
+
+def policies_fault(store: Store, policy_set: PolicySet) -> str | None:
+    """Return unpublished if an agreement that is in force is not the revision loaded here, or None."""
+    try:
+        published = {one.agreement_id: one.revision_hash for one in published_agreements(store.engine)}
+    except Exception:
+        return "unreachable"
+    loaded = {name: table.agreement.revision_hash for name, table in policy_set.tables.items()}
+    return None if loaded.items() <= published.items() else "unpublished"

@@ -1,0 +1,83 @@
+"""`broker prepare`: everything a database needs before the first request, safe to say again."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from broker.app import load_policies
+from broker.clock import system_clock
+from broker.errors import SettingsInvalid
+from broker.keys import KeyRing
+from broker.settings import Settings, companion, read_settings
+from broker.storage.agreements import AgreementRevision, RevisionNotNewer, publish_agreement
+from broker.storage.migrate import migrate
+from broker.storage.session import open_store
+from broker.storage.signing_keys import PostgresSigningKeys
+from policies.compile import PolicySet
+
+
+def prepare(owner_url: str, settings: Settings) -> dict[str, object]:
+    """Migrate, make the missing signing keys, publish new agreement revisions; return what was done.
+
+    owner_url: the owner role's URL, for migrations; the rest is done as the application role.
+    Raises RevisionNotNewer when an agreement's text changed without a new revision number.
+    """
+    revision = migrate(owner_url)
+    store = open_store(settings.database_url, deadline_seconds=10.0)
+    try:
+        keys = KeyRing(
+            PostgresSigningKeys(store.engine), settings.key_encryption_key_file.reveal(), system_clock
+        )
+        made = keys.ensure_keys()
+        published = [
+            one.agreement_id
+            for one in revisions(load_policies(settings))
+            if publish_agreement(store.engine, one)
+        ]
+    finally:
+        store.close()
+    return {"revision": revision, "keys_made": made, "agreements_published": published}
+
+
+def revisions(policy_set: PolicySet) -> list[AgreementRevision]:
+    """Return the loaded agreements as revisions to publish."""
+    return [
+        AgreementRevision(
+            agreement_id=agreement.id,
+            revision=agreement.revision,
+            revision_hash=agreement.revision_hash,
+            text=agreement.text,
+            valid_from=agreement.valid_from,
+            valid_to=agreement.valid_to,
+            review_date=agreement.review_date,
+        )
+        for agreement in (table.agreement for table in policy_set.tables.values())
+    ]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def prepare_command(as_json: bool) -> None:
+    """Bring the broker's own database to the point where it can serve.
+
+    Runs migrations as the owner role (BROKER_OWNER_DATABASE_URL), makes signing keys where none live, and
+    publishes agreement revisions that are new. Saying it again changes nothing.
+    """
+    owner_url = companion("BROKER_OWNER_DATABASE_URL")
+    if owner_url is None:
+        raise click.ClickException(
+            "BROKER_OWNER_DATABASE_URL is missing: the owner role's URL, for migrations only"
+        )
+    try:
+        done = prepare(owner_url.replace("postgresql://", "postgresql+psycopg://", 1), read_settings())
+    except (SettingsInvalid, RevisionNotNewer) as fault:
+        raise click.ClickException(str(fault)) from None
+    if as_json:
+        click.echo(json.dumps(done))
+        return
+    click.echo(f"database at revision {done['revision']}")
+    for name in ("keys_made", "agreements_published"):
+        for one in done[name]:  # type: ignore[attr-defined]
+            click.echo(f"{name.replace('_', ' ')}: {one}")

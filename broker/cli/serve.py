@@ -1,0 +1,74 @@
+"""`broker serve`: the server processes, with an embedded PostgreSQL where no database is configured."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from broker.cli.session import deployment, settings_of
+from broker.settings import Settings
+
+
+@click.command()
+@click.option(
+    "--server",
+    type=click.Choice(["gunicorn", "granian"]),
+    default="gunicorn",
+    show_default=True,
+    help="HTTP server; granian is an optional extra (pip install 'insurance-data-broker[granian]').",
+)
+def serve_command(server: str) -> None:
+    """Serve the broker until it is told to stop.
+
+    Reads BROKER_* settings (docs/settings.md). Without BROKER_DATABASE_URL it starts a PostgreSQL of its own
+    under BROKER_STATE_DIRECTORY (default .demo). SIGHUP reloads workers one generation after the other
+    without dropping a request; SIGTERM finishes the requests under way.
+    """
+    with deployment() as (environ, _):
+        command = server_command(settings_of(environ), server)
+        with tempfile.TemporaryDirectory(prefix="broker-metrics-") as metrics:
+            sys.exit(run_server(command, with_metrics(environ, Path(metrics))))
+
+
+def server_command(settings: Settings, server: str) -> list[str]:
+    """Return the command line of the HTTP server for these settings."""
+    python = sys.executable
+    if server == "gunicorn":
+        config = "python:broker.cli.gunicorn_config"
+        return [python, "-m", "gunicorn", "--config", config, "broker.app:create_app()"]
+    if shutil.which("granian") is None and not Path(python).with_name("granian").exists():
+        raise click.ClickException("granian is not installed: pip install 'insurance-data-broker[granian]'")
+    host, _, port = settings.bind.rpartition(":")
+    return [
+        python, "-m", "granian", "--interface", "wsgi", "--factory", "--host", host, "--port", port,
+        "--workers", str(settings.workers), "--blocking-threads", str(settings.threads),
+        "--backpressure", "64", "--workers-kill-timeout", "10", "--respawn-failed-workers",
+        "--no-ws", "--http", "1", "--http1-buffer-size", "65536", "--http1-header-read-timeout", "5000",
+        "--no-access-log", "--log-level", "warning", "broker.app:create_app",
+    ]  # fmt: skip
+
+
+def with_metrics(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """Return environ with the directory in which the workers share their metrics."""
+    shared = environ.get("BROKER_METRICS_DIRECTORY") or str(directory)
+    return {**environ, "BROKER_METRICS_DIRECTORY": shared, "PROMETHEUS_MULTIPROC_DIR": shared}
+
+
+def run_server(command: list[str], environ: Mapping[str, str]) -> int:
+    """Run the server as a child, hand signals through, and return its exit code."""
+    child = subprocess.Popen(command, env=dict(environ))
+
+    def hand_through(number: int, _frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, hand_through)
+    return child.wait()

@@ -1,0 +1,88 @@
+"""What a command works with: settings and the broker's own store, found in the same way by all of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from sqlalchemy import Engine
+
+from broker.cli.embedded import EmbeddedCluster, embedded_cluster, secret_files
+from broker.cli.prepare import prepare
+from broker.errors import SettingsInvalid
+from broker.settings import Settings, companion, read_settings
+from broker.storage.session import Store, open_store
+
+COMMAND_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Settings, and the store opened with the application role."""
+
+    settings: Settings
+    store: Store
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the broker's own database, as the application role."""
+        return self.store.engine
+
+
+def state_directory() -> Path:
+    """Return the directory of the embedded databases and their secrets (BROKER_STATE_DIRECTORY, or .demo)."""
+    return Path(companion("BROKER_STATE_DIRECTORY") or ".demo")
+
+
+@contextmanager
+def deployment() -> Iterator[tuple[Mapping[str, str], EmbeddedCluster | None]]:
+    """Yield the environment that the server and the commands need, and the embedded cluster if one is used.
+
+    With BROKER_DATABASE_URL the environment is taken as it is. Without it, PostgreSQL is started under the
+    state directory, migrated, given fresh secrets where there are none, and stopped at the end.
+    """
+    if "BROKER_DATABASE_URL" in os.environ:
+        yield dict(os.environ), None
+        return
+    directory = state_directory()
+    with embedded_cluster(directory) as cluster:
+        environ = embedded_environment(cluster, directory, os.environ)
+        prepare(cluster.owner_url, settings_of(environ))
+        yield environ, cluster
+
+
+def embedded_environment(
+    cluster: EmbeddedCluster, directory: Path, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Return environ completed with what points to the embedded cluster; what is given stays."""
+    return {
+        "BROKER_ISSUER": "http://127.0.0.1:8000",
+        "BROKER_SOURCE_URL": cluster.source_reader_url,
+        **secret_files(directory / "secrets"),
+        **environ,
+        "BROKER_DATABASE_URL": cluster.application_url,
+    }
+
+
+def settings_of(environ: Mapping[str, str]) -> Settings:
+    """Return the settings in an environment; unusable ones end the command with a plain message."""
+    try:
+        return read_settings(environ)
+    except SettingsInvalid as fault:
+        raise click.ClickException(fault.detail.replace("; ", "\n")) from None
+
+
+@contextmanager
+def open_session() -> Iterator[Session]:
+    """Yield settings and store for one command; unusable settings end it with a plain message."""
+    with deployment() as (environ, _):
+        settings = settings_of(environ)
+        store = open_store(settings.database_url, deadline_seconds=COMMAND_SECONDS)
+        try:
+            yield Session(settings, store)
+        finally:
+            store.close()
