@@ -1,0 +1,66 @@
+"""`broker keys`: the broker's own signing keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from broker.cli.output import refusals, show
+from broker.cli.session import Session, open_session
+from broker.clock import system_clock
+from broker.keys import PURPOSES, KeyRing, Purpose, StoredKey
+from broker.oauth.jose_keys import ALGORITHMS, Algorithm
+from broker.storage.signing_keys import PostgresSigningKeys
+
+
+@click.group()
+def keys_group() -> None:
+    """Rotate and list the keys that sign access tokens and receipts.
+
+    Private keys leave memory only encrypted under BROKER_KEY_ENCRYPTION_KEY_FILE, and never print.
+    """
+
+
+@keys_group.command("rotate")
+@click.argument("purpose", type=click.Choice(PURPOSES))
+@click.option("--algorithm", type=click.Choice(ALGORITHMS), default="ES256", show_default=True)
+@click.option("--compromised", is_flag=True, help="The old key leaked: stop trusting it now.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def rotate_command(purpose: Purpose, algorithm: Algorithm, compromised: bool, as_json: bool) -> None:
+    """Make a new key for PURPOSE; the old one signs for half a minute more and stays published.
+
+    Every worker and node picks the new key up by itself. With --compromised the old key is withdrawn at once;
+    workers stop accepting its tokens within half a minute, and receipts that it signed no longer verify
+    against the published keys.
+    """
+    with refusals(), open_session() as session:
+        ring = _ring(session)
+        kid = ring.rotate(purpose, algorithm, compromised=compromised)
+        made = [stored for stored in ring.stored_keys() if stored.kid == kid]
+    show([_row(stored) for stored in made], as_json)
+
+
+@keys_group.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_keys_command(as_json: bool) -> None:
+    """List signing keys, oldest first."""
+    with refusals(), open_session() as session:
+        stored = _ring(session).stored_keys()
+    show([_row(key) for key in stored], as_json)
+
+
+def _ring(session: Session) -> KeyRing:
+    secret = session.settings.key_encryption_key_file.reveal()
+    return KeyRing(PostgresSigningKeys(session.engine), secret, system_clock)
+
+
+def _row(stored: StoredKey) -> dict[str, Any]:
+    return {
+        "kid": stored.kid,
+        "purpose": stored.purpose,
+        "algorithm": stored.algorithm,
+        "created_at": stored.created_at,
+        "signs_until": stored.signs_until,
+        "published_until": stored.published_until,
+    }
