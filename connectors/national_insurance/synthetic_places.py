@@ -89,6 +89,7 @@ _BY_POPULATION = weighted(
 _OLD_TEXT = texts(_OLD_CODES)
 _NEW_TEXT = texts(_NEW_CODES)
 _NEW_NAMES = texts([NEW_PROVINCES[code].name for code in _NEW_CODES])
+_HOUSES = texts([str(number) for number in range(1, 999)])
 _STREETS = texts(
     [
         "thôn Đông", "thôn Đoài", "thôn Trung", "ấp 1", "ấp 2", "ấp Hòa Bình", "bản Mới", "buôn Hạ",
@@ -123,7 +124,7 @@ def address(dice: Dice, places: Ints) -> Cell:
     count = len(places)
     return [
         constant("Số ", count),
-        digits(1 + dice.below(998, count), 3),
+        _HOUSES[dice.below(len(_HOUSES), count)],
         constant(", ", count),
         _STREETS[dice.below(len(_STREETS), count)],
         constant(", ", count),
