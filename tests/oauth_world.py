@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
+from joserfc.jws import JWSRegistry
 from sqlalchemy import Engine, create_engine, text
 
 from broker.api.oauth import oauth_blueprint
@@ -22,7 +23,7 @@ from broker.keys import KeyRing
 from broker.oauth.bound_tokens import TokenIssuer
 from broker.oauth.dpop import ProofVerifier
 from broker.oauth.jose import encode_segment
-from broker.oauth.jose_keys import Algorithm, AsymmetricKey, SigningKey
+from broker.oauth.jose_keys import Algorithm, AsymmetricKey
 from broker.oauth.metadata import authorization_server_metadata
 from broker.oauth.protector import Protector
 from broker.oauth.server import AuthorizationServer
@@ -102,8 +103,10 @@ class Party:
         """Sign anything under any header (the algorithm of the signature stays this party's)."""
         payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
         full = {"alg": self.algorithm, **header}
-        signer = SigningKey(self.key, self.algorithm, {k: v for k, v in full.items() if v is not ...})
-        return signer.sign(str(full.get("typ")), payload)
+        kept = json.dumps({name: value for name, value in full.items() if value is not ...})
+        content = encode_segment(kept.encode()) + b"." + encode_segment(payload)
+        signature = JWSRegistry.algorithms[self.algorithm].sign(content, self.key)
+        return (content + b"." + encode_segment(signature)).decode()
 
     def assertion(self, at: datetime, header: Mapping[str, Any] | None = None, **claims: Any) -> str:
         now = at.timestamp()

@@ -18,8 +18,9 @@ WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
 def authorization_server_metadata(issuer: str, scopes: Iterable[str]) -> dict[str, Any]:
     """Return the metadata document (RFC 8414, 2; RFC 9449, 5.1).
 
-    issuer: URL without trailing slash, query or fragment. response_types_supported is empty, and not absent,
-    because RFC 8414 requires the member.
+    issuer: URL without trailing slash, query or fragment. response_types_supported is empty while there is no
+    authorization endpoint: section 2 requires the member, section 3.2 wants empty ones left out, and a false
+    entry would mislead.
     """
     return {
         "issuer": issuer,

@@ -1,0 +1,219 @@
+"""Metadata (RFC 8414), published keys (RFC 7517) and what a rotation does to live tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from joserfc import jws
+from joserfc.jwk import KeySet
+from sqlalchemy import text
+
+from broker.keys import KeyRing, SigningKeyUnavailable
+from broker.oauth.jose_keys import PRIVATE_MEMBERS
+from broker.oauth.metadata import well_known_path
+from broker.storage.signing_keys import PostgresSigningKeys
+from tests.oauth_world import (
+    ISSUER,
+    KEY_ENCRYPTION_KEY,
+    RESOURCE_URL,
+    SCOPES,
+    TOKEN_URL,
+    Database,
+    World,
+    oauth_database,
+)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with oauth_database(tmp_path_factory.mktemp("oauth")) as database:
+        yield database
+
+
+@pytest.fixture
+def world(database: Database) -> World:
+    return World(database)
+
+
+def use(world: World, token: str) -> int:
+    proof = world.party.proof(world.clock(), url=RESOURCE_URL, token=token)
+    headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
+    return world.http.post("/v1/things", headers=headers, base_url=ISSUER).status_code
+
+
+class TestMetadata:
+    def test_rfc8414_2_the_document_says_what_is_built_and_no_more(self, world: World) -> None:
+        answer = world.http.get("/.well-known/oauth-authorization-server")
+        assert answer.status_code == 200
+        assert answer.content_type == "application/json"
+        assert answer.cache_control.max_age == 300
+        algorithms = ["ES256", "EdDSA", "PS256"]
+        assert answer.get_json() == {
+            "issuer": ISSUER,
+            "token_endpoint": TOKEN_URL,
+            "jwks_uri": f"{ISSUER}/oauth/jwks",
+            "scopes_supported": sorted(SCOPES),
+            "response_types_supported": [],
+            "grant_types_supported": ["client_credentials"],
+            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
+            "token_endpoint_auth_signing_alg_values_supported": algorithms,
+            "dpop_signing_alg_values_supported": algorithms,
+        }
+
+    def test_authlib_finds_the_document_valid_but_for_what_is_not_built(self, world: World) -> None:
+        from authlib.oauth2.rfc8414 import AuthorizationServerMetadata  # type: ignore[import-untyped]
+
+        document = world.http.get("/.well-known/oauth-authorization-server").get_json()
+        AuthorizationServerMetadata({**document, "response_types_supported": ["code"]}).validate()
+
+    def test_rfc8414_3_1_an_issuers_path_follows_the_well_known_part(self) -> None:
+        assert well_known_path(ISSUER) == "/.well-known/oauth-authorization-server"
+        assert well_known_path(f"{ISSUER}/a/b/") == "/.well-known/oauth-authorization-server/a/b"
+
+    def test_an_unchanged_document_is_not_sent_twice(self, world: World) -> None:
+        for path in ("/.well-known/oauth-authorization-server", "/oauth/jwks"):
+            tag = world.http.get(path).headers["ETag"]
+            assert world.http.get(path, headers={"If-None-Match": tag}).status_code == 304
+
+
+class TestPublishedKeys:
+    def test_fapi_5_4_2_public_members_and_one_kid_each(self, world: World) -> None:
+        world.ring.rotate("access_token", "PS256")
+        world.ring.rotate("receipt", "EdDSA")
+        answer = world.http.get("/oauth/jwks")
+        assert answer.cache_control.public
+        assert answer.cache_control.max_age == world.ring.refresh_seconds
+        keys = answer.get_json()["keys"]
+        assert len({key["kid"] for key in keys}) == len(keys) == 4
+        for key in keys:
+            assert PRIVATE_MEMBERS.isdisjoint(key)
+            assert key["use"] == "sig"
+            assert {"kty", "alg", "kid"} <= set(key)
+
+    def test_a_receipt_verifies_with_the_published_key_of_its_kid(self, world: World) -> None:
+        receipt = world.ring.sign_receipt({"reference": "0192", "vi": "Có hiệu lực"})
+        keys = KeySet.import_key_set(world.http.get("/oauth/jwks").get_json())
+        verified = jws.deserialize_compact(receipt, keys, algorithms=["ES256"])
+        assert verified.headers()["typ"] == "entitlement-receipt+jwt"
+        assert verified.payload == '{"reference":"0192","vi":"Có hiệu lực"}'.encode()
+
+
+class TestRotation:
+    def test_the_old_key_signs_until_all_workers_know_the_new_one(self, world: World) -> None:
+        old = world.ring.sign_access_token({})
+        kid = world.ring.rotate("access_token")
+        assert _kid(world.ring.sign_access_token({})) == _kid(old)
+        assert kid in {key["kid"] for key in world.ring.published_jwks()["keys"]}
+        world.clock.move(world.ring.refresh_seconds)
+        assert _kid(world.ring.sign_access_token({})) == kid
+
+    def test_tokens_of_the_old_key_open_doors_until_they_expire(self, world: World) -> None:
+        world.ring.rotate("access_token")
+        world.clock.move(world.ring.refresh_seconds - 1)
+        token = world.token()  # signed by the old key at the last moment
+        for step in (1, 298):
+            world.clock.move(step)
+            world.protector._kept._entries.clear()  # another worker, which has not seen the token
+            assert use(world, token) == 200
+        world.clock.move(1)
+        assert use(world, token) == 401
+
+    def test_the_old_key_leaves_publication_after_its_last_token(self, world: World) -> None:
+        old = _kid(world.ring.sign_access_token({}))
+        world.ring.rotate("access_token")
+        world.clock.move(world.ring.refresh_seconds + 359)
+        assert old in {key["kid"] for key in world.ring.published_jwks()["keys"]}
+        world.clock.move(1)
+        assert old not in {key["kid"] for key in world.ring.published_jwks()["keys"]}
+        assert PostgresSigningKeys(world.engine).delete_unpublished(world.clock()) == 1
+
+    def test_a_worker_that_missed_the_rotation_accepts_the_new_keys_tokens(self, world: World) -> None:
+        other_worker = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        other_worker.published_jwks()
+        kid = world.ring.rotate("access_token")
+        world.clock.move(1)
+        assert other_worker.find_key(kid) is not None
+
+    def test_unknown_kids_reload_at_most_once_per_second(self, world: World) -> None:
+        store = _Counting(PostgresSigningKeys(world.engine))
+        ring = KeyRing(store, KEY_ENCRYPTION_KEY, world.clock)
+        for number in range(20):
+            world.clock.move(0.25)
+            assert ring.find_key(f"unknown-{number}") is None
+        assert store.reads <= 6
+
+    def test_keys_are_read_once_per_refresh(self, world: World) -> None:
+        store = _Counting(PostgresSigningKeys(world.engine))
+        ring = KeyRing(store, KEY_ENCRYPTION_KEY, world.clock)
+        for _ in range(100):
+            ring.sign_access_token({})
+            world.clock.move(0.5)
+        assert store.reads == 2
+
+    def test_a_compromised_key_is_withdrawn(self, world: World) -> None:
+        token = world.token()
+        assert use(world, token) == 200
+        world.ring.rotate("access_token", compromised=True)
+        world.protector._kept._entries.clear()
+        assert use(world, token) == 401
+        assert use(world, world.token()) == 200
+        assert len([key for key in world.ring.stored_keys() if key.published_until is None]) == 2
+
+    def test_a_receipt_key_stays_published_for_years_and_opens_no_door(self, world: World) -> None:
+        kid = _kid(world.ring.sign_receipt({}))
+        world.ring.rotate("receipt")
+        world.clock.move(5 * 365 * 86400)
+        assert kid in {key["kid"] for key in world.ring.published_jwks()["keys"]}
+        assert world.ring.find_key(kid) is None
+
+    def test_ensuring_keys_twice_makes_them_once(self, world: World) -> None:
+        assert world.ring.ensure_keys() == []
+        assert len(world.ring.stored_keys()) == 2
+
+    def test_without_a_key_the_remedy_is_named(self, database: Database, world: World) -> None:
+        database.empty()
+        ring = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        with pytest.raises(SigningKeyUnavailable, match="broker keys rotate"):
+            ring.sign_access_token({})
+
+
+class TestAtRest:
+    def test_the_store_holds_no_private_key_in_clear(self, world: World) -> None:
+        with world.engine.connect() as connection:
+            rows = connection.execute(text("SELECT * FROM signing_keys")).mappings().all()
+        for row in rows:
+            assert PRIVATE_MEMBERS.isdisjoint(row["public_jwk"])
+            assert b"\x30\x81\x87" not in bytes(row["private_key_encrypted"])[:20]  # PKCS #8 begins so
+
+    def test_another_key_encryption_key_signs_nothing(self, world: World) -> None:
+        ring = KeyRing(PostgresSigningKeys(world.engine), bytes(32), world.clock)
+        with pytest.raises(SigningKeyUnavailable, match="cannot be decrypted"):
+            ring.sign_access_token({})
+
+    def test_a_stored_key_cannot_serve_another_purpose(self, database: Database, world: World) -> None:
+        with database.owner.begin() as connection:
+            connection.execute(text("DELETE FROM signing_keys WHERE purpose = 'receipt'"))
+            connection.execute(text("UPDATE signing_keys SET purpose = 'receipt'"))
+        ring = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        with pytest.raises(SigningKeyUnavailable, match="cannot be decrypted"):
+            ring.sign_receipt({})
+
+    @pytest.mark.parametrize("length", [0, 16, 31, 33])
+    def test_a_key_encryption_key_has_32_bytes(self, world: World, length: int) -> None:
+        with pytest.raises(SigningKeyUnavailable):
+            KeyRing(PostgresSigningKeys(world.engine), bytes(length), world.clock)
+
+
+class _Counting(PostgresSigningKeys):
+    def __init__(self, store: PostgresSigningKeys) -> None:
+        super().__init__(store._engine)
+        self.reads = 0
+
+    def find_keys(self):  # type: ignore[no-untyped-def]
+        self.reads += 1
+        return super().find_keys()
+
+
+def _kid(token: str) -> str:
+    return str(jws.extract_compact(token.encode()).headers()["kid"])
