@@ -73,6 +73,17 @@ def load_agreement(text: str, file: str, directory: Path = SHIPPED) -> Agreement
     return read_agreement(text, file, catalogue, registers)
 
 
+def load_path(path: Path | str) -> Policies:
+    """Read a policy directory, or one agreement file with the shipped registers. Raises PolicyError."""
+    place = Path(path)
+    if place.is_dir():
+        return load_directory(place)
+    catalogue, registers = load_registers()
+    return Policies(
+        (read_agreement(_read(place), place.name, catalogue, registers),), (), catalogue, registers
+    )
+
+
 def load_directory(directory: Path | str = SHIPPED) -> Policies:
     """Read agreements/*.toml and cases/*.toml with the registers of the directory.
 
