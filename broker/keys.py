@@ -157,10 +157,15 @@ class KeyRing:
 
     def _signing_key(self, purpose: Purpose) -> SigningKey:
         now = self._clock()
-        for stored in self._current().stored:
-            if stored.purpose == purpose and (stored.signs_until is None or stored.signs_until > now):
-                return self._signing.get(stored.kid) or self._decrypted(stored)
-        raise SigningKeyUnavailable(f"there is no {purpose} key; run: broker keys rotate {purpose}")
+        signing = [
+            stored
+            for stored in self._current().stored
+            if stored.purpose == purpose and (stored.signs_until is None or stored.signs_until > now)
+        ]
+        if not signing:
+            raise SigningKeyUnavailable(f"there is no {purpose} key; run: broker keys rotate {purpose}")
+        stored = min(signing, key=_end_of_signing)
+        return self._signing.get(stored.kid) or self._decrypted(stored)
 
     def _decrypted(self, stored: StoredKey) -> SigningKey:
         key = decrypt_private_key(self._key_encryption_key, stored)
@@ -198,6 +203,11 @@ class KeyRing:
 
 def _is_live(stored: StoredKey, now: datetime) -> bool:
     return stored.published_until is None or stored.published_until > now
+
+
+def _end_of_signing(stored: StoredKey) -> tuple[bool, datetime, str]:
+    """Sort the key that stops signing first before its successors, and the oldest of those without an end."""
+    return stored.signs_until is None, stored.signs_until or stored.created_at, stored.kid
 
 
 def _json(members: Mapping[str, Any]) -> bytes:
