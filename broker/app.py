@@ -19,10 +19,12 @@ from broker.actions.verify_entitlement import ACTION as VERIFY_ENTITLEMENT
 from broker.actions.verify_entitlement import VerifyEntitlement
 from broker.api.calls import Caller
 from broker.api.entitlement import EntitlementFace
+from broker.api.exchange import Exchange
+from broker.api.hot_routes import HotRoutes
 from broker.api.oauth import oauth_blueprint
 from broker.api.operations import operations_blueprint
 from broker.api.operations_log import start_logging
-from broker.api.resources import install, resources_blueprint
+from broker.api.resources import BODY_BYTES_MAX, install, resources_blueprint
 from broker.clock import countdown, system_clock
 from broker.errors import BrokerError, SettingsInvalid
 from broker.evidence.pseudonyms import KeyedPseudonyms
@@ -125,9 +127,11 @@ def create_app(settings: Settings | None = None) -> Flask:
         new_reference=new_reference,
     )
     app = Flask("broker", static_folder=None)
-    install(app, settings.issuer, new_reference)
+    exchange = Exchange(settings.issuer, new_reference)
+    install(app, exchange)
     face = EntitlementFace(caller, verb, key_ring.sign_receipt, settings.data_owner)
-    app.register_blueprint(resources_blueprint(face))
+    routes = {"/v1/entitlement-checks": face.check, "/v1/entitlement-checks/batch": face.batch}
+    app.register_blueprint(resources_blueprint(exchange, routes))
     app.register_blueprint(_authorization_server(settings, store, key_ring))
     app.register_blueprint(
         operations_blueprint(
@@ -140,6 +144,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             metrics_directory=settings.metrics_directory,
         )
     )
+    app.wsgi_app = HotRoutes(app.wsgi_app, exchange, routes, BODY_BYTES_MAX)  # type: ignore[method-assign]
     return app
 
 

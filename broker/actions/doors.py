@@ -36,10 +36,6 @@ class Pseudonyms(Protocol):
         """Return a hex reference that groups the look-ups of one visit."""
         ...
 
-    def counter_ref(self, scope: str, *words: str) -> bytes:
-        """Return the key of one usage counter (32 bytes)."""
-        ...
-
 
 class Salts(Protocol):
     """Fresh random salts."""

@@ -249,7 +249,6 @@ class Enforcement:
         try:
             steps = counter_steps(
                 decision.limits,
-                self.pseudonyms,
                 now_seconds=int(context.at.timestamp()),
                 agreement_id=decision.agreement_id,
                 client_id=context.client_id,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
-from broker.actions.doors import Pseudonyms
 from broker.evidence.recording import CounterStep
 from policies.civil_time import day_start_seconds
 from policies.model import Limit
@@ -21,7 +21,6 @@ class LimitNotCountable(Exception):
 
 def counter_steps(
     limits: Iterable[Limit],
-    pseudonyms: Pseudonyms,
     *,
     now_seconds: int,
     agreement_id: str,
@@ -35,27 +34,32 @@ def counter_steps(
     person only. Raises LimitNotCountable when a limit per acting person stands but nobody is named.
     """
     subjects = list(data_subject_refs)
+    agreement = agreement_id.encode()
     day, hour = day_start_seconds(now_seconds), now_seconds - now_seconds % HOUR_SECONDS
     bounds = {limit.scope: limit.count for limit in limits}
     steps: list[CounterStep] = []
     if (bound := bounds.get("client_day")) is not None:
-        key = pseudonyms.counter_ref("client_day", agreement_id, client_id)
+        key = _counter_ref(b"client_day", agreement, client_id.encode())
         steps.append(CounterStep(key, day, DAY_SECONDS, len(subjects), bound, "client_day"))
     if (bound := bounds.get("acting_person_hour")) is not None:
         if staff_ref is None:
             raise LimitNotCountable("acting_person_hour")
-        key = pseudonyms.counter_ref("acting_person_hour", agreement_id, staff_ref.hex())
+        key = _counter_ref(b"acting_person_hour", agreement, staff_ref)
         steps.append(CounterStep(key, hour, HOUR_SECONDS, len(subjects), bound, "acting_person_hour"))
     if (bound := bounds.get("data_subject_day")) is not None:
         asked = Counter(subject for subject in subjects if subject is not None)
         keyed = sorted(
-            (pseudonyms.counter_ref("data_subject_day", agreement_id, subject.hex()), count)
-            for subject, count in asked.items()
+            (_counter_ref(b"data_subject_day", agreement, subject), count) for subject, count in asked.items()
         )
         steps += [
             CounterStep(key, day, DAY_SECONDS, count, bound, "data_subject_day") for key, count in keyed
         ]
     return tuple(steps)
+
+
+def _counter_ref(scope: bytes, agreement: bytes, who: bytes) -> bytes:
+    """Key of one counter (16 bytes). Persons come in as keyed references, so the hash needs no key."""
+    return hashlib.sha256(b"%b\x1f%b\x1f%b" % (scope, agreement, who)).digest()[:16]
 
 
 def retry_after_seconds(limit_names: Iterable[str], now_seconds: int) -> int:

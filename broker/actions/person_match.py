@@ -46,6 +46,8 @@ class BirthDateMalformed(ValueError):
 
 def match_names(asked: str, recorded: str) -> NameMatch:
     """Compare two full names under the rules above."""
+    if asked == recorded and asked:
+        return NameMatch.EQUAL
     ours, theirs = name_syllables(recorded), name_syllables(asked)
     if ours == theirs:
         return NameMatch.EQUAL

@@ -27,10 +27,6 @@ class KeyedPseudonyms:
         """Return a hex reference (32 characters) that groups the look-ups of one visit."""
         return self._hash("encounter", organisation_id, encounter_reference)[:16].hex()
 
-    def counter_ref(self, scope: str, *words: str) -> bytes:
-        """Return the key of one usage counter (16 bytes)."""
-        return self._hash("counter", scope, *words)[:16]
-
     def _hash(self, *words: str) -> bytes:
         # Each word with its length first: no two lists of words give the same message.
         message = b"".join([b"%d:" % len(encoded) + encoded for encoded in [word.encode() for word in words]])

@@ -13,19 +13,32 @@ from datetime import datetime
 from typing import Final
 
 from broker.errors import EvidenceUnavailable
-from broker.evidence.recording import AccessContext, EvidenceRow, Judgement, ReleaseRecord, Verdict
-from connectors.postgres import DatabaseError, PreparedConnections, PreparedStatement, Row
+from broker.evidence.recording import (
+    AccessContext,
+    CounterStep,
+    EvidenceRow,
+    Judgement,
+    ReleaseRecord,
+    Verdict,
+)
+from connectors.postgres import DatabaseError, DatabaseRefused, PreparedConnections, PreparedStatement, Row
 from policies.civil_time import civil_date
 
 # One row of evidence as parameters ($15 to $20), and many as arrays of the same.
-_ONE_ROW: Final = "SELECT $15::uuid, $16::text, $17::bytea, $18::bytea, $19::bytea, $20::bytea"
-_MANY_ROWS: Final = (
-    "SELECT * FROM unnest($15::uuid[], $16::text[], $17::bytea[], $18::bytea[], $19::bytea[], $20::bytea[])"
-)
+_ONE_ROW: Final = """
+  SELECT $15::uuid AS reference, $16::text AS kind, $17::bytea AS entry, $18::bytea AS data_subject_ref,
+         $19::bytea AS data_subject_salt, $20::bytea AS payload_salt
+"""
+_MANY_ROWS: Final = """
+  SELECT * FROM unnest($15::uuid[], $16::text[], $17::bytea[], $18::bytea[], $19::bytea[], $20::bytea[])
+    AS r (reference, kind, entry, data_subject_ref, data_subject_salt, payload_salt)
+"""
 
 # Reads are plain: the statement's snapshot is taken after any withdrawal or suspension that was already
-# answered, so the next release sees it. Counters are raised in one order (client, acting person, data
-# subjects by key), so that two statements cannot wait for one another in a circle.
+# answered, so the next release sees it. A used proof violates a primary key and a full counter a check
+# constraint; either undoes the whole statement, so nothing is counted, burned or recorded by halves.
+# Counters are raised in one order (client, acting person, data subjects by key), so that two statements
+# cannot wait for one another in a circle.
 _RELEASE_SQL: Final = """
 WITH judged AS MATERIALIZED (
   SELECT c.status = 'active' AND o.status = 'active' AND c.expires_at > now()
@@ -37,44 +50,30 @@ WITH judged AS MATERIALIZED (
            AND a.review_date >= $8::date) AS agreement_alive,
          $5::bytea IS NULL OR EXISTS (SELECT FROM facility_staff s WHERE s.staff_ref = $5::bytea
            AND s.organisation_id = c.organisation_id AND s.status = 'active') AS staff_alive,
-         abs(extract(epoch FROM clock_timestamp() - $6::timestamptz)) <= $7::float8 AS clock_fits
+         clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval AS clock_fits
   FROM clients c JOIN organisations o USING (organisation_id)
   WHERE c.client_id = $1::text
-), steps AS MATERIALIZED (
-  SELECT * FROM unnest($11::bigint[], $12::bytea[], $13::int[], $14::int[])
-    WITH ORDINALITY AS s (window_start_seconds, counter_ref, add_count, limit_count, position)
-), reached AS MATERIALIZED (
-  SELECT s.position FROM steps s LEFT JOIN usage_counters u
-    ON u.window_start_seconds = s.window_start_seconds AND u.counter_ref = s.counter_ref
-  WHERE coalesce(u.used_count, 0) + s.add_count > s.limit_count
+), alive AS MATERIALIZED (
+  SELECT FROM judged WHERE client_alive AND token_alive AND agreement_alive AND staff_alive AND clock_fits
 ), burned AS (
-  INSERT INTO used_proofs (issued_at_seconds, proof_hash)
-  SELECT $9::bigint, $10::bytea FROM judged
-  WHERE client_alive AND token_alive AND agreement_alive AND staff_alive AND clock_fits
-    AND NOT EXISTS (SELECT FROM reached)
-  ON CONFLICT DO NOTHING RETURNING 1
+  INSERT INTO used_proofs (issued_at_seconds, proof_hash) SELECT $9::bigint, $10::bytea FROM alive
 ), counted AS (
   INSERT INTO usage_counters AS u (window_start_seconds, counter_ref, used_count, limit_count)
   SELECT s.window_start_seconds, s.counter_ref, s.add_count, s.limit_count
-  FROM burned CROSS JOIN steps s ORDER BY s.position
+  FROM alive CROSS JOIN unnest($11::bigint[], $12::bytea[], $13::int[], $14::int[]) WITH ORDINALITY
+    AS s (window_start_seconds, counter_ref, add_count, limit_count, position)
+  ORDER BY s.position
   ON CONFLICT (window_start_seconds, counter_ref) DO UPDATE
     SET used_count = u.used_count + EXCLUDED.used_count, limit_count = EXCLUDED.limit_count
-    WHERE u.used_count + EXCLUDED.used_count <= EXCLUDED.limit_count
-  RETURNING 1
-), rows (reference, kind, entry, data_subject_ref, data_subject_salt, payload_salt) AS MATERIALIZED (
-  {rows}
 ), entered AS (
   INSERT INTO evidence_entries (reference, kind, entry)
-  SELECT reference, kind, entry FROM rows
-  WHERE EXISTS (SELECT FROM burned) AND (SELECT count(*) FROM counted) = cardinality($12::bytea[])
-  RETURNING reference
+  SELECT r.reference, r.kind, r.entry FROM alive CROSS JOIN ({rows}) AS r
 ), annexed AS (
   INSERT INTO evidence_annex (reference, data_subject_ref, data_subject_salt, payload_salt)
-  SELECT reference, r.data_subject_ref, r.data_subject_salt, r.payload_salt
-  FROM entered JOIN rows r USING (reference)
+  SELECT r.reference, r.data_subject_ref, r.data_subject_salt, r.payload_salt
+  FROM alive CROSS JOIN ({rows}) AS r
 )
-SELECT EXISTS (SELECT FROM entered), client_alive, token_alive, clock_fits, agreement_alive, staff_alive,
-  (SELECT string_agg(position::text, ',') FROM reached), EXISTS (SELECT FROM burned)
+SELECT EXISTS (SELECT FROM alive), client_alive, token_alive, clock_fits, agreement_alive, staff_alive
 FROM judged
 """
 
@@ -84,6 +83,22 @@ _RELEASE_ONE: Final = PreparedStatement(
 _RELEASE_MANY: Final = PreparedStatement(
     "record_releases", _RELEASE_SQL.format(rows=_MANY_ROWS), frozenset({1, 4, 9})
 )
+
+# Only asked after a full counter has undone a release: which one was it?
+_REACHED: Final = PreparedStatement(
+    "limits_reached",
+    """
+SELECT s.position FROM unnest($1::bigint[], $2::bytea[], $3::int[], $4::int[]) WITH ORDINALITY
+    AS s (window_start_seconds, counter_ref, add_count, limit_count, position)
+  LEFT JOIN usage_counters u
+    ON u.window_start_seconds = s.window_start_seconds AND u.counter_ref = s.counter_ref
+WHERE coalesce(u.used_count, 0) + s.add_count > s.limit_count
+""",
+)
+_UNIQUE_VIOLATION: Final = "23505"
+_CHECK_VIOLATION: Final = "23514"
+_PROOF_USED: Final = "pk_used_proofs"
+_LIMIT_REACHED: Final = "ck_usage_counters_within_limit"
 
 _REFUSAL: Final = PreparedStatement(
     "record_refusal",
@@ -125,7 +140,7 @@ class PostgresLedger:
     ) -> None:
         self._connections = connections
         self._deadline_seconds = deadline_seconds
-        self._skew = repr(clock_skew_seconds).encode()
+        self._skew = f"{clock_skew_seconds} s".encode()
 
     def record_release(self, record: ReleaseRecord) -> Judgement:
         """Judge and record; see `broker.actions.doors.Ledger`."""
@@ -135,55 +150,72 @@ class PostgresLedger:
             if len(record.rows) == 1
             else (_RELEASE_MANY, _many(record.rows))
         )
-        steps = record.steps
-        answer = self._execute(
-            statement,
-            [
-                context.client_id.encode(),
-                context.token_hash,
-                decision.agreement_id.encode(),
-                decision.revision_hash.encode(),
-                record.staff_ref,
-                _timestamp(context.at),
-                self._skew,
-                civil_date(context.at).isoformat().encode(),
-                b"%d" % context.proof_issued_at_seconds,
-                context.proof_hash,
-                _integers([step.window_start_seconds for step in steps]),
-                _byteas([step.counter_ref for step in steps]),
-                _integers([step.add_count for step in steps]),
-                _integers([step.limit_count for step in steps]),
-                *rows,
-            ],
-        )
-        return _judgement(answer, record)
+        steps = _steps(record.steps)
+        try:
+            answer = self._execute(
+                statement,
+                [
+                    context.client_id.encode(),
+                    context.token_hash,
+                    decision.agreement_id.encode(),
+                    decision.revision_hash.encode(),
+                    record.staff_ref,
+                    _timestamp(context.at),
+                    self._skew,
+                    civil_date(context.at).isoformat().encode(),
+                    b"%d" % context.proof_issued_at_seconds,
+                    context.proof_hash,
+                    *steps,
+                    *rows,
+                ],
+            )
+        except DatabaseRefused as refused:
+            if (refused.sqlstate, refused.constraint) == (_UNIQUE_VIOLATION, _PROOF_USED):
+                return Judgement("proof_replayed")
+            if (refused.sqlstate, refused.constraint) == (_CHECK_VIOLATION, _LIMIT_REACHED):
+                reached = self._execute(_REACHED, steps)
+                names = {record.steps[int(row[0] or b"1") - 1].limit_name for row in reached}
+                return Judgement("limit_reached", tuple(sorted(names)))
+            raise EvidenceUnavailable(f"the ledger refused to record: {refused}") from refused
+        return _judgement(answer)
 
     def record_refusal(self, context: AccessContext, row: EvidenceRow) -> bool:
         """Burn the proof and record a refusal; see `broker.actions.doors.Ledger`."""
         proof = [b"%d" % context.proof_issued_at_seconds, context.proof_hash]
-        return self._execute(_REFUSAL, [*proof, *_one(row)])[0][0] == b"t"
+        try:
+            return self._execute(_REFUSAL, [*proof, *_one(row)])[0][0] == b"t"
+        except DatabaseRefused as refused:
+            raise EvidenceUnavailable(f"the ledger refused to record: {refused}") from refused
 
     def _execute(self, statement: PreparedStatement, parameters: Sequence[bytes | None]) -> list[Row]:
+        """Run a statement. Raises DatabaseRefused (it had no effect) or EvidenceUnavailable."""
         try:
             return self._connections.execute(statement, parameters, self._deadline_seconds)
+        except DatabaseRefused:
+            raise
         except DatabaseError as fault:
             raise EvidenceUnavailable(f"the ledger did not record: {type(fault).__name__}") from fault
 
 
-def _judgement(answer: Sequence[Row], record: ReleaseRecord) -> Judgement:
+def _judgement(answer: Sequence[Row]) -> Judgement:
     if not answer:
         return Judgement("client_not_active")
     row = answer[0]
-    if row[0] == b"t":
-        return Judgement("recorded")
     for column, verdict in _JUDGED:
         if row[column] != b"t":
             return Judgement(verdict)
-    if row[6] is not None:
-        positions = [int(text) - 1 for text in row[6].split(b",")]
-        return Judgement("limit_reached", tuple(sorted({record.steps[p].limit_name for p in positions})))
-    # Burned but not entered: between the look and the count, another statement used up a limit.
-    return Judgement("limit_reached" if row[7] == b"t" else "proof_replayed")
+    if row[0] != b"t":
+        raise EvidenceUnavailable("the ledger's answer contradicts itself")
+    return Judgement("recorded")
+
+
+def _steps(steps: Sequence[CounterStep]) -> list[bytes]:
+    return [
+        _integers([step.window_start_seconds for step in steps]),
+        _byteas([step.counter_ref for step in steps]),
+        _integers([step.add_count for step in steps]),
+        _integers([step.limit_count for step in steps]),
+    ]
 
 
 def _timestamp(instant: datetime) -> bytes:

@@ -1,4 +1,4 @@
-"""Could a release be recorded right now?"""
+"""Tells whether a release could be recorded right now."""
 
 from __future__ import annotations
 

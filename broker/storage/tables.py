@@ -166,6 +166,8 @@ usage_counters = Table(
     Column("used_count", Integer, nullable=False),
     # The bound under which the row was counted, so that one statement can compare and add.
     Column("limit_count", Integer, nullable=False),
+    # A full counter undoes the whole release that would overrun it.
+    CheckConstraint("used_count <= limit_count", name="within_limit"),
     # Room on each page keeps the updates on it (heap-only tuples).
     postgresql_with={"fillfactor": "50"},
 )

@@ -84,6 +84,7 @@ def upgrade() -> None:
         sa.Column("counter_ref", sa.LargeBinary(), nullable=False),
         sa.Column("used_count", sa.Integer(), nullable=False),
         sa.Column("limit_count", sa.Integer(), nullable=False),
+        sa.CheckConstraint("used_count <= limit_count", name=op.f("ck_usage_counters_within_limit")),
         sa.PrimaryKeyConstraint("window_start_seconds", "counter_ref", name=op.f("pk_usage_counters")),
         postgresql_with={"fillfactor": "50"},
     )

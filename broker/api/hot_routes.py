@@ -1,0 +1,71 @@
+"""A small WSGI face in front of Flask for the routes that carry the load, sharing face, errors and log.
+
+Only the plain case is taken here: POST, exact path, a JSON body of known and modest length, no query. All
+else goes on to Flask, which serves the same routes with the same functions. Measured: see
+docs/adr/0007-hot-routes-beside-flask.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from time import perf_counter
+from typing import Any, Final, TypeAlias
+
+from broker.api.calls import Call, request_id_of
+from broker.api.exchange import Exchange, Handler
+
+Environ: TypeAlias = Mapping[str, Any]
+StartResponse: TypeAlias = Callable[..., Any]
+Application: TypeAlias = Callable[[Any, Any], Iterable[bytes]]
+
+_STATUS: Final = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
+
+
+class HotRoutes:
+    """WSGI application: hot routes here, everything else in the application behind."""
+
+    def __init__(
+        self, behind: Application, exchange: Exchange, routes: Mapping[str, Handler], body_bytes_max: int
+    ) -> None:
+        self._behind = behind
+        self._exchange = exchange
+        self._routes = routes
+        self._body_bytes_max = body_bytes_max
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        handler = self._routes.get(environ["PATH_INFO"])
+        if handler is None or not self._is_plain(environ):
+            return self._behind(environ, start_response)
+        started = perf_counter()
+        length = int(environ["CONTENT_LENGTH"])
+        body = environ["wsgi.input"].read(length)
+        if len(body) != length:
+            # The client went away in the middle of its request; nobody is left to be answered.
+            raise ConnectionError("the body ended early")
+        call = Call(
+            method="POST",
+            path=environ["PATH_INFO"],
+            authorization=environ.get("HTTP_AUTHORIZATION"),
+            dpop=environ.get("HTTP_DPOP"),
+            accept=environ.get("HTTP_ACCEPT", ""),
+            accept_language=environ.get("HTTP_ACCEPT_LANGUAGE", ""),
+            request_id=request_id_of(environ.get("HTTP_X_REQUEST_ID"), self._exchange.new_reference),
+            body=body,
+        )
+        reply = self._exchange.answer(handler, call, started)
+        start_response(_STATUS[reply.status], [*reply.headers, ("Content-Length", str(len(reply.body)))])
+        return (reply.body,)
+
+    def _is_plain(self, environ: Environ) -> bool:
+        length = environ.get("CONTENT_LENGTH", "")
+        return (
+            environ["REQUEST_METHOD"] == "POST"
+            and environ.get("CONTENT_TYPE") == "application/json"
+            and length.isdigit()
+            and int(length) <= self._body_bytes_max
+            and not environ.get("QUERY_STRING")
+            and not environ.get("SCRIPT_NAME")
+            and "HTTP_TRANSFER_ENCODING" not in environ
+        )
