@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
+import psycopg
 from flask import Flask, Response, jsonify, request
 from joserfc.jws import JWSRegistry
 from sqlalchemy import Engine, create_engine, text
 
 from broker.api.oauth import oauth_blueprint
-from broker.cli.embedded import embedded_cluster
+from broker.cli.embedded import EmbeddedCluster, url_of
 from broker.errors import ProofInvalid, TokenInvalid
 from broker.keys import KeyRing
 from broker.oauth.bound_tokens import TokenIssuer
@@ -59,17 +59,22 @@ class Database:
 
 
 @contextmanager
-def oauth_database(directory: Path) -> Iterator[Database]:
-    """Start PostgreSQL and migrate."""
-    with embedded_cluster(directory) as cluster:
-        migrate(cluster.owner_url)
-        application = create_engine(cluster.application_url, pool_size=16)
-        owner = create_engine(cluster.owner_url)
-        try:
-            yield Database(application, owner, cluster.application_url)
-        finally:
-            application.dispose()
-            owner.dispose()
+def oauth_database(cluster: EmbeddedCluster) -> Iterator[Database]:
+    """Give a migrated database of its own on the cluster; its tables are emptied by each World."""
+    with psycopg.connect(cluster.administrator_url, autocommit=True) as connection:
+        present = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'broker_oauth'").fetchone()
+        if present is None:
+            connection.execute("CREATE DATABASE broker_oauth OWNER broker_owner")
+    owner_url, application_url = (
+        url_of(cluster.administrator_url, role, "broker_oauth") for role in ("broker_owner", "broker_app")
+    )
+    migrate(owner_url)
+    application, owner = create_engine(application_url, pool_size=16), create_engine(owner_url)
+    try:
+        yield Database(application, owner, application_url)
+    finally:
+        application.dispose()
+        owner.dispose()
 
 
 class MovableClock:

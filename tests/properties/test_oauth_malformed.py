@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from broker.cli.embedded import EmbeddedCluster
 from broker.errors import ProofInvalid, TokenInvalid
 from broker.oauth.dpop import ProofVerifier, is_same_target
 from broker.oauth.jose import (
@@ -31,6 +32,7 @@ URL = f"{ISSUER}/v1/things"
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 PARTY = Party("hospital-a")
 JWK = PARTY.key.as_dict(private=False)
+PROOF = PARTY.proof(NOW, url=URL)
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 json_values = st.recursive(
@@ -95,7 +97,7 @@ def test_a_signed_proof_with_odd_members_is_a_proof_or_refused(
 
 @given(st.data())
 def test_any_changed_character_spoils_a_proof(data: st.DataObject) -> None:
-    proof = PARTY.proof(NOW, url=URL)
+    proof = PROOF
     position = data.draw(st.integers(0, len(proof) - 1))
     other = data.draw(
         st.sampled_from(string.ascii_letters + string.digits + "-_=.+ ").filter(
@@ -190,8 +192,8 @@ def test_splitting_gives_three_parts_or_refuses(value: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with oauth_database(tmp_path_factory.mktemp("oauth")) as database:
+def world(cluster: EmbeddedCluster) -> Iterator[World]:
+    with oauth_database(cluster) as database:
         assert isinstance(database, Database)
         yield World(database)
 

@@ -9,6 +9,7 @@ from joserfc import jws
 from joserfc.jwk import KeySet
 from sqlalchemy import text
 
+from broker.cli.embedded import EmbeddedCluster
 from broker.keys import KeyRing, SigningKeyUnavailable
 from broker.oauth.jose_keys import PRIVATE_MEMBERS
 from broker.oauth.metadata import well_known_path
@@ -26,8 +27,8 @@ from tests.oauth_world import (
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    with oauth_database(tmp_path_factory.mktemp("oauth")) as database:
+def database(cluster: EmbeddedCluster) -> Iterator[Database]:
+    with oauth_database(cluster) as database:
         yield database
 
 

@@ -14,13 +14,14 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from sqlalchemy import text
 
+from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.jose import decode_object, decode_segment
 from tests.oauth_world import ISSUER, TOKEN_URL, Database, Party, World, oauth_database
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    with oauth_database(tmp_path_factory.mktemp("oauth")) as database:
+def database(cluster: EmbeddedCluster) -> Iterator[Database]:
+    with oauth_database(cluster) as database:
         yield database
 
 
