@@ -24,7 +24,7 @@ from broker.oauth.bound_tokens import TokenIssuer
 from broker.oauth.dpop import ProofVerifier
 from broker.oauth.jose import encode_segment
 from broker.oauth.jose_keys import Algorithm, AsymmetricKey
-from broker.oauth.metadata import authorization_server_metadata
+from broker.oauth.metadata import TOKEN_PATH, authorization_server_metadata
 from broker.oauth.protector import Protector
 from broker.oauth.server import AuthorizationServer
 from broker.oauth.stored_keys import generate_private_key
@@ -78,7 +78,7 @@ def oauth_database(cluster: EmbeddedCluster) -> Iterator[Database]:
 
 
 class MovableClock:
-    """The system's clock, or an instant that stands still until it is moved."""
+    """An instant that stands still until it is moved."""
 
     def __init__(self) -> None:
         self.at = datetime.now(UTC)
@@ -88,6 +88,13 @@ class MovableClock:
 
     def move(self, seconds: float) -> None:
         self.at += timedelta(seconds=seconds)
+
+
+class SystemClock(MovableClock):
+    """The time that it is."""
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC)
 
 
 class Party:
@@ -157,27 +164,28 @@ def ath(token: str) -> str:
 class World:
     """One authorization server with one registered client, `party`, on emptied tables."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, issuer: str = ISSUER, *, real_time: bool = False) -> None:
         database.empty()
         self.engine = engine = database.application
-        self.clock = MovableClock()
+        self.issuer = issuer
+        self.clock = SystemClock() if real_time else MovableClock()
         self.ring = KeyRing(PostgresSigningKeys(engine), KEY_ENCRYPTION_KEY, self.clock)
         self.ring.ensure_keys()
         self.clients = PostgresClients(engine)
         self.tokens = PostgresTokens(engine)
         self.party = self.register("hospital-a")
-        issuer = TokenIssuer(
-            issuer=ISSUER,
-            audience=ISSUER,
-            token_endpoint=TOKEN_URL,
+        token_issuer = TokenIssuer(
+            issuer=issuer,
+            audience=issuer,
+            token_endpoint=issuer + TOKEN_PATH,
             signer=self.ring,
             store=self.tokens,
             proofs=ProofVerifier(),
         )
         self.server = AuthorizationServer(
-            token_issuer=issuer, clients=self.clients, scopes_offered=SCOPES, clock=self.clock
+            token_issuer=token_issuer, clients=self.clients, scopes_offered=SCOPES, clock=self.clock
         )
-        self.protector = Protector(ISSUER, ISSUER, self.ring)
+        self.protector = Protector(issuer, issuer, self.ring)
         self.app = self._app()
         self.http = self.app.test_client()
 
@@ -242,7 +250,7 @@ class World:
 
     def _app(self) -> Flask:
         app = Flask("oauth_world")
-        metadata = authorization_server_metadata(ISSUER, SCOPES)
+        metadata = authorization_server_metadata(self.issuer, SCOPES)
         app.register_blueprint(oauth_blueprint(self.server, self.ring, metadata))
 
         @app.post("/v1/things")
@@ -252,7 +260,7 @@ class World:
                     request.headers.get("Authorization"),
                     request.headers.get("DPoP"),
                     request.method,
-                    ISSUER + request.path,
+                    self.issuer + request.path,
                     self.clock(),
                 )
             except (TokenInvalid, ProofInvalid) as refused:

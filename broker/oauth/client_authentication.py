@@ -20,7 +20,7 @@ from broker.oauth.jose import (
     is_number,
     split_compact,
 )
-from broker.oauth.registration import AUTHENTICATION_METHOD, ClientRegistration, JwksRefused
+from broker.oauth.registration import AUTHENTICATION_METHOD, ClientRegistration, JwksRefused, read_jwks
 from broker.oauth.token_errors import client_refused
 
 MAX_LIFETIME_SECONDS: Final = 300
@@ -83,7 +83,7 @@ class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
         if client is None:
             raise client_refused()
         try:
-            keys = client.keys()
+            keys = read_jwks(client.jwks)
         except JwksRefused:
             raise client_refused() from None
         content = header_segment + b"." + payload_segment

@@ -48,10 +48,6 @@ class ClientRegistration:
         """Return whether the client is registered for a grant type."""
         return grant_type in self.grant_types
 
-    def keys(self) -> tuple[VerifyingKey, ...]:
-        """Return the client's public keys. Raises JwksRefused if the stored set is damaged."""
-        return read_jwks(self.jwks)
-
 
 class ClientStore(Protocol):
     """Where registrations are kept; `broker.storage.clients` implements it."""

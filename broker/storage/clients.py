@@ -125,7 +125,7 @@ class PostgresClients:
         values = asdict(organisation)
         with store_answers(), self._engine.begin() as connection:
             statement = insert(organisations).values(**values).on_conflict_do_nothing()
-            if connection.execute(statement).rowcount:
+            if connection.execute(statement.returning(organisations.c.organisation_id)).one_or_none():
                 return True
             found = connection.execute(
                 select(*[organisations.c[name] for name in values]).where(
@@ -150,7 +150,7 @@ class PostgresClients:
             if connection.execute(known).one_or_none() is None:
                 raise NotRegistered(f"there is no organisation {record.organisation_id}")
             statement = insert(clients).values(**values).on_conflict_do_nothing()
-            if not connection.execute(statement).rowcount:
+            if connection.execute(statement.returning(clients.c.client_id)).one_or_none() is None:
                 raise AlreadyRegistered(f"client {record.client_id} is already registered")
 
     def list_clients(self, client_id: str | None = None) -> Sequence[ClientRecord]:

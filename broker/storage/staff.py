@@ -60,6 +60,7 @@ class PostgresStaff:
                 set_=renewed,
                 where=facility_staff.c.status == "revoked",
             )
+            .returning(facility_staff.c.status)
         )
         known = select(organisations.c.organisation_id).where(
             organisations.c.organisation_id == record.organisation_id
@@ -67,7 +68,7 @@ class PostgresStaff:
         with store_answers(), self._engine.begin() as connection:
             if connection.execute(known).one_or_none() is None:
                 raise NotRegistered(f"there is no organisation {record.organisation_id}")
-            if not connection.execute(statement).rowcount:
+            if connection.execute(statement).one_or_none() is None:
                 raise AlreadyRegistered("this person is already registered at this organisation")
 
     def revoke_staff(self, staff_ref: bytes) -> None:

@@ -1,0 +1,177 @@
+"""The register on PostgreSQL: organisations, clients, staff."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from broker.cli.embedded import EmbeddedCluster
+from broker.errors import StoreUnavailable
+from broker.oauth.registration import read_jwks
+from broker.storage.clients import (
+    AlreadyRegistered,
+    ClientRecord,
+    NotRegistered,
+    Organisation,
+    PostgresClients,
+)
+from broker.storage.signing_keys import PostgresSigningKeys
+from broker.storage.staff import PostgresStaff, StaffRecord
+from broker.storage.tokens import PostgresTokens
+from tests.oauth_world import Database, Party, World, oauth_database
+
+HOSPITAL = Organisation(
+    organisation_id="79001", kind="hospital", name_vi="Bệnh viện A", name_en="A", facility_code="79001"
+)
+
+
+@pytest.fixture(scope="module")
+def database(cluster: EmbeddedCluster) -> Iterator[Database]:
+    with oauth_database(cluster) as database:
+        yield database
+
+
+@pytest.fixture
+def clients(database: Database) -> PostgresClients:
+    database.empty()
+    clients = PostgresClients(database.application)
+    assert clients.register_organisation(HOSPITAL)
+    return clients
+
+
+def record(client_id: str = "hospital-a", organisation_id: str = "79001") -> ClientRecord:
+    return ClientRecord(
+        client_id=client_id,
+        organisation_id=organisation_id,
+        name="Bệnh viện A",
+        scopes=("verify_entitlement",),
+        agreement_ids=("hospital_entitlement_check",),
+        client_metadata={"grant_types": ["client_credentials"], "jwks": {"keys": [Party("x").public_jwk]}},
+        expires_at=datetime(2027, 6, 30, 17, tzinfo=UTC),
+    )
+
+
+def test_an_organisation_is_registered_once(clients: PostgresClients) -> None:
+    assert not clients.register_organisation(HOSPITAL)
+
+
+def test_an_organisation_with_other_particulars_is_refused(clients: PostgresClients) -> None:
+    changed = Organisation(organisation_id="79001", kind="bank", name_vi="B", name_en="B")
+    with pytest.raises(AlreadyRegistered):
+        clients.register_organisation(changed)
+
+
+def test_a_client_comes_back_as_registered(clients: PostgresClients) -> None:
+    clients.register_client(record())
+    assert clients.list_clients() == clients.list_clients("hospital-a") == [record_like(clients)]
+    registration = clients.find_registration("hospital-a")
+    assert registration is not None
+    assert registration.is_active
+    assert registration.scopes == {"verify_entitlement"}
+    assert registration.check_grant_type("client_credentials")
+    assert not registration.check_grant_type("authorization_code")
+    assert [key.algorithm for key in read_jwks(registration.jwks)] == ["ES256"]
+    facts = clients.find_client("hospital-a")
+    assert facts is not None
+    assert (facts.organisation_id, facts.organisation_kind, facts.facility_code) == (
+        "79001",
+        "hospital",
+        "79001",
+    )
+    assert facts.agreement_ids == ("hospital_entitlement_check",)
+
+
+def record_like(clients: PostgresClients) -> ClientRecord:
+    """Return the record with the key that was really stored (each call of record() makes a new one)."""
+    expected = record()
+    stored = clients.list_clients()[0]
+    return ClientRecord(
+        **{
+            **{name: getattr(expected, name) for name in ClientRecord.__dataclass_fields__},
+            "client_metadata": stored.client_metadata,
+        }
+    )
+
+
+def test_a_client_is_registered_once_and_only_for_a_known_organisation(clients: PostgresClients) -> None:
+    clients.register_client(record())
+    with pytest.raises(AlreadyRegistered):
+        clients.register_client(record())
+    with pytest.raises(NotRegistered):
+        clients.register_client(record("other", "99999"))
+    assert clients.find_registration("other") is None
+    assert clients.find_client("other") is None
+
+
+def test_suspending_and_resuming_name_unknown_clients(clients: PostgresClients) -> None:
+    with pytest.raises(NotRegistered):
+        clients.suspend_client("nobody", datetime.now(UTC))
+    with pytest.raises(NotRegistered):
+        clients.resume_client("nobody")
+
+
+def test_staff_are_registered_revoked_and_renewed(clients: PostgresClients, database: Database) -> None:
+    staff = PostgresStaff(database.application)
+    person = StaffRecord(
+        staff_ref=b"\1" * 32, organisation_id="79001", full_name="Trần Thị B", assignment_reference="12/QĐ-BV"
+    )
+    staff.register_staff(person)
+    found = staff.find_staff(person.staff_ref)
+    assert found is not None
+    assert found.full_name == "Trần Thị B"
+    with pytest.raises(AlreadyRegistered):
+        staff.register_staff(person)
+    staff.revoke_staff(person.staff_ref)
+    assert staff.find_staff(person.staff_ref) is None
+    staff.register_staff(person)
+    assert staff.list_staff() == staff.list_staff("79001") == [person]
+    assert staff.list_staff("99999") == []
+
+
+def test_staff_of_unknown_organisations_are_refused(clients: PostgresClients, database: Database) -> None:
+    staff = PostgresStaff(database.application)
+    with pytest.raises(NotRegistered):
+        staff.revoke_staff(b"\2" * 32)
+    with pytest.raises(NotRegistered):
+        staff.register_staff(
+            StaffRecord(staff_ref=b"\2" * 32, organisation_id="0", full_name="x", assignment_reference="x")
+        )
+
+
+def test_what_has_expired_is_deleted_and_what_lives_is_not(database: Database) -> None:
+    world = World(database)
+    world.token()
+    tokens = PostgresTokens(database.application)
+    nothing = {"access_tokens": 0, "used_assertions": 0, "used_proofs": 0}
+    assert tokens.delete_expired(world.clock()) == nothing
+    assert tokens.delete_expired(world.clock() + timedelta(seconds=299)) == {**nothing, "used_assertions": 1}
+    later = world.clock() + timedelta(hours=1)
+    assert tokens.delete_expired(later) == {"access_tokens": 1, "used_assertions": 0, "used_proofs": 1}
+
+
+def test_a_store_that_is_away_is_one_kind_of_error() -> None:
+    engine = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=1")
+    for ask in (
+        lambda: PostgresClients(engine).find_registration("x"),
+        lambda: PostgresStaff(engine).find_staff(b""),
+        lambda: PostgresSigningKeys(engine).find_keys(),
+        lambda: PostgresTokens(engine).delete_expired(datetime.now(UTC)),
+    ):
+        with pytest.raises(StoreUnavailable):
+            ask()
+
+
+def test_a_connection_that_the_server_ends_is_one_kind_of_error(database: Database) -> None:
+    engine = create_engine(database.application_url)
+    clients = PostgresClients(engine)
+    with engine.connect() as kept:
+        pid = kept.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    with database.application.connect() as other:
+        other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+    with pytest.raises(StoreUnavailable):
+        clients.find_registration("x")
+    assert clients.find_registration("x") is None
+    engine.dispose()
