@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
+from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Boolean, Date, DateTime, Engine, String, Table, create_engine, insert, select
-from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy import Boolean, Column, Date, DateTime, Engine, String, Table, create_engine, insert, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIndex
-from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 from connectors.national_insurance.schema import create_schema, metadata
 from connectors.national_insurance.synthetic import Manifest, Part, generate
 from connectors.postgres import conninfo_of_url
 
-_DIALECT = PGDialect()  # type: ignore[no-untyped-call] # SQLAlchemy leaves it bare
 _TABLES = metadata.sorted_tables
 _INSERT_ROWS = 1000
 
@@ -83,12 +80,12 @@ def _copy(conninfo: str, parts: Iterator[Part]) -> None:
             names = sql.SQL(", ").join(sql.Identifier(table.name) for table in _TABLES)
             cursor.execute(sql.SQL("TRUNCATE {}").format(names))
             for statement in _unindexing():
-                cursor.execute(_ddl(statement))
+                cursor.execute(statement)
             for part in parts:
                 with cursor.copy(_copy_statement(metadata.tables[part.table])) as copy:
                     copy.write(part.text)
             for statement in _indexing():
-                cursor.execute(_ddl(statement))
+                cursor.execute(statement)
         for table in _TABLES:
             connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(table.name)))
 
@@ -100,19 +97,26 @@ def _copy_statement(table: Table) -> sql.Composed:
     )
 
 
-def _ddl(statement: ExecutableDDLElement) -> sql.SQL:
-    """Return SQLAlchemy's text of a statement about the tables of `schema` for psycopg."""
-    return sql.SQL(str(statement.compile(dialect=_DIALECT)))
+def _unindexing() -> Iterator[sql.Composed]:
+    for table in _TABLES:
+        name, key = sql.Identifier(table.name), sql.Identifier(f"pk_{table.name}")
+        yield sql.SQL("ALTER TABLE {} DROP CONSTRAINT IF EXISTS {}").format(name, key)
+        for index in table.indexes:
+            yield sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(str(index.name)))
 
 
-def _unindexing() -> list[ExecutableDDLElement]:
-    keys = [DropConstraint(table.primary_key) for table in _TABLES]
-    return [*keys, *[DropIndex(index) for table in _TABLES for index in table.indexes]]
+def _indexing() -> Iterator[sql.Composed]:
+    for table in _TABLES:
+        name, key = sql.Identifier(table.name), sql.Identifier(f"pk_{table.name}")
+        members = _names(table.primary_key.columns)
+        yield sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} PRIMARY KEY ({})").format(name, key, members)
+        for index in table.indexes:
+            members = _names(index.columns)
+            yield sql.SQL("CREATE INDEX {} ON {} ({})").format(sql.Identifier(str(index.name)), name, members)
 
 
-def _indexing() -> list[ExecutableDDLElement]:
-    keys = [AddConstraint(table.primary_key) for table in _TABLES]
-    return [*keys, *[CreateIndex(index) for table in _TABLES for index in table.indexes]]
+def _names(columns: Iterable[Column[Any]]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
 
 
 def _insert(engine: Engine, parts: Iterator[Part]) -> None:
@@ -122,12 +126,12 @@ def _insert(engine: Engine, parts: Iterator[Part]) -> None:
             connection.execute(table.delete())
         for part in parts:
             table = metadata.tables[part.table]
-            rows = list(_rows(table, part.text))
+            rows = list(rows_of_text(table, part.text))
             for start in range(0, len(rows), _INSERT_ROWS):
                 connection.execute(insert(table), rows[start : start + _INSERT_ROWS])
 
 
-def _rows(table: Table, text: bytes) -> Iterator[dict[str, object]]:
+def rows_of_text(table: Table, text: bytes) -> Iterator[dict[str, object]]:
     """Read rows back from COPY's text format as values of the columns' types."""
     readers = [(column.name, _reader(column.type)) for column in table.columns]
     for line in text.decode().splitlines():
