@@ -42,7 +42,6 @@ from broker.storage.readiness import find_fault
 from broker.storage.register import CachedRegister
 from broker.storage.session import Store, open_store
 from broker.storage.signing_keys import PostgresSigningKeys
-from broker.storage.staff import PostgresStaff
 from broker.storage.tokens import PostgresTokens
 from connectors.national_insurance.source import InsuranceSource
 from policies.compile import PolicySet, compile_policies
@@ -180,7 +179,6 @@ def _enforcement(settings: Settings, store: Store, policy_set: PolicySet) -> Enf
         ),
         facts=CachedRegister(
             PostgresClients(store.engine).find_client,
-            PostgresStaff(store.engine).find_staff,
             system_clock,
             settings.facts_seconds,
         ),

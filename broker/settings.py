@@ -138,7 +138,7 @@ class Settings:
         5.0,
     )
     facts_seconds: float = _setting(
-        _positive(float, 300), "How long facts about clients and staff may be cached for early refusal.", 30.0
+        _positive(float, 300), "How long facts about clients may be cached for early refusal.", 300.0
     )
     metrics_directory: str = _setting(
         str, "Directory of the workers' shared metrics; empty: one process.", ""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from broker.evidence.recording import AccessContext, EvidenceRow, Judgement, ReleaseRecord
-from broker.oauth.registry import ClientFacts, StaffFacts
+from broker.oauth.registry import ClientFacts
 
 
 class Facts(Protocol):
@@ -14,10 +14,6 @@ class Facts(Protocol):
 
     def find_client(self, client_id: str) -> ClientFacts | None:
         """Return the client if it is registered."""
-        ...
-
-    def find_staff(self, staff_ref: bytes) -> StaffFacts | None:
-        """Return the staff member with this keyed hash if registered and not revoked."""
         ...
 
 

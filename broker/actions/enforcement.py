@@ -13,16 +13,19 @@ from typing import Final, NoReturn, Protocol
 
 from broker.actions.doors import Facts, Ledger, Pseudonyms, Salts
 from broker.actions.limits import LimitNotCountable, counter_steps, retry_after_seconds
-from broker.actions.person_match import NameMatch, match_names
 from broker.errors import ReleaseRefused
 from broker.evidence.canonical import commitment
 from broker.evidence.entry import Circumstances, Outcome, entry_bytes
 from broker.evidence.recording import AccessContext, EvidenceRow, ReleaseRecord
 from broker.oauth.registry import ClientFacts
 from policies.model import Decision, DecisionRequest, Released
+from policies.names import name_key
 
 KNOWN_OBLIGATIONS: Final = frozenset({"acting_person_registered", "evidence_receipt"})
 """Obligations that this enforcement point carries out; a decision with any other is a refusal."""
+
+
+_STAFF_CODES: Final = {"acting_person_unknown": "054", "acting_person_mismatch": "055"}
 
 
 class Policies(Protocol):
@@ -47,12 +50,17 @@ class ActingPerson:
 
 @dataclass(frozen=True, slots=True)
 class Matter:
-    """One request after its facts are gathered. staff_ref: 32 bytes, or None when nobody acts."""
+    """One request after its facts are gathered.
+
+    staff_ref (32 bytes) and staff_name_key say who acts, as claimed; the recording statement checks both
+    against the facility's registered staff. None when nobody is named.
+    """
 
     context: AccessContext
     action: str
     client: ClientFacts
     staff_ref: bytes | None
+    staff_name_key: str | None
     encounter: str | None
     on_date: date
     decision: Decision
@@ -120,33 +128,34 @@ class Enforcement:
         encounter = encounter_reference and self.pseudonyms.encounter_ref(
             client.organisation_id, encounter_reference
         )
-        staff_ref = acting_person and self.pseudonyms.staff_ref(
-            client.organisation_id, acting_person.personal_id
-        )
         matter = Matter(
-            context, action, client, staff_ref or None, encounter or None, request.on_date,
-            self.policies.decide(asked),
-        )  # fmt: skip
-        self._check(matter, acting_person)
+            context=context,
+            action=action,
+            client=client,
+            staff_ref=None
+            if acting_person is None
+            else self.pseudonyms.staff_ref(client.organisation_id, acting_person.personal_id),
+            staff_name_key=None if acting_person is None else name_key(acting_person.full_name),
+            encounter=encounter or None,
+            on_date=request.on_date,
+            decision=self.policies.decide(asked),
+        )
+        self._check(matter)
         return matter
 
-    def _check(self, matter: Matter, acting_person: ActingPerson | None) -> None:
+    def _check(self, matter: Matter) -> None:
         decision = matter.decision
         if not decision.permitted:
             self.refuse(matter, decision.reason)
         if not decision.obligations <= KNOWN_OBLIGATIONS:
             self.refuse(matter, "obligation_not_understood")
-        if "acting_person_registered" in decision.obligations:
-            registered = None if matter.staff_ref is None else self.facts.find_staff(matter.staff_ref)
-            if registered is None or acting_person is None:
-                self.refuse(matter, "acting_person_unknown", gateway_code="054")
-            if match_names(acting_person.full_name, registered.full_name) is not NameMatch.EQUAL:
-                self.refuse(matter, "acting_person_mismatch", gateway_code="055")
+        if "acting_person_registered" in decision.obligations and matter.staff_ref is None:
+            self.refuse(matter, "acting_person_unknown", gateway_code="054")
 
     def _unfounded(
         self, context: AccessContext, action: str, client: ClientFacts, request: DecisionRequest
     ) -> Matter:
-        return Matter(context, action, client, None, None, request.on_date, Decision(False, "", ()))
+        return Matter(context, action, client, None, None, None, request.on_date, Decision(False, "", ()))
 
     def refuse(
         self,
@@ -258,14 +267,14 @@ class Enforcement:
         except LimitNotCountable:
             self.refuse(matter, "limit_not_countable")
         judgement = self.ledger.record_release(
-            ReleaseRecord(context, decision, matter.staff_ref, steps, rows)
+            ReleaseRecord(context, decision, matter.staff_ref, matter.staff_name_key, steps, rows)
         )
         if judgement.verdict != "recorded":
             self.refuse(
                 matter,
                 judgement.verdict,
                 data_subject=data_subjects[0] if len(data_subjects) == 1 else None,
-                gateway_code="054" if judgement.verdict == "acting_person_not_active" else None,
+                gateway_code=_STAFF_CODES.get(judgement.verdict),
                 limits=judgement.limits_reached,
             )
 

@@ -1,22 +1,20 @@
 """Do the asker's words fit the record? Names and birth dates as a reception desk writes them.
 
-The rules are the gateway's practice: NFC, blanks collapsed, case folded, the place of the tone mark free
-(hoà = hòa, thuý = thúy), every other mark significant; agreement of initials only is a near miss.
+When two names count as equal is said in `policies.names`; agreement of initials only is a near miss.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from datetime import date
 from enum import Enum
 from typing import Final, Literal, TypeAlias
 
+from policies.names import name_syllables
+
 Precision: TypeAlias = Literal["day", "month", "year"]
 
-_TONES: Final = frozenset("\u0300\u0301\u0303\u0309\u0323")
-_APOSTROPHES: Final = str.maketrans({"\u2019": "'", "\u02bc": "'", "\u2018": "'", "`": "'"})
 _DAY: Final = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})|([0-9]{2})([0-9]{2})([0-9]{4})")
 _ISO: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _MONTH: Final = re.compile(r"([0-9]{1,2})/([0-9]{4})")
@@ -45,7 +43,7 @@ class BirthDateMalformed(ValueError):
 
 
 def match_names(asked: str, recorded: str) -> NameMatch:
-    """Compare two full names under the rules above."""
+    """Compare two full names."""
     if asked == recorded and asked:
         return NameMatch.EQUAL
     ours, theirs = name_syllables(recorded), name_syllables(asked)
@@ -54,22 +52,6 @@ def match_names(asked: str, recorded: str) -> NameMatch:
     if len(ours) == len(theirs) and all(a[0][:1] == b[0][:1] for a, b in zip(ours, theirs, strict=True)):
         return NameMatch.INITIALS
     return NameMatch.DIFFERENT
-
-
-def name_syllables(name: str) -> tuple[tuple[str, str], ...]:
-    """Return the syllables of a name as (letters, tone marks): equal for names that count as equal."""
-    folded = unicodedata.normalize("NFC", name).translate(_APOSTROPHES).casefold()
-    return tuple(_syllable(word) for word in folded.split())
-
-
-def _syllable(word: str) -> tuple[str, str]:
-    if word.isascii():
-        return word, ""
-    letters: list[str] = []
-    tones: list[str] = []
-    for character in unicodedata.normalize("NFD", word):
-        (tones if character in _TONES else letters).append(character)
-    return unicodedata.normalize("NFC", "".join(letters)), "".join(tones)
 
 
 def parse_birth_date(text: str, not_after: date) -> BirthDate:

@@ -83,7 +83,6 @@ _BY_REASON: Final[Mapping[str, str]] = {
     "clock_skewed": "clock-skewed",
     "acting_person_unknown": "acting-person-refused",
     "acting_person_mismatch": "acting-person-refused",
-    "acting_person_not_active": "acting-person-refused",
 }
 _OAUTH_ERROR: Final[Mapping[str, str]] = {
     "token-invalid": "invalid_token",

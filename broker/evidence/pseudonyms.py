@@ -1,8 +1,8 @@
-"""Keyed hashes for every reference to a person: HMAC-SHA256, with a label per use that keeps uses apart."""
+"""Keyed hashes for every reference to a person: BLAKE2b with a key (RFC 7693) and a label per use."""
 
 from __future__ import annotations
 
-import hmac
+import hashlib
 
 
 class KeyedPseudonyms:
@@ -30,4 +30,4 @@ class KeyedPseudonyms:
     def _hash(self, *words: str) -> bytes:
         # Each word with its length first: no two lists of words give the same message.
         message = b"".join([b"%d:" % len(encoded) + encoded for encoded in [word.encode() for word in words]])
-        return hmac.digest(self._key, message, "sha256")
+        return hashlib.blake2b(message, digest_size=32, key=self._key).digest()

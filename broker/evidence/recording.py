@@ -60,11 +60,16 @@ class EvidenceRow:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseRecord:
-    """Everything that the one recording statement judges and writes."""
+    """Everything that the one recording statement judges and writes.
+
+    staff_ref, staff_name_key: who acts (keyed hash of organisation and id) and the name as given
+    (`policies.names.name_key`); None when nobody acts and the agreement does not ask for it.
+    """
 
     context: AccessContext
     decision: Decision
     staff_ref: bytes | None
+    staff_name_key: str | None
     steps: tuple[CounterStep, ...]
     rows: Sequence[EvidenceRow]
 
@@ -74,7 +79,8 @@ Verdict: TypeAlias = Literal[
     "client_not_active",
     "token_not_active",
     "agreement_not_active",
-    "acting_person_not_active",
+    "acting_person_unknown",
+    "acting_person_mismatch",
     "proof_replayed",
     "limit_reached",
     "clock_skewed",

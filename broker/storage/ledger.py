@@ -48,13 +48,16 @@ WITH judged AS MATERIALIZED (
          EXISTS (SELECT FROM agreements a WHERE a.agreement_id = $3::text AND a.revision_hash = $4::text
            AND a.status = 'active' AND $8::date BETWEEN a.valid_from AND a.valid_to
            AND a.review_date >= $8::date) AS agreement_alive,
-         $5::bytea IS NULL OR EXISTS (SELECT FROM facility_staff s WHERE s.staff_ref = $5::bytea
-           AND s.organisation_id = c.organisation_id AND s.status = 'active') AS staff_alive,
+         $5::bytea IS NULL OR coalesce(
+           s.organisation_id = c.organisation_id AND s.status = 'active', false) AS staff_alive,
+         $5::bytea IS NULL OR coalesce(s.name_key = $21::text, false) AS staff_named,
          clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval AS clock_fits
   FROM clients c JOIN organisations o USING (organisation_id)
+    LEFT JOIN facility_staff s ON s.staff_ref = $5::bytea
   WHERE c.client_id = $1::text
 ), alive AS MATERIALIZED (
-  SELECT FROM judged WHERE client_alive AND token_alive AND agreement_alive AND staff_alive AND clock_fits
+  SELECT FROM judged
+  WHERE client_alive AND token_alive AND agreement_alive AND staff_alive AND staff_named AND clock_fits
 ), burned AS (
   INSERT INTO used_proofs (issued_at_seconds, proof_hash) SELECT $9::bigint, $10::bytea FROM alive
 ), counted AS (
@@ -73,7 +76,8 @@ WITH judged AS MATERIALIZED (
   SELECT r.reference, r.data_subject_ref, r.data_subject_salt, r.payload_salt
   FROM alive CROSS JOIN ({rows}) AS r
 )
-SELECT EXISTS (SELECT FROM alive), client_alive, token_alive, clock_fits, agreement_alive, staff_alive
+SELECT EXISTS (SELECT FROM alive), client_alive, token_alive, clock_fits, agreement_alive, staff_alive,
+  staff_named
 FROM judged
 """
 
@@ -124,7 +128,8 @@ _JUDGED: Final[tuple[tuple[int, Verdict], ...]] = (
     (2, "token_not_active"),
     (3, "clock_skewed"),
     (4, "agreement_not_active"),
-    (5, "acting_person_not_active"),
+    (5, "acting_person_unknown"),
+    (6, "acting_person_mismatch"),
 )
 
 
@@ -167,6 +172,7 @@ class PostgresLedger:
                     context.proof_hash,
                     *steps,
                     *rows,
+                    None if record.staff_name_key is None else record.staff_name_key.encode(),
                 ],
             )
         except DatabaseRefused as refused:

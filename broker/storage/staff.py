@@ -12,6 +12,7 @@ from broker.oauth.registry import StaffFacts
 from broker.storage.clients import AlreadyRegistered, NotRegistered
 from broker.storage.faults import store_answers
 from broker.storage.tables import facility_staff, organisations
+from policies.names import name_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,8 @@ class PostgresStaff:
         Raises AlreadyRegistered when the person is active, NotRegistered when there is no such
         organisation, StoreUnavailable.
         """
-        values = asdict(record)
-        renewed = {name: values[name] for name in ("full_name", "assignment_reference", "status")}
+        values = {**asdict(record), "name_key": name_key(record.full_name)}
+        renewed = {name: values[name] for name in ("full_name", "name_key", "assignment_reference", "status")}
         statement = (
             insert(facility_staff)
             .values(**values)

@@ -82,6 +82,8 @@ facility_staff = Table(
     Column("staff_ref", LargeBinary, primary_key=True),
     Column("organisation_id", Text, ForeignKey("organisations.organisation_id"), nullable=False, index=True),
     Column("full_name", Text, nullable=False),
+    # `policies.names.name_key` of the name: what the recording statement compares.
+    Column("name_key", Text, nullable=False),
     # Nobody works without a written assignment of tasks.
     Column("assignment_reference", Text, nullable=False),
     Column("status", Text, nullable=False, server_default="active"),

@@ -19,6 +19,7 @@ from sqlalchemy import Engine, insert
 
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.storage.tables import clients, facility_staff, organisations
+from policies.names import name_key
 
 AGREEMENT = "hospital_entitlement_check"
 STAFF_PER_HOSPITAL = 20
@@ -71,6 +72,7 @@ def register_hospitals(engine: Engine, pseudonyms: KeyedPseudonyms, count: int) 
                         "staff_ref": pseudonyms.staff_ref(hospital.organisation_id, personal_id),
                         "organisation_id": hospital.organisation_id,
                         "full_name": name,
+                        "name_key": name_key(name),
                         "assignment_reference": "bench",
                     }
                     for name, personal_id in staff

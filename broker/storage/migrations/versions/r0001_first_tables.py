@@ -140,6 +140,7 @@ def upgrade() -> None:
         sa.Column("staff_ref", sa.LargeBinary(), nullable=False),
         sa.Column("organisation_id", sa.Text(), nullable=False),
         sa.Column("full_name", sa.Text(), nullable=False),
+        sa.Column("name_key", sa.Text(), nullable=False),
         sa.Column("assignment_reference", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), server_default="active", nullable=False),
         sa.Column(
