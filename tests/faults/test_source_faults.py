@@ -104,7 +104,7 @@ def test_the_circuit_opens_refuses_at_once_and_closes_again(
             started = time.monotonic()
             with pytest.raises(SourceUnavailable) as refused:
                 source.fetch(key, CARD_CHECK, 2.0)
-            assert time.monotonic() - started < 0.05
+            assert time.monotonic() - started < 0.2
             assert not isinstance(refused.value, SourceTooSlow)
             assert refused.value.retry_after_seconds == 1
             assert source.circuit_state() == "open"
