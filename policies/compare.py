@@ -121,8 +121,6 @@ _WORDS: tuple[tuple[str, Callable[[Agreement], object]], ...] = (
     ("risk_assessment", lambda agreement: agreement.risk_assessment),
     ("complaint_contact", lambda agreement: agreement.complaint_contact),
     ("items", lambda agreement: agreement.items),
-    ("release.why", lambda agreement: {rule.id: rule.why for rule in agreement.rules}),
-    ("deny.why", lambda agreement: {rule.id: rule.why for rule in agreement.denies}),
 )
 
 
@@ -189,6 +187,13 @@ def _compare_words(old: Agreement, new: Agreement) -> Iterator[Change]:
         yield Change("widens", new.id, "legal_basis", old.legal_basis, new.legal_basis)
     for clause, read in _WORDS:
         if read(old) != read(new):
+            yield Change("rewords", new.id, clause, "(before)", "(changed)")
+    for clause, before, after in (
+        ("release.why", old.rules, new.rules),
+        ("deny.why", old.denies, new.denies),
+    ):
+        words = {rule.id: rule.why for rule in before}
+        if any(words.get(rule.id, rule.why) != rule.why for rule in after):
             yield Change("rewords", new.id, clause, "(before)", "(changed)")
     if old.revision_hash != new.revision_hash and new.revision <= old.revision:
         yield Change("rewords", new.id, "revision", str(old.revision), f"{new.revision} (should have risen)")
