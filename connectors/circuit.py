@@ -1,12 +1,12 @@
 """Protection from a source that fails or drags: a circuit breaker and a bulkhead, pure and thread-safe.
 
-Both live in one process; the clock is passed in (any monotonic seconds), and nothing here waits.
+Both live in one process; the clock is passed in (any monotonic seconds).
 """
 
 from __future__ import annotations
 
 import math
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 
 CLOSED = "closed"
 OPEN = "open"
@@ -70,21 +70,21 @@ class CircuitBreaker:
 
 
 class Bulkhead:
-    """Bounds how many requests of this process wait on the source at the same time; more are turned away."""
+    """Bounds how many requests of this process wait on the source at the same time; more are turned away.
+
+    A source that answers as it should frees a place within a millisecond or two, so whoever finds none waits
+    for a moment; where none gets free in that moment the source is slow, and waiting would only spread it.
+    """
 
     def __init__(self, places: int) -> None:
-        self._free = places
-        self._lock = Lock()
+        self._free = BoundedSemaphore(places)
 
-    def enter(self) -> bool:
-        """Take a place; False if there is none. Whoever got True calls `leave` once."""
-        with self._lock:
-            if self._free <= 0:
-                return False
-            self._free -= 1
+    def enter(self, patience_seconds: float = 0.0) -> bool:
+        """Take a place, waiting so long at most; False if there is none. Who got True calls `leave` once."""
+        if self._free.acquire(blocking=False):
             return True
+        return patience_seconds > 0 and self._free.acquire(timeout=patience_seconds)
 
     def leave(self) -> None:
         """Give the place back."""
-        with self._lock:
-            self._free += 1
+        self._free.release()

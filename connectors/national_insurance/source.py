@@ -22,6 +22,8 @@ from policies.model import Record
 
 PING_SECONDS = 1.0
 _RETRY_AFTER_REFUSAL_SECONDS = 60
+_PATIENCE_SECONDS = 0.1
+"""How long a request waits for a place at the source; ten look-ups at their usual pace and more."""
 _DIGITS = {"si_number": 10, "personal_id": 12}
 _CARD_KEYS = {10: "si_number", 12: "personal_id", 15: "si_number"}
 _HIGHEST_PERSON_KEY = 2**63 - 1
@@ -84,7 +86,7 @@ class InsuranceSource:
         allowed = min(deadline_seconds, self._deadline_seconds)
         if allowed <= 0:
             raise SourceTooSlow("no time was left to ask the source")
-        if not self._bulkhead.enter():
+        if not self._bulkhead.enter(min(_PATIENCE_SECONDS, allowed / 4)):
             raise SourceUnavailable("too many requests wait on the source", 1)
         try:
             retry_after = self._circuit.retry_after(monotonic())
