@@ -123,11 +123,7 @@ class Caller:
     _connections: dict[tuple[str, str], HTTPConnection] = field(default_factory=dict, init=False)
 
     def metadata(self) -> dict[str, Any]:
-        """Return the authorization server's metadata (RFC 8414), asked for once.
-
-        Raises OSError or HTTPException when the server cannot be reached, TokenRefused when it has none or
-        names another issuer.
-        """
+        """Return the server's metadata (RFC 8414), asked for once. Raises as token() does."""
         if self._metadata is None:
             parts = urlsplit(self.issuer)
             url = f"{parts.scheme}://{parts.netloc}{well_known_path(self.issuer)}"

@@ -17,7 +17,3 @@ def store_answers() -> Iterator[None]:
         yield
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as fault:
         raise StoreUnavailable(f"the store does not answer: {type(fault).__name__}") from None
-    except exc.DBAPIError as fault:
-        if fault.connection_invalidated:
-            raise StoreUnavailable("the store closed the connection") from None
-        raise
