@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import click
 
+from broker.cli.agreement import agreement_group
 from broker.cli.call import call_command
 from broker.cli.client import client_group
 from broker.cli.keys import keys_group
+from broker.cli.maintain import maintain_command
 from broker.cli.policy import policy_group
+from broker.cli.prepare import prepare_command
+from broker.cli.serve import serve_command
 from broker.cli.staff import staff_group
 from broker.cli.synthesize import synthesize_command
 
@@ -17,6 +21,10 @@ def main() -> None:
     """Run and look after the data-sharing and consent broker."""
 
 
+main.add_command(prepare_command, "prepare")
+main.add_command(serve_command, "serve")
+main.add_command(maintain_command, "maintain")
+main.add_command(agreement_group, "agreement")
 main.add_command(policy_group, "policy")
 main.add_command(synthesize_command, "synthesize")
 main.add_command(client_group, "client")

@@ -64,11 +64,17 @@ def with_metrics(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
 
 def run_server(command: list[str], environ: Mapping[str, str]) -> int:
     """Run the server as a child, hand signals through, and return its exit code."""
+    sweeper = [sys.executable, "-m", "broker.cli", "maintain", "--every", "60"]
     child = subprocess.Popen(command, env=dict(environ))
+    housekeeping = subprocess.Popen(sweeper, env=dict(environ), stdout=subprocess.DEVNULL)
 
     def hand_through(number: int, _frame: FrameType | None) -> None:
         child.send_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, hand_through)
-    return child.wait()
+    try:
+        return child.wait()
+    finally:
+        housekeeping.terminate()
+        housekeeping.wait()

@@ -1,0 +1,46 @@
+"""`broker maintain`: sweeps what has served its time. `broker serve` runs it beside the workers."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+
+from broker.cli.session import Session, open_session
+from broker.clock import system_clock
+from broker.errors import BrokerError
+from broker.storage.counters import delete_closed_windows
+from broker.storage.signing_keys import PostgresSigningKeys
+from broker.storage.tokens import PostgresTokens
+
+
+@click.command()
+@click.option("--every", "every_seconds", type=click.IntRange(1, 3600), help="Go on, every so many seconds.")
+def maintain_command(every_seconds: int | None) -> None:
+    """Delete used proofs and assertions, expired tokens, closed counters and unpublished keys.
+
+    Each is kept until well after it would be refused for its age alone. Evidence is never touched: the
+    application role cannot. Once without --every; prints one JSON line per sweep.
+    """
+    with open_session() as session:
+        while True:
+            try:
+                click.echo(json.dumps(sweep(session)))
+            except BrokerError as fault:
+                if every_seconds is None:
+                    raise click.ClickException(fault.detail) from None
+                click.echo(json.dumps({"event": "sweep failed", "kind": fault.kind}), err=True)
+            if every_seconds is None:
+                return
+            time.sleep(every_seconds)
+
+
+def sweep(session: Session) -> dict[str, int]:
+    """Sweep once; return how many rows went, by table. Raises StoreUnavailable."""
+    now = system_clock()
+    return {
+        **PostgresTokens(session.engine).delete_expired(now),
+        "usage_counters": delete_closed_windows(session.engine, now),
+        "signing_keys": PostgresSigningKeys(session.engine).delete_unpublished(now),
+    }
