@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from policies.agreement import read_agreement, revision_hash
 from policies.catalogue import read_catalogue
 from policies.compile import compile_policies
+from policies.decide import decide
 from policies.load import SHIPPED, load_agreement, load_directory, load_path, load_registers
-from policies.model import Agreement, PolicyError
+from policies.model import Agreement, Form, PolicyError, Rule
+from policies.question import usual_question
 from policies.reading import find_lines, read_toml
 from policies.registers import read_legal_bases, read_prohibitions, read_purposes, read_recipient_kinds
 from policies.vocabulary import ITEMS, LIMIT_SCOPES
@@ -505,7 +510,51 @@ def test_a_table_that_is_no_table_is_refused() -> None:
         read_toml("x = 1", "f.toml").table("x")
 
 
-def test_compiling_refuses_what_the_registers_do_not_know() -> None:
+def test_an_agreement_that_permits_or_cites_nothing_is_refused() -> None:
+    nothing = edit(HOSPITAL, r'^\[\[release\]\]\nid = "card".*?(?=^\[items\])', "")
+    assert refusal(nothing).key == "release"
+    assert refusal(f"release = []\n{nothing}").key == "release"
+    uncited = edit(HOSPITAL, r"^\[\[legal_basis\.citation\]\].*?(?=^\[limits\])", "")
+    assert refusal(uncited).key == "legal_basis.citation"
+    listed = edit(uncited, r'^code = "L19_1_c"$', 'code = "L19_1_c"\ncitation = []')
+    assert refusal(listed).remedy == "cite at least one article"
+
+
+def test_two_deny_rules_with_one_id_are_refused() -> None:
+    rule = '[[deny]]\nid = "no_number_lists"\nwhy = "w"\n\n[items]'
+    assert refusal(edit(EMPLOYER, r"^\[items\]", rule)).key == "deny.1.id"
+
+
+VALUE = Form("value")
+
+
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"must_match": ("shoe_size",)}, "shoe_size: not in the field catalogue"),
+        ({"rules": (Rule("a", ("hi_card", "hi_card"), VALUE, "w"),)}, "two forms"),
+        ({"legal_basis": "L99"}, "not in the register"),
+        ({"rules": (Rule("a", ("full_name",), Form("count"), "w"),)}, "does not repeat"),
+    ],
+)
+def test_compiling_refuses_what_catalogue_and_registers_do_not_know(
+    changes: dict[str, Any], remedy: str
+) -> None:
+    with pytest.raises(PolicyError, match=remedy):
+        compile_policies([replace(read(HOSPITAL), **changes)], CATALOGUE, REGISTERS)
+
+
+def test_compiling_refuses_two_agreements_with_one_id() -> None:
     agreement = read(HOSPITAL)
     with pytest.raises(PolicyError, match="ids are unique"):
         compile_policies([agreement, agreement], CATALOGUE, REGISTERS)
+
+
+def test_an_agreement_outlives_its_legal_basis_by_nothing() -> None:
+    """A repealed basis refuses on the next day, whatever the agreement's own validity says."""
+    basis = replace(REGISTERS.legal_bases["L19_1_c"], valid_to=date(2026, 6, 30))
+    registers = replace(REGISTERS, legal_bases={**REGISTERS.legal_bases, "L19_1_c": basis})
+    agreement = read(HOSPITAL)
+    compiled = compile_policies([agreement], CATALOGUE, registers)
+    assert decide(usual_question(agreement, date(2026, 6, 30)), compiled).permitted
+    assert decide(usual_question(agreement, date(2026, 7, 1)), compiled).reason == "legal_basis_not_in_force"
