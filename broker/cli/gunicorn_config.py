@@ -6,6 +6,7 @@ the environment, through the broker's settings. docs/operators.md gives the meas
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 from broker.settings import read_settings
@@ -45,3 +46,14 @@ def child_exit(_server: Any, worker: Any) -> None:
         from prometheus_client import multiprocess
 
         multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def post_worker_init(_worker: Any) -> None:
+    """Take what was loaded at start out of the garbage collector's sight, and let it run less often.
+
+    A request leaves little behind that counts references cannot free; walking the modules, schemas and
+    policies of the process again and again would be paid by every request.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 50)
