@@ -6,9 +6,6 @@ or a prohibition takes away what a rule gave. An error, or an obligation nobody 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from policies.compile import MEMO_SIZE, AgreementTable, PolicySet
 from policies.model import ConsentFacts, Decision, DecisionRequest, DenyRule, FieldRelease, Withheld
 from policies.reasons import CONSENT_STATES, DEFAULT_DENY, PERMITTED, POLICY_ERROR, REASONS
@@ -224,26 +221,3 @@ def _permit(
         retention_days=agreement.retention_days,
         row_scopes=tuple(scope for scope in table.row_scopes if scope.group in groups),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class PoliciesInForce:
-    """A compiled set behind the two questions that an enforcement point asks."""
-
-    policies: PolicySet
-
-    def agreement_for(self, action: str, agreement_ids: Sequence[str]) -> tuple[str, str] | None:
-        """Return (agreement id, purpose) of the one agreement for the action among ids; None if not one.
-
-        agreement_ids: the agreements that name the recipient or that it acceded to, from the register.
-        """
-        found = [
-            table.agreement
-            for table in map(self.policies.tables.get, agreement_ids)
-            if table is not None and table.agreement.action == action
-        ]
-        return (found[0].id, found[0].purpose) if len(found) == 1 else None
-
-    def decide(self, request: DecisionRequest) -> Decision:
-        """Return the decision; never raises."""
-        return decide(request, self.policies)

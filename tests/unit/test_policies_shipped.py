@@ -12,7 +12,7 @@ import pytest
 from connectors.national_insurance.schema import FIELDS as HELD_FIELDS
 from policies.cases import Case, run_case
 from policies.compile import compile_policies
-from policies.decide import PoliciesInForce, decide
+from policies.decide import decide
 from policies.explain import decision_content, describe_reason, explain
 from policies.forms import FORMS
 from policies.load import SHIPPED, load_directory
@@ -149,17 +149,6 @@ def test_the_hospital_gets_what_the_gateway_needs_and_reads_what_it_computes_wit
 
 
 # In force, explained, listed
-
-
-def test_policies_in_force_name_the_one_agreement_of_an_action() -> None:
-    in_force = PoliciesInForce(COMPILED)
-    ids = ["hospital_entitlement_check", "bank_income_proof", "gone"]
-    found = in_force.agreement_for("verify_entitlement", ids)
-    assert found == ("hospital_entitlement_check", "check_health_insurance_entitlement")
-    assert in_force.agreement_for("verify_entitlement", ["bank_income_proof"]) is None
-    assert in_force.agreement_for("share_record", ["bank_income_proof", "province_peoples_committee"]) is None
-    request = POLICIES.cases[0].request
-    assert in_force.decide(request) is decide(request, COMPILED)
 
 
 def test_agreements_are_found_by_action_and_kind() -> None:
