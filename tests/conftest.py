@@ -1,17 +1,24 @@
-"""Shared fixtures: one real PostgreSQL per test process, with the broker's database migrated."""
+"""Shared fixtures: one real PostgreSQL per test process, a filled broker on it, and a real server."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from flask import Flask
 
+import broker.api.operations_log
+from broker.cli.caller import Caller
 from broker.cli.embedded import EmbeddedCluster, embedded_cluster
 from broker.cli.prepare import prepare
 from broker.cli.session import embedded_environment
 from broker.settings import Settings, read_settings
+from tests.contracts.source_fixtures import InsuranceDatabase, loaded_database
+from tests.doors import InProcessCaller, Server, in_process_caller, running_app
+from tests.release_world import World
 
 
 @pytest.fixture(scope="session")
@@ -35,3 +42,67 @@ def settings(cluster: EmbeddedCluster, environ: dict[str, str]) -> Settings:
     read = read_settings(environ)
     prepare(cluster.owner_url, read)
     return read
+
+
+@pytest.fixture(scope="session")
+def insurance(cluster: EmbeddedCluster) -> InsuranceDatabase:
+    """The insurance database: a synthetic population of 3,000, which tests only read."""
+    return loaded_database(cluster)
+
+
+@pytest.fixture(scope="session")
+def release_environ(
+    settings: Settings, environ: dict[str, str], insurance: InsuranceDatabase
+) -> dict[str, str]:
+    """The environment of a broker whose source is that insurance database."""
+    return {**environ, "BROKER_SOURCE_URL": insurance.reader_url}
+
+
+@pytest.fixture(scope="session")
+def world(
+    cluster: EmbeddedCluster, release_environ: dict[str, str], insurance: InsuranceDatabase
+) -> Iterator[World]:
+    """The broker's store with hospitals and staff, and the synthetic persons whom they may ask about."""
+    world = World(read_settings(release_environ), cluster.owner_url, insurance)
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="session")
+def app_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file into which applications in this process write their operational log."""
+    path = tmp_path_factory.mktemp("log") / "app.log"
+    with path.open("w", encoding="utf-8", buffering=1) as log, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(broker.api.operations_log, "sys", SimpleNamespace(stderr=log))
+        yield path
+
+
+@pytest.fixture(scope="session")
+def app(world: World, app_log: Path) -> Iterator[Flask]:
+    """The broker in this process, hot routes and all."""
+    with running_app(world.settings) as app:
+        yield app
+
+
+@pytest.fixture
+def local(app: Flask, world: World) -> InProcessCaller:
+    """The first hospital, calling the broker in this process."""
+    return in_process_caller(app, world.settings.issuer, world.hospital)
+
+
+@pytest.fixture(scope="session")
+def server(
+    world: World, release_environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A real server of two workers on the same databases."""
+    server = Server(release_environ, tmp_path_factory.mktemp("server"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def caller(server: Server, world: World) -> Iterator[Caller]:
+    """The first hospital, calling the real server."""
+    caller = server.caller(world.hospital)
+    yield caller
+    caller.close()

@@ -1,0 +1,191 @@
+"""The two doors of a broker under test: the application in this process, and a real gunicorn server.
+
+Both are entered with the caller that hospitals use, so every test sends a real token and a fresh proof.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+
+import broker.app
+from broker.cli.caller import Answer, Caller, ClientKey
+from broker.cli.serve import server_command, with_metrics
+from broker.settings import Settings, read_settings
+from broker.storage.session import Store, open_store
+from connectors.national_insurance.source import InsuranceSource
+from tests.oauth_world import Party
+from tests.release_world import CHECKS, SCOPE, Hospital
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class InProcessCaller(Caller):
+    """The hospitals' caller, talking to an application in this process instead of over a socket."""
+
+    app: Flask
+
+    def exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
+        parts = urlsplit(url)
+        with self.app.test_client(use_cookies=False) as client:
+            response = client.open(
+                parts.path,
+                method=method,
+                query_string=parts.query,
+                base_url=f"{parts.scheme}://{parts.netloc}",
+                data=body,
+                headers=dict(headers),
+            )
+            fields = {name.lower(): value for name, value in response.headers}
+            return Answer(response.status_code, fields, response.get_data())
+
+
+@contextmanager
+def running_app(settings: Settings) -> Iterator[Flask]:
+    """Give the broker as it is served, and close its connections afterwards."""
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as opened:
+
+        def open_and_close(*given: Any, **options: Any) -> Store:
+            store = open_store(*given, **options)
+            opened.callback(store.close)
+            return store
+
+        def read_and_close(*given: Any, **options: Any) -> InsuranceSource:
+            source = InsuranceSource(*given, **options)
+            opened.callback(source.close)
+            return source
+
+        patch.setattr(broker.app, "open_store", open_and_close)
+        patch.setattr(broker.app, "InsuranceSource", read_and_close)
+        yield broker.app.create_app(settings)
+
+
+def in_process_caller(app: Flask, issuer: str, hospital: Hospital) -> InProcessCaller:
+    """Return a caller of an application in this process."""
+    caller = InProcessCaller(issuer, hospital.client_id, hospital.key, SCOPE)
+    caller.app = app
+    return caller
+
+
+class Server:
+    """A real gunicorn server of two workers, started as `broker serve` starts it.
+
+    environ: BROKER_* of its store and source; issuer and address are its own. Standard error goes to `log`.
+    """
+
+    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
+        port = free_port()
+        self.issuer = f"http://127.0.0.1:{port}"
+        self.log = directory / "server.log"
+        metrics = directory / "metrics"
+        metrics.mkdir()
+        own = {**environ, "BROKER_ISSUER": self.issuer, "BROKER_BIND": f"127.0.0.1:{port}"}
+        self.environ = with_metrics(own, metrics)
+        self.settings = read_settings(self.environ)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                server_command(self.settings, "gunicorn"), env=self.environ, stdout=log, stderr=log
+            )
+        self._callers: list[Caller] = []
+        wait_until(lambda: self.status("/readyz") == 200, "the server is ready", 30)
+
+    def caller(self, hospital: Hospital) -> Caller:
+        """Return a caller of this server; its connections are closed with the server. One per thread."""
+        caller = Caller(self.issuer, hospital.client_id, hospital.key, SCOPE)
+        self._callers.append(caller)
+        return caller
+
+    def get(self, path: str) -> Answer:
+        """Ask for a public page over a connection of its own."""
+        caller = Caller(self.issuer, "nobody", _NO_KEY, SCOPE)
+        try:
+            return caller.exchange("GET", self.issuer + path, None, {"Connection": "close"})
+        finally:
+            caller.close()
+
+    def status(self, path: str) -> int:
+        """Return the status of a public page, 0 where nobody answers."""
+        try:
+            return self.get(path).status
+        except OSError:
+            return 0
+
+    def worker_pids(self) -> set[int]:
+        """Return the process ids of the workers that live now."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        return {int(pid) for pid in children.split()}
+
+    def stop(self) -> None:
+        for caller in self._callers:
+            caller.close()
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+_NO_KEY = ClientKey.read(json.dumps(Party("nobody").key.as_dict(private=True)))
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on now."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
+    """Wait until something is so; fail with its name when it does not become so in time."""
+    until = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < until, f"in {seconds} s it did not come to be that {what}"
+        time.sleep(0.05)
+
+
+def post(caller: Caller, document: Any, path: str = CHECKS, **headers: str) -> Answer:
+    """Send a document as JSON. headers: names with _ for -."""
+    body = document if isinstance(document, bytes) else json.dumps(document, ensure_ascii=False).encode()
+    return caller.request(
+        "POST", path, body, {name.replace("_", "-"): value for name, value in headers.items()}
+    )
+
+
+def at_once(action: Callable[[T], R], given: Sequence[T]) -> list[R]:
+    """Do something for every item at the same moment, each in its own thread; return the results in order."""
+    barrier = threading.Barrier(len(given))
+
+    def together(one: T) -> R:
+        barrier.wait()
+        return action(one)
+
+    with ThreadPoolExecutor(len(given)) as pool:
+        return list(pool.map(together, given))
+
+
+@contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """Stop processes in the middle of whatever they do, and let them go on afterwards."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,237 @@
+"""A broker's store with all it needs for tests of the release path: hospitals, staff, synthetic persons."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, text
+
+from broker.cli.caller import ClientKey
+from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.settings import Settings
+from broker.storage.clients import ClientRecord, Organisation, PostgresClients
+from broker.storage.session import Store, open_store
+from broker.storage.staff import PostgresStaff, StaffRecord
+from connectors.national_insurance.cases import SyntheticPerson, find_cases
+from tests.contracts.source_fixtures import AS_OF, InsuranceDatabase
+from tests.oauth_world import Party
+
+AGREEMENT = "hospital_entitlement_check"
+SCOPE = "verify_entitlement"
+CHECKS = "/v1/entitlement-checks"
+BATCH = f"{CHECKS}/batch"
+SERVICE_DATE: date = AS_OF
+"""The day for which the synthetic population is true; outcomes are decided for the day of service."""
+AGENCY = "insurance_agency"
+
+
+@dataclass(frozen=True, slots=True)
+class StaffMember:
+    """A named person who may look up records."""
+
+    full_name: str
+    personal_id: str
+
+    def as_document(self) -> dict[str, str]:
+        return {"full_name": self.full_name, "personal_id": self.personal_id}
+
+
+@dataclass(frozen=True, slots=True)
+class Hospital:
+    """A registered hospital: its client, its key, its staff."""
+
+    client_id: str
+    organisation_id: str
+    facility_code: str
+    key: ClientKey
+    staff: tuple[StaffMember, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One entry as it lies in the store, with its annex."""
+
+    reference: str
+    kind: str
+    content: bytes
+    entry: Mapping[str, Any]
+    data_subject_ref: bytes | None
+    data_subject_salt: bytes | None
+    payload_salt: bytes | None
+
+
+_ENTRY = text(
+    """SELECT e.reference::text, e.kind, e.entry, a.data_subject_ref, a.data_subject_salt, a.payload_salt
+       FROM evidence_entries e JOIN evidence_annex a USING (reference)
+       WHERE e.reference::text = ANY (:references)"""
+)
+
+
+class World:
+    """The broker's store and the insurance database, both filled, and what tests ask of them.
+
+    owner_url: owner role of the broker's own database. database: the loaded insurance database.
+    """
+
+    def __init__(self, settings: Settings, owner_url: str, database: InsuranceDatabase) -> None:
+        self.settings = settings
+        self.owner_url = owner_url
+        self.store: Store = open_store(settings.database_url, deadline_seconds=5.0, pool_size=16)
+        self.engine: Engine = self.store.engine
+        self.owner: Engine = create_engine(owner_url)
+        self.pseudonyms = KeyedPseudonyms(settings.pseudonym_key_file.reveal())
+        self.clients = PostgresClients(self.engine)
+        self.staff = PostgresStaff(self.engine)
+        self.cases = _cases(database)
+        self._valid: Iterator[SyntheticPerson] = itertools.cycle(self.cases["valid"])
+        self._numbers = itertools.count(1)
+        self.identifiers: set[str] = _identifiers(itertools.chain(*self.cases.values()))
+        self.hospital = self.register_hospital()
+
+    def close(self) -> None:
+        self.store.close()
+        self.owner.dispose()
+
+    def register_hospital(
+        self, *, agreements: Sequence[str] = (AGREEMENT,), staff: int = 20, days: int = 30
+    ) -> Hospital:
+        """Register a hospital of its own for one test: nobody else's limits, suspensions or evidence."""
+        number = next(self._numbers)
+        code = f"{70000 + number:05d}"
+        party = Party(f"hospital-{code}")
+        self.clients.register_organisation(
+            Organisation(
+                organisation_id=f"facility-{code}",
+                kind="hospital",
+                name_vi=f"Bệnh viện {code}",
+                name_en=f"Hospital {code}",
+                facility_code=code,
+            )
+        )
+        self.clients.register_client(
+            ClientRecord(
+                client_id=party.client_id,
+                organisation_id=f"facility-{code}",
+                name=party.client_id,
+                scopes=(SCOPE,),
+                agreement_ids=tuple(agreements),
+                client_metadata={
+                    "grant_types": ["client_credentials"],
+                    "jwks": {"keys": [party.public_jwk]},
+                },
+                expires_at=datetime.now(UTC) + timedelta(days=days),
+            )
+        )
+        members = tuple(
+            StaffMember(f"Trần Thị Tiếp Đón {code} {at}", f"0010{90 + at % 10:02d}{code[1:]}{at:02d}")
+            for at in range(staff)
+        )
+        for member in members:
+            self.register_staff(f"facility-{code}", member)
+        private = json.dumps({**party.key.as_dict(private=True), "kid": party.kid})
+        return Hospital(party.client_id, f"facility-{code}", code, ClientKey.read(private), members)
+
+    def register_staff(self, organisation_id: str, member: StaffMember) -> None:
+        self.identifiers |= {member.personal_id, member.full_name}
+        self.staff.register_staff(
+            StaffRecord(
+                staff_ref=self.pseudonyms.staff_ref(organisation_id, member.personal_id),
+                organisation_id=organisation_id,
+                full_name=member.full_name,
+                assignment_reference="12/QĐ-BV",
+            )
+        )
+
+    def person(self) -> SyntheticPerson:
+        """Return the next person with one card in force, so that nobody's daily limit is reached."""
+        return next(self._valid)
+
+    def of_case(self, case: str) -> SyntheticPerson:
+        """Return the first person of a case whose cards the insurance agency itself manages."""
+        for person in self.cases[case]:
+            if all(card.managed_by == AGENCY for card in person.cards):
+                return person
+        raise LookupError(case)
+
+    def document(
+        self, person: SyntheticPerson | None = None, hospital: Hospital | None = None, **changes: Any
+    ) -> dict[str, Any]:
+        """Return a good request about a person; a change to ... leaves the member out."""
+        person = person or self.person()
+        staff = (hospital or self.hospital).staff
+        full = {
+            "card_number": person.si_number,
+            "full_name": person.full_name,
+            "birth_date": birth_date_text(person),
+            "service_date": SERVICE_DATE.isoformat(),
+            "encounter_reference": "KB-2026/0001",
+            "acting_person": staff[next(self._numbers) % len(staff)].as_document() if staff else ...,
+            **changes,
+        }
+        return {name: value for name, value in full.items() if value is not ...}
+
+    def find_evidence(self, *references: str) -> list[Evidence]:
+        """Return the entries under these references, in their order, as far as there are any."""
+        with self.engine.connect() as connection:
+            rows = {row[0]: row for row in connection.execute(_ENTRY, {"references": list(references)})}
+        found = [rows[reference] for reference in references if reference in rows]
+        return [Evidence(row[0], row[1], bytes(row[2]), json.loads(row[2]), *row[3:]) for row in found]
+
+    def evidence(self, reference: str) -> Evidence:
+        """Return the entry under a reference, with or without urn:uuid: before it."""
+        plain = reference.removeprefix("urn:uuid:")
+        found = self.find_evidence(plain)
+        assert found, f"nothing is recorded under {plain}"
+        return found[0]
+
+    def count(self, table: str, condition: str = "true", **values: object) -> int:
+        """Return how many rows of a table of the broker fulfil a condition."""
+        with self.engine.connect() as connection:
+            statement = text(f"SELECT count(*) FROM {table} WHERE {condition}")  # noqa: S608
+            return int(connection.execute(statement, values).scalar_one())
+
+    def entries_of(self, hospital: Hospital, kind: str = "release") -> list[Mapping[str, Any]]:
+        """Return the entries of one kind that a hospital's client has caused."""
+        statement = text("SELECT entry FROM evidence_entries WHERE kind = :kind ORDER BY reference")
+        with self.engine.connect() as connection:
+            found = [json.loads(row[0]) for row in connection.execute(statement, {"kind": kind})]
+        return [entry for entry in found if entry["client"] == hospital.client_id]
+
+    def execute(self, statement: str, **values: object) -> None:
+        """Run a statement on the broker's own database, as its owner."""
+        with self.owner.begin() as connection:
+            connection.execute(text(statement), values)
+
+
+def birth_date_text(person: SyntheticPerson) -> str:
+    """Return a birth date as a reception desk writes it, as precisely as the record knows it."""
+    pattern = {"day": "%d/%m/%Y", "month": "%m/%Y", "year": "%Y"}[person.birth_precision]
+    return person.birth_date.strftime(pattern)
+
+
+def _cases(database: InsuranceDatabase) -> dict[str, list[SyntheticPerson]]:
+    engine = create_engine(database.owner_url)
+    try:
+        with engine.connect() as connection:
+            return find_cases(connection, 400, SERVICE_DATE)
+    finally:
+        engine.dispose()
+
+
+def _identifiers(persons: Iterable[SyntheticPerson]) -> set[str]:
+    return {
+        value
+        for person in persons
+        for value in (
+            person.personal_id,
+            person.si_number,
+            person.full_name,
+            *(card.hi_card for card in person.cards),
+            *(card.hi_card_15 for card in person.cards),
+        )
+    }
