@@ -33,7 +33,7 @@ AUTHENTICATION: Final = {
     "operations.metrics": "none: counters without personal data; close it to the outside at the proxy",
     "operations.problem": "none: public documentation",
     "oauth.token": "private_key_jwt",
-    "oauth.authorization_server_metadata": "none: public document (RFC 8414)",
+    "oauth.metadata": "none: public document (RFC 8414)",
     "oauth.jwks": "none: public keys",
 }
 """Endpoint → how its caller is authenticated."""
