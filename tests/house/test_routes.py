@@ -1,0 +1,83 @@
+"""Every route says how its caller is authenticated, and means it."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from werkzeug.test import Client
+
+from broker.api.operations_log import LOG
+from broker.api.resources import AUTHENTICATION
+from broker.app import create_app
+from broker.settings import read_settings
+
+PUBLIC = {"/healthz", "/readyz", "/metrics", "/problems/<slug>", "/oauth/jwks"}
+PUBLIC |= {"/.well-known/oauth-authorization-server"}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """The whole broker, wired; its databases are nowhere, and nothing here comes as far as them."""
+    directory = tmp_path_factory.mktemp("secrets")
+    handlers, level = list(LOG.handlers), LOG.level
+    yield create_app(
+        read_settings(
+            {
+                "BROKER_ISSUER": "https://broker.example",
+                "BROKER_DATABASE_URL": f"postgresql://broker_app@/broker?host={directory}",
+                "BROKER_SOURCE_URL": f"postgresql://insurance_reader@/insurance?host={directory}",
+                "BROKER_KEY_ENCRYPTION_KEY_FILE": secret(directory / "a", b"a"),
+                "BROKER_PSEUDONYM_KEY_FILE": secret(directory / "b", b"b"),
+            }
+        )
+    )
+    LOG.handlers[:], LOG.propagate = handlers, True
+    LOG.setLevel(level or logging.NOTSET)
+
+
+def secret(path: Path, byte: bytes) -> str:
+    path.write_bytes(base64.urlsafe_b64encode(byte * 32))
+    path.chmod(0o600)
+    return str(path)
+
+
+def test_every_endpoint_names_its_authentication_and_every_name_is_an_endpoint(app: Flask) -> None:
+    assert {rule.endpoint for rule in app.url_map.iter_rules()} == set(AUTHENTICATION)
+
+
+def test_what_is_open_to_anybody_is_known_here_and_only_read(app: Flask) -> None:
+    opened = [rule for rule in app.url_map.iter_rules() if AUTHENTICATION[rule.endpoint].startswith("none")]
+    assert {rule.rule for rule in opened} == PUBLIC
+    assert {rule.rule for rule in opened if (rule.methods or set()) - {"GET", "HEAD", "OPTIONS"}} == set()
+
+
+def test_an_open_route_says_why(app: Flask) -> None:
+    reasons = [words for words in AUTHENTICATION.values() if words.startswith("none")]
+    assert [words for words in reasons if not words.startswith("none: ")] == []
+    assert set(AUTHENTICATION.values()) - set(reasons) == {"dpop", "private_key_jwt"}
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
+def test_a_protected_route_refuses_whoever_shows_nothing(app: Flask, content_type: str) -> None:
+    """The first content type is answered by the hot face, the second by Flask."""
+    protected = [rule.rule for rule in app.url_map.iter_rules() if AUTHENTICATION[rule.endpoint] == "dpop"]
+    assert len(protected) == 2
+    for path in protected:
+        answer = Client(app).post(path, data=b"{}", content_type=content_type)
+        document = answer.get_json(force=True)
+        assert (answer.status_code, document["type"]) == (
+            401,
+            "https://broker.example/problems/token-invalid",
+        )
+        assert answer.headers["WWW-Authenticate"].startswith("DPoP ")
+
+
+def test_the_token_endpoint_refuses_whoever_shows_nothing(app: Flask) -> None:
+    answer = Client(app).post("/oauth/token", data={"grant_type": "client_credentials", "scope": "x"})
+    document = answer.get_json(force=True)
+    assert (answer.status_code, document["error"]) == (400, "invalid_client")
