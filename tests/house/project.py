@@ -22,7 +22,6 @@ def tracked_files() -> tuple[Path, ...]:
     return tuple(Path(name) for name in sorted(listed.stdout.split("\0")) if name and (ROOT / name).exists())
 
 
-@cache
 def product_modules() -> tuple[str, ...]:
     """Return the dotted names of all modules of the product, packages included, in order."""
     return tuple(

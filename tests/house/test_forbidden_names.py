@@ -14,7 +14,8 @@ DRAWERS = frozenset({"util", "utils", "helper", "helpers", "common", "core", "mi
 DRAWERS |= {"service", "services", "manager", "managers"}
 # "say | never" of the house: each of these words means someone or something else in a standard we speak.
 NEVER = frozenset({"patient", "partner", "consumer", "requester", "acl", "permission", "blockchain"})
-MARK = "TO" + "DO"
+# In two halves, so that this file does not find itself.
+MARKS = re.compile(r"\b(" + "TO" + "DO" + "|" + "FIX" + "ME" + "|" + "XX" + "X" + r")\b")
 TEXTS = (".py", ".toml", ".cfg", ".md", ".sql", ".conf", ".service", ".mako", ".html", ".css", ".js", ".txt")
 
 
@@ -58,7 +59,7 @@ def test_nothing_is_left_for_later() -> None:
     named = [path for path in tracked_files() if path.name.endswith(TEXTS) or path.name == "Makefile"]
     texts = {path: (ROOT / path).read_text(encoding="utf-8") for path in named}
     assert len(texts) > 100
-    assert [str(path) for path, text in texts.items() if re.search(rf"\b({MARK}|FIXME|XXX)\b", text)] == []
+    assert [str(path) for path, text in texts.items() if MARKS.search(text)] == []
 
 
 @pytest.mark.parametrize(
