@@ -7,7 +7,7 @@ ends in `refuse`, which records first and raises then.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Final, NoReturn, Protocol
 
@@ -18,6 +18,7 @@ from broker.evidence.canonical import commitment
 from broker.evidence.entry import Circumstances, Outcome, entry_bytes
 from broker.evidence.recording import AccessContext, EvidenceRow, ReleaseRecord
 from broker.oauth.registry import ClientFacts
+from policies.civil_time import civil_date
 from policies.model import Decision, DecisionRequest, Released
 from policies.names import name_key
 
@@ -99,47 +100,51 @@ class Enforcement:
         self,
         context: AccessContext,
         action: str,
-        request: DecisionRequest,
         *,
+        lookup_key: str,
+        supplied: frozenset[str],
+        established: frozenset[str],
+        item_count: int,
         acting_person: ActingPerson | None,
         encounter_reference: str | None,
     ) -> Matter:
         """Gather the facts, decide, and return the matter if the decision permits; else refuse.
 
-        request: what the verb asks; recipient, agreement and purpose are filled in here from the register.
+        lookup_key, supplied, established, item_count: see `policies.model.DecisionRequest`. Recipient,
+        agreement and purpose come from the register, never from the asker.
         Raises ReleaseRefused (recorded) or EvidenceUnavailable.
         """
         client = self.facts.find_client(context.client_id)
+        on_date = civil_date(context.at)
         if client is None:
             client = ClientFacts(context.client_id, "unknown", "unknown", None, ())
-            self.refuse(self._unfounded(context, action, client, request), "client_not_active")
+            self.refuse(_unfounded(context, action, client, on_date), "client_not_active")
         if action not in context.scopes:
-            self.refuse(self._unfounded(context, action, client, request), "scope_insufficient")
+            self.refuse(_unfounded(context, action, client, on_date), "scope_insufficient")
         found = self.policies.agreement_for(action, client.agreement_ids)
         if found is None:
-            self.refuse(self._unfounded(context, action, client, request), "no_agreement")
-        asked = replace(
-            request,
-            agreement_id=found[0],
-            purpose=found[1],
-            recipient=client.organisation_id,
-            recipient_kind=client.organisation_kind,
-        )
-        encounter = encounter_reference and self.pseudonyms.encounter_ref(
-            client.organisation_id, encounter_reference
-        )
-        matter = Matter(
-            context=context,
+            self.refuse(_unfounded(context, action, client, on_date), "no_agreement")
+        recipient = client.organisation_id
+        request = DecisionRequest(
             action=action,
-            client=client,
-            staff_ref=None
-            if acting_person is None
-            else self.pseudonyms.staff_ref(client.organisation_id, acting_person.personal_id),
-            staff_name_key=None if acting_person is None else name_key(acting_person.full_name),
-            encounter=encounter or None,
-            on_date=request.on_date,
-            decision=self.policies.decide(asked),
+            agreement_id=found[0],
+            recipient=recipient,
+            recipient_kind=client.organisation_kind,
+            purpose=found[1],
+            lookup_key=lookup_key,
+            on_date=on_date,
+            supplied=supplied,
+            established=established,
+            item_count=item_count,
         )
+        staff_ref = staff_name_key = encounter = None
+        if acting_person is not None:
+            staff_ref = self.pseudonyms.staff_ref(recipient, acting_person.personal_id)
+            staff_name_key = name_key(acting_person.full_name)
+        if encounter_reference is not None:
+            encounter = self.pseudonyms.encounter_ref(recipient, encounter_reference)
+        decision = self.policies.decide(request)
+        matter = Matter(context, action, client, staff_ref, staff_name_key, encounter, on_date, decision)
         self._check(matter)
         return matter
 
@@ -151,11 +156,6 @@ class Enforcement:
             self.refuse(matter, "obligation_not_understood")
         if "acting_person_registered" in decision.obligations and matter.staff_ref is None:
             self.refuse(matter, "acting_person_unknown", gateway_code="054")
-
-    def _unfounded(
-        self, context: AccessContext, action: str, client: ClientFacts, request: DecisionRequest
-    ) -> Matter:
-        return Matter(context, action, client, None, None, None, request.on_date, Decision(False, "", ()))
 
     def refuse(
         self,
@@ -277,6 +277,11 @@ class Enforcement:
                 gateway_code=_STAFF_CODES.get(judgement.verdict),
                 limits=judgement.limits_reached,
             )
+
+
+def _unfounded(context: AccessContext, action: str, client: ClientFacts, on_date: date) -> Matter:
+    """A matter that ends before any decision was asked for."""
+    return Matter(context, action, client, None, None, None, on_date, Decision(False, "", ()))
 
 
 def released_pairs(decision: Decision, released: Released) -> tuple[tuple[str, str], ...]:

@@ -65,9 +65,10 @@ def decide_entitlement(asked: CardNumber, cards: Sequence[Card], service_date: d
     """
     if not cards:
         return NOT_FOUND
-    if any(card["managed_by"] == "defence" for card in cards):
+    managers = [card["managed_by"] for card in cards]
+    if "defence" in managers:
         return MANAGED_BY_DEFENCE
-    if any(card["managed_by"] == "public_security" for card in cards):
+    if "public_security" in managers:
         return MANAGED_BY_PUBLIC_SECURITY
     presented = _presented(asked, cards, service_date)
     if isinstance(presented, EntitlementOutcome):
@@ -84,6 +85,8 @@ def _presented(asked: CardNumber, cards: Sequence[Card], service_date: date) -> 
     if asked.prefix:
         same = [card for card in cards if card["hi_card_15"] == asked.printed]
         return _best(same, service_date) if same else _wrong_number(asked.printed, cards)
+    if len(cards) == 1:
+        return cards[0]
     # One card replaces another: of a pair still both in force, the one in the holder's hand is the old one.
     superseded = {card["previous_card"] for card in cards if card["previous_card"] is not None}
     in_force = [card for card in cards if _in_force(card, service_date)]
@@ -115,6 +118,8 @@ def _wrong_number(printed: str, cards: Sequence[Card]) -> EntitlementOutcome:
 
 def _successor(card: Card, cards: Sequence[Card]) -> Card | None:
     """The active card that names this one as its predecessor, and has not yet taken its place."""
+    if len(cards) == 1:
+        return None
     number = card["hi_card_15"]
     found = [other for other in cards if other["previous_card"] == number and _is_active(other)]
     return max(found, key=lambda other: _ordinal(other["valid_from"])) if found else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from broker.evidence.recording import CounterStep
@@ -39,7 +40,7 @@ def counter_steps(
     bounds = {limit.scope: limit.count for limit in limits}
     steps: list[CounterStep] = []
     if (bound := bounds.get("client_day")) is not None:
-        key = _counter_ref(b"client_day", agreement, client_id.encode())
+        key = _client_ref(agreement, client_id)
         steps.append(CounterStep(key, day, DAY_SECONDS, len(subjects), bound, "client_day"))
     if (bound := bounds.get("acting_person_hour")) is not None:
         if staff_ref is None:
@@ -47,7 +48,7 @@ def counter_steps(
         key = _counter_ref(b"acting_person_hour", agreement, staff_ref)
         steps.append(CounterStep(key, hour, HOUR_SECONDS, len(subjects), bound, "acting_person_hour"))
     if (bound := bounds.get("data_subject_day")) is not None:
-        asked = Counter(subject for subject in subjects if subject is not None)
+        asked = Counter([subject for subject in subjects if subject is not None])
         keyed = sorted(
             (_counter_ref(b"data_subject_day", agreement, subject), count) for subject, count in asked.items()
         )
@@ -55,6 +56,11 @@ def counter_steps(
             CounterStep(key, day, DAY_SECONDS, count, bound, "data_subject_day") for key, count in keyed
         ]
     return tuple(steps)
+
+
+@lru_cache(maxsize=4096)
+def _client_ref(agreement: bytes, client_id: str) -> bytes:
+    return _counter_ref(b"client_day", agreement, client_id.encode())
 
 
 def _counter_ref(scope: bytes, agreement: bytes, who: bytes) -> bytes:

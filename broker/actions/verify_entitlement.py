@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Final
-
-from policies.minimise import minimise
 
 from broker.actions.card_numbers import CardNumber
 from broker.actions.doors import Countdown
@@ -32,9 +31,10 @@ from broker.evidence.canonical import Json, trusted_bytes
 from broker.evidence.entry import instant_text
 from broker.evidence.recording import AccessContext, EvidenceRow
 from connectors.base import LookupKey, Source, SourceAnswerRefused, SourceUnavailable
-from policies.civil_time import VIET_NAM, civil_date
+from policies.civil_time import VIET_NAM
 from policies.forms import FormContext
-from policies.model import DecisionRequest, Record, Released, Value
+from policies.minimise import minimise
+from policies.model import Record, Released, Value
 
 ACTION: Final = "verify_entitlement"
 CARD_GROUP: Final = "hi_cards"
@@ -134,22 +134,14 @@ class VerifyEntitlement:
     ) -> Matter:
         """Stations facts and decide. Every look-up key of a batch must be permitted."""
         matter: Matter | None = None
-        for lookup_key in sorted({question.number.lookup_field for question in questions}):
+        for lookup_key in _lookup_keys(questions):
             matter = self.enforcement.matter(
                 context,
                 ACTION,
-                DecisionRequest(
-                    action=ACTION,
-                    agreement_id="",
-                    recipient="",
-                    recipient_kind="",
-                    purpose="",
-                    lookup_key=lookup_key,
-                    on_date=civil_date(context.at),
-                    supplied=_SUPPLIED if acting_person is None else _SUPPLIED_WITH_PERSON,
-                    established=_ESTABLISHED,
-                    item_count=len(questions),
-                ),
+                lookup_key=lookup_key,
+                supplied=_SUPPLIED if acting_person is None else _SUPPLIED_WITH_PERSON,
+                established=_ESTABLISHED,
+                item_count=len(questions),
                 acting_person=acting_person,
                 encounter_reference=encounter_reference,
             )
@@ -212,6 +204,12 @@ class VerifyEntitlement:
         )
 
 
+def _lookup_keys(questions: Sequence[EntitlementQuestion]) -> Sequence[str]:
+    if len(questions) == 1:
+        return (questions[0].number.lookup_field,)
+    return sorted({question.number.lookup_field for question in questions})
+
+
 def _match(question: EntitlementQuestion, record: Record) -> EntitlementOutcome | None:
     """Return the mismatch, or None when name and birth date fit what the source holds."""
     name, birth_date = record.fields.get("full_name"), record.fields.get("birth_date")
@@ -241,13 +239,12 @@ def _content(
     reference: str,
 ) -> dict[str, Json]:
     """Return the answer: these members and no others, whatever is stored."""
-    at = matter.context.at
     content: dict[str, Json] = {
-        "as_of": instant_text(at if record is None else record.as_of),
+        "as_of": instant_text(matter.context.at) if record is None else _as_of(record.as_of),
         "evidence_reference": reference,
         "gateway_code": outcome.gateway_code,
         "outcome": outcome.name,
-        "valid_until": instant_text(_end_of_day(matter.on_date)),
+        "valid_until": _end_of_day(matter.on_date),
     }
     rows = released.groups.get(CARD_GROUP, ())
     for name, row in zip(("card", "new_card"), rows, strict=False):
@@ -255,9 +252,16 @@ def _content(
     return content
 
 
-def _end_of_day(day: date) -> datetime:
+@lru_cache(maxsize=8)
+def _end_of_day(day: date) -> str:
     """An answer may be relied on until the civil day of the check ends; then the hospital asks again."""
-    return datetime.combine(day + timedelta(days=1), time(), VIET_NAM)
+    return instant_text(datetime.combine(day + timedelta(days=1), time(), VIET_NAM))
+
+
+@lru_cache(maxsize=8)
+def _as_of(instant: datetime) -> str:
+    """The source's last synchronisation, mostly that of the answer before."""
+    return instant_text(instant)
 
 
 def _json(value: Value) -> Json:

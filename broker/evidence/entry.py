@@ -109,7 +109,9 @@ def entry_bytes(circumstances: Circumstances, outcome: Outcome) -> bytes:
 
 def instant_text(instant: datetime) -> str:
     """Return an aware instant as RFC 3339 in UTC with milliseconds: 2026-11-22T00:15:04.123Z."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    if instant.tzinfo is not UTC:
+        instant = instant.astimezone(UTC)
+    return instant.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def check_entry(entry: Mapping[str, object]) -> None:

@@ -136,7 +136,6 @@ def test_the_hospital_gets_what_the_gateway_needs_and_reads_what_it_computes_wit
     decision = decide(usual_question(agreement, date(2026, 11, 2)), COMPILED)
     assert {release.field for release in decision.released} == {
         "hi_card", "valid_from", "valid_to", "benefit_level", "primary_facility", "five_year_date",
-        "living_area",
     }  # fmt: skip
     assert {release.form.name for release in decision.released} == {"value"}
     assert {"card_status", "managed_by", "hi_card_15", "previous_card", "full_name", "birth_date"} <= set(

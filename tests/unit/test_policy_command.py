@@ -162,7 +162,7 @@ def test_matrix_in_all_forms() -> None:
 
 
 def test_compare_exits_3_when_b_widens_a(directory: Path) -> None:
-    edit(directory, "hospital_entitlement_check", '"living_area"]', '"living_area", "address"]')
+    edit(directory, "hospital_entitlement_check", '"five_year_date"]', '"five_year_date", "address"]')
     result = run("compare", SHIPPED, directory)
     assert result.exit_code == 3
     assert "x address: (nothing) -> value" in result.output
