@@ -60,8 +60,9 @@ def decide_entitlement(asked: CardNumber, cards: Sequence[Card], service_date: d
     """Return the outcome for one person whose name and birth date have matched.
 
     cards: all cards of the person, old ones too. service_date: the day of the treatment.
-    The presented card is the one whose 15-character form was asked for, else the best card in force on the
-    day, else the latest (Decree 188/2025 art. 21: of several entitlements the highest counts).
+    The presented card is the one whose 15-character form was asked for (first the one on which it is
+    printed), else the best card in force on the day, else the latest (Decree 188/2025 art. 21: of several
+    entitlements the highest counts).
     """
     if not cards:
         return NOT_FOUND
@@ -83,14 +84,15 @@ def decide_entitlement(asked: CardNumber, cards: Sequence[Card], service_date: d
 
 def _presented(asked: CardNumber, cards: Sequence[Card], service_date: date) -> Card | EntitlementOutcome:
     if asked.prefix:
+        # A renewed card keeps its long number, though a shorter one may be printed on it now.
         same = [card for card in cards if card["hi_card_15"] == asked.printed]
-        return _best(same, service_date) if same else _wrong_number(asked.printed, cards)
+        in_hand = [card for card in same if card.get("hi_card") == asked.printed]
+        return _best(in_hand or same, service_date) if same else _wrong_number(asked.printed, cards)
     if len(cards) == 1:
         return cards[0]
     # One card replaces another: of a pair still both in force, the one in the holder's hand is the old one.
-    superseded = {card["previous_card"] for card in cards if card["previous_card"] is not None}
     in_force = [card for card in cards if _in_force(card, service_date)]
-    held = [card for card in in_force if card["hi_card_15"] in superseded]
+    held = [card for card in in_force if _successor(card, cards) is not None]
     return _best(held or in_force or cards, service_date)
 
 
@@ -117,11 +119,18 @@ def _wrong_number(printed: str, cards: Sequence[Card]) -> EntitlementOutcome:
 
 
 def _successor(card: Card, cards: Sequence[Card]) -> Card | None:
-    """The active card that names this one as its predecessor, and has not yet taken its place."""
+    """The latest active card that names this one as its predecessor and begins after it.
+
+    A renewed card may keep the number of the one before: without the second condition it would follow itself.
+    """
     if len(cards) == 1:
         return None
-    number = card["hi_card_15"]
-    found = [other for other in cards if other["previous_card"] == number and _is_active(other)]
+    number, begin = card["hi_card_15"], _ordinal(card["valid_from"])
+    found = [
+        other
+        for other in cards
+        if other["previous_card"] == number and _is_active(other) and _ordinal(other["valid_from"]) > begin
+    ]
     return max(found, key=lambda other: _ordinal(other["valid_from"])) if found else None
 
 
