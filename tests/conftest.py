@@ -18,7 +18,7 @@ from broker.cli.session import embedded_environment
 from broker.settings import Settings, read_settings
 from tests.contracts.source_fixtures import InsuranceDatabase, loaded_database
 from tests.doors import InProcessCaller, Server, in_process_caller, running_app
-from tests.release_world import World
+from tests.release_world import World, write_policies
 
 
 @pytest.fixture(scope="session")
@@ -52,10 +52,20 @@ def insurance(cluster: EmbeddedCluster) -> InsuranceDatabase:
 
 @pytest.fixture(scope="session")
 def release_environ(
-    settings: Settings, environ: dict[str, str], insurance: InsuranceDatabase
+    cluster: EmbeddedCluster,
+    environ: dict[str, str],
+    insurance: InsuranceDatabase,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, str]:
-    """The environment of a broker whose source is that insurance database."""
-    return {**environ, "BROKER_SOURCE_URL": insurance.reader_url}
+    """The environment of a broker whose source is that database and that knows the tests' agreements too."""
+    policies = write_policies(tmp_path_factory.mktemp("policies"))
+    complete = {
+        **environ,
+        "BROKER_SOURCE_URL": insurance.reader_url,
+        "BROKER_POLICY_DIRECTORY": str(policies),
+    }
+    prepare(cluster.owner_url, read_settings(complete))
+    return complete
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, text
@@ -18,6 +20,7 @@ from broker.storage.clients import ClientRecord, Organisation, PostgresClients
 from broker.storage.session import Store, open_store
 from broker.storage.staff import PostgresStaff, StaffRecord
 from connectors.national_insurance.cases import SyntheticPerson, find_cases
+from policies.load import SHIPPED
 from tests.contracts.source_fixtures import AS_OF, InsuranceDatabase
 from tests.oauth_world import Party
 
@@ -28,6 +31,28 @@ BATCH = f"{CHECKS}/batch"
 SERVICE_DATE: date = AS_OF
 """The day for which the synthetic population is true; outcomes are decided for the day of service."""
 AGENCY = "insurance_agency"
+
+
+TEST_AGREEMENTS: Mapping[str, Mapping[str, str]] = {
+    "hospital_without_batch": {"batch_maximum = 200": "batch_maximum = 0"},
+    "hospital_ten_a_day": {"client_day = 20000": "client_day = 10"},
+    "hospital_ten_an_hour": {"acting_person_hour = 300": "acting_person_hour = 10"},
+}
+"""Agreements of the tests: the hospitals' own under another id, with other words in its text."""
+
+
+def write_policies(directory: Path) -> Path:
+    """Write a policy directory that holds the shipped agreements and those of the tests; return it."""
+    agreements = directory / "agreements"
+    shutil.copytree(SHIPPED / "agreements", agreements)
+    text_of_hospitals = (agreements / f"{AGREEMENT}.toml").read_text(encoding="utf-8")
+    for name, changes in TEST_AGREEMENTS.items():
+        changed = text_of_hospitals
+        for old, new in {f'id = "{AGREEMENT}"': f'id = "{name}"', **changes}.items():
+            assert changed.count(old) == 1, f"{old} does not stand once in the hospitals' agreement"
+            changed = changed.replace(old, new)
+        (agreements / f"{name}.toml").write_text(changed, encoding="utf-8")
+    return directory
 
 
 @dataclass(frozen=True, slots=True)
