@@ -15,6 +15,7 @@ from broker.cli.embedded import EmbeddedCluster, embedded_cluster, secret_files
 from broker.cli.prepare import prepare
 from broker.errors import SettingsInvalid
 from broker.settings import Settings, companion, read_settings
+from broker.storage.agreements import RevisionNotNewer
 from broker.storage.session import Store, open_store
 
 COMMAND_SECONDS = 10.0
@@ -51,7 +52,11 @@ def deployment() -> Iterator[tuple[Mapping[str, str], EmbeddedCluster | None]]:
     directory = state_directory()
     with embedded_cluster(directory) as cluster:
         environ = embedded_environment(cluster, directory, os.environ)
-        prepare(cluster.owner_url, settings_of(environ))
+        settings = settings_of(environ)
+        try:
+            prepare(cluster.owner_url, settings)
+        except RevisionNotNewer as fault:
+            raise click.ClickException(str(fault)) from None
         yield environ, cluster
 
 
