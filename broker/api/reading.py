@@ -19,10 +19,13 @@ def read_json(body: bytes) -> dict[str, Any]:
     """Return the JSON object in a body.
 
     Raises BodyUnreadable for anything else: other JSON values, repeated names (RFC 8259, section 4), NaN,
-    nesting without end, bytes that are not UTF-8.
+    nesting without end, bytes that are not UTF-8, escapes for what is no character of a text (half a
+    surrogate pair; NUL, at which a database would cut the text off).
     """
     try:
         value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
+        if b"\\u" in body:
+            _check_text(value)
     except (ValueError, RecursionError):
         raise BodyUnreadable("the body is one JSON object in UTF-8, each name once") from None
     if not isinstance(value, dict):
@@ -35,6 +38,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a name stands twice")
     return found
+
+
+def _check_text(value: Any) -> None:
+    if isinstance(value, str):
+        if b"\0" in value.encode("utf-8"):
+            raise ValueError("a text holds NUL")
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            _check_text(name)
+            _check_text(member)
+    elif isinstance(value, list):
+        for member in value:
+            _check_text(member)
 
 
 def _no_constant(_: str) -> Any:
