@@ -11,7 +11,9 @@ from broker.clock import Clock
 from broker.evidence.recording import AccessContext
 from broker.oauth.protector import Protector
 
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._\-]{8,64}")
+_UUID: Final = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+# Nine digits in a row may be a number of a person, and request ids stand in logs and in the evidence.
+_REQUEST_ID: Final = re.compile(rf"{_UUID}|(?!.*[0-9]{{9}})[A-Za-z0-9._\-]{{8,64}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,10 @@ class Caller:
 
 
 def request_id_of(given: str | None, fresh: Callable[[], str]) -> str:
-    """Return the caller's own request id if it is a plain word of 8 to 64 characters, else a fresh one."""
+    """Return the caller's own request id if it is harmless, else a fresh one.
+
+    Harmless is a UUID, or a plain word of 8 to 64 characters that cannot hold a personal id or card number.
+    """
     return given if given is not None and _REQUEST_ID.fullmatch(given) else fresh()
 
 
