@@ -164,7 +164,8 @@ def read_acting_person(document: Mapping[str, Any]) -> ActingPerson | None:
 def read_item(item: Mapping[str, Any], pointer: str, today: date) -> EntitlementQuestion:
     """Return the question in one loaded item. Raises RequestMalformed naming every fault under pointer."""
     faults: list[InputFault] = []
-    number = _read(faults, f"{pointer}/card_number", lambda: _number(item))
+    named_by = "card_number" if "card_number" in item or "personal_id" not in item else "personal_id"
+    number = _read(faults, f"{pointer}/{named_by}", lambda: _number(item))
     birth_date = _read(faults, f"{pointer}/birth_date", lambda: parse_birth_date(item["birth_date"], today))
     service_date = _read(
         faults, f"{pointer}/service_date", lambda: _service_date(item["service_date"], today)
