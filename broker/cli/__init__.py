@@ -7,6 +7,7 @@ import click
 from broker.cli.agreement import agreement_group
 from broker.cli.call import call_command
 from broker.cli.client import client_group
+from broker.cli.demo import demo_command
 from broker.cli.keys import keys_group
 from broker.cli.maintain import maintain_command
 from broker.cli.policy import policy_group
@@ -21,6 +22,7 @@ def main() -> None:
     """Run and look after the data-sharing and consent broker."""
 
 
+main.add_command(demo_command, "demo")
 main.add_command(prepare_command, "prepare")
 main.add_command(serve_command, "serve")
 main.add_command(maintain_command, "maintain")

@@ -1,0 +1,215 @@
+"""The demo's stage: a population, a hospital with client and staff, and the switch of the source."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+from sqlalchemy import create_engine, select
+
+from broker.actions.limits import counter_steps
+from broker.actions.verify_entitlement import ACTION
+from broker.cli.demo_cast import CaseMissing, Staff, find_candidates
+from broker.cli.embedded import EmbeddedCluster
+from broker.clock import system_clock
+from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.oauth.client_credentials import CLIENT_CREDENTIALS
+from broker.oauth.registration import AUTHENTICATION_METHOD, registrable_jwks
+from broker.oauth.stored_keys import generate_private_key
+from broker.settings import Settings
+from broker.storage.clients import ClientRecord, Organisation, PostgresClients
+from broker.storage.session import Store
+from broker.storage.staff import PostgresStaff, StaffRecord
+from broker.storage.tables import evidence_entries, usage_counters
+from connectors.national_insurance.cases import SyntheticPerson
+from connectors.national_insurance.schema import create_schema, grant_reader, person
+from policies.model import Agreement
+
+AGREEMENT: Final = "hospital_entitlement_check"
+READER: Final = "insurance_reader"
+SUBJECT_LIMIT: Final = "data_subject_day"
+HOSPITAL: Final = Organisation(
+    organisation_id="demo-hospital",
+    kind="hospital",
+    name_vi="Bệnh viện Đa khoa Thử Nghiệm",
+    name_en="Trial General Hospital",
+    facility_code="79999",
+)
+BANK: Final = Organisation(
+    organisation_id="demo-bank",
+    kind="bank",
+    name_vi="Ngân hàng Thử Nghiệm",
+    name_en="Trial Bank",
+)
+
+
+def populate(
+    cluster: EmbeddedCluster, persons: int, today: date, on_progress: Callable[[int], None]
+) -> tuple[dict[str, list[SyntheticPerson]], bool]:
+    """Return persons for each case the story needs, and whether a population had to be made for them.
+
+    One is made when the insurance database is empty, and anew when time has passed the old one by, so that
+    nobody is left whose card is, say, about to be replaced. Raises CaseMissing when persons are too few.
+    """
+    from connectors.national_insurance.synthetic import Manifest  # an optional extra, needed here only
+    from connectors.national_insurance.synthetic_load import load_population
+
+    engine = create_engine(cluster.source_owner_url, hide_parameters=True)
+    try:
+        create_schema(engine)
+        grant_reader(engine, READER)
+        with engine.connect() as connection:
+            if connection.execute(select(person.c.person_key).limit(1)).first() is not None:
+                try:
+                    return find_candidates(connection, today), False
+                except CaseMissing:
+                    pass
+        manifest = Manifest(persons, seed=1, as_of=today)
+        load_population(cluster.source_owner_url, manifest, replace=True, on_progress=on_progress)
+        with engine.connect() as connection:
+            return find_candidates(connection, today), True
+    finally:
+        engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the demo changes behind the broker's back, as an operator would, and what it looks up there."""
+
+    cluster: EmbeddedCluster
+    settings: Settings
+    store: Store
+    agreement: Agreement
+
+    @property
+    def permitted_fields(self) -> frozenset[str]:
+        """All that a card in an answer may hold, as the agreement says."""
+        return frozenset(name for rule in self.agreement.rules for name in rule.fields)
+
+    @property
+    def subject_limit(self) -> int:
+        """How many answers about one data subject the agreement allows per day."""
+        return next(limit.count for limit in self.agreement.limits if limit.scope == SUBJECT_LIMIT)
+
+    def end_earlier_runs(self) -> None:
+        """Suspend clients and revoke staff of earlier runs; turn the source on, should one have died."""
+        self.turn_source_on()
+        clients, staff = PostgresClients(self.store.engine), PostgresStaff(self.store.engine)
+        ours = (HOSPITAL.organisation_id, BANK.organisation_id)
+        for client in clients.list_clients():
+            if client.organisation_id in ours and client.status == "active":
+                clients.suspend_client(client.client_id, system_clock())
+        for member in staff.list_staff(HOSPITAL.organisation_id):
+            if member.status == "active":
+                staff.revoke_staff(member.staff_ref)
+
+    def register_client(self, organisation: Organisation, client_id: str, key_file: Path) -> str:
+        """Register a client with fresh keys; write its private key to a file, and return it as JSON.
+
+        Raises AlreadyRegistered when the organisation stands there with other particulars.
+        """
+        key = generate_private_key("ES256")
+        private = {
+            **key.as_dict(private=True),
+            "kid": key.thumbprint(),
+            "alg": "ES256",
+            "client_id": client_id,
+        }
+        clients = PostgresClients(self.store.engine)
+        clients.register_organisation(organisation)
+        clients.register_client(
+            ClientRecord(
+                client_id=client_id,
+                organisation_id=organisation.organisation_id,
+                name=organisation.name_vi,
+                scopes=(ACTION,),
+                agreement_ids=(AGREEMENT,),
+                client_metadata={
+                    "grant_types": [CLIENT_CREDENTIALS],
+                    "token_endpoint_auth_method": AUTHENTICATION_METHOD,
+                    "dpop_bound_access_tokens": True,
+                    "jwks": registrable_jwks(json.dumps(key.as_dict(private=False))),
+                },
+                expires_at=datetime.now(UTC) + timedelta(days=30),
+            )
+        )
+        text = json.dumps(private, indent=2) + "\n"
+        write_private(key_file, text)
+        return text
+
+    def register_staff(self, staff: Staff, assignment: str) -> None:
+        """Register a staff member of the hospital under a written assignment."""
+        PostgresStaff(self.store.engine).register_staff(
+            StaffRecord(
+                staff_ref=self._pseudonyms.staff_ref(HOSPITAL.organisation_id, staff.personal_id),
+                organisation_id=HOSPITAL.organisation_id,
+                full_name=staff.full_name,
+                assignment_reference=assignment,
+            )
+        )
+
+    def suspend(self, client_id: str) -> None:
+        """Suspend a client, as `broker client suspend` does."""
+        PostgresClients(self.store.engine).suspend_client(client_id, system_clock())
+
+    def resume(self, client_id: str) -> None:
+        """Let a client ask for tokens again, as `broker client resume` does."""
+        PostgresClients(self.store.engine).resume_client(client_id)
+
+    def turn_source_off(self) -> None:
+        """Refuse the broker's reading role every connection, and end those it has."""
+        with psycopg.connect(self.cluster.administrator_url, autocommit=True) as connection:
+            connection.execute("ALTER ROLE insurance_reader CONNECTION LIMIT 0")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", (READER,)
+            )
+
+    def turn_source_on(self) -> None:
+        """Let the broker's reading role connect again."""
+        with psycopg.connect(self.cluster.administrator_url, autocommit=True) as connection:
+            connection.execute("ALTER ROLE insurance_reader CONNECTION LIMIT -1")
+
+    def asked_count(self, one: SyntheticPerson) -> int:
+        """Return how often a person was asked about today under the agreement."""
+        limits = [limit for limit in self.agreement.limits if limit.scope == SUBJECT_LIMIT]
+        reference = self._pseudonyms.data_subject_ref(str(one.person_key))
+        (step,) = counter_steps(
+            limits,
+            now_seconds=int(system_clock().timestamp()),
+            agreement_id=self.agreement.id,
+            client_id="",
+            staff_ref=None,
+            data_subject_refs=[reference],
+        )
+        statement = select(usage_counters.c.used_count).where(
+            usage_counters.c.window_start_seconds == step.window_start_seconds,
+            usage_counters.c.counter_ref == step.counter_ref,
+        )
+        with self.store.engine.connect() as connection:
+            return connection.scalar(statement) or 0
+
+    def evidence(self, references: Sequence[str]) -> list[Mapping[str, Any]]:
+        """Return the decoded evidence entries that stand under these references, in their order."""
+        statement = select(evidence_entries.c.reference, evidence_entries.c.entry).where(
+            evidence_entries.c.reference.in_(references)
+        )
+        with self.store.engine.connect() as connection:
+            found = {str(row.reference): json.loads(row.entry) for row in connection.execute(statement)}
+        return [found[reference] for reference in references if reference in found]
+
+    @property
+    def _pseudonyms(self) -> KeyedPseudonyms:
+        return KeyedPseudonyms(self.settings.pseudonym_key_file.reveal())
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that nobody else may read, in the place of one that was there."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)

@@ -1,0 +1,132 @@
+"""The demo's own words, in Vietnamese and in English; the story's are beside its scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from broker.cli.demo_steps import Words
+
+WORDS: Final[Mapping[str, Words]] = {
+    "asked": Words("Hỏi", "Asked"),
+    "answer": Words("Trả lời", "Answer"),
+    "released": Words("Trả ra", "Released"),
+    "withheld": Words("Giữ lại", "Withheld"),
+    "evidence": Words("Bằng chứng", "Evidence"),
+    "nothing": Words("không trường nào", "no field"),
+    "everything": Words("mọi trường", "every field"),
+    "unrecorded": Words("không có: bị chặn từ cửa", "none: stopped at the door"),
+    "public": Words("không có: trang công khai", "none: a public page"),
+    "more": Words("và {count} dòng nữa", "and {count} more"),
+    "verified": Words("chữ ký đã kiểm", "signature verified"),
+    "differs": Words("KHÁC MONG ĐỢI", "NOT AS EXPECTED"),
+    "card": Words("thẻ", "card"),
+    "new_card": Words("thẻ mới", "new card"),
+    "level": Words("mức hưởng", "benefit level"),
+    "until": Words("đến", "to"),
+    "step": Words("Cảnh", "Scene"),
+    "entry": Words("Bằng chứng: loại · kết quả · lý do", "Evidence: kind · result · reason"),
+    "fields": Words("{count} trường", "{count} fields"),
+    "other_fields": Words(
+        "{count} trường khác (không có trong thỏa thuận, không được đọc)",
+        "{count} other fields (not in the agreement, never read)",
+    ),
+    "summary": Words(
+        "Bằng chứng đọc từ cơ sở dữ liệu: không có số hay tên của ai",
+        "Evidence as read from the database: nobody's number or name",
+    ),
+    "card_number": Words("số thẻ", "card number"),
+    "qr": Words("mã QR căn cước", "QR text of the ID card"),
+    "characters": Words("{count} ký tự", "{count} characters"),
+    "personal_id": Words("số định danh", "personal id"),
+    "full_name": Words("họ tên", "name"),
+    "birth_date": Words("ngày sinh", "birth date"),
+    "acting_person": Words("nhân viên tra cứu", "acting person"),
+    "persons": Words("{count} người", "{count} persons"),
+}  # fmt: skip
+REASONS: Final[Mapping[str, Words]] = {
+    "name_mismatch": Words("sai họ tên", "the name is wrong"),
+    "name_near_mismatch": Words("họ tên gần đúng", "the name is nearly right"),
+    "birth_date_mismatch": Words("sai ngày sinh", "the birth date is wrong"),
+    "not_found": Words("không có thẻ này", "there is no such card"),
+    "status_only": Words("chỉ báo tình trạng", "only a status is told"),
+    "acting_person_unknown": Words("nhân viên chưa được đăng ký", "the acting person is not registered"),
+    "acting_person_mismatch": Words("tên nhân viên không khớp số", "the acting person's name does not fit"),
+    "proof_replayed": Words("bằng chứng DPoP đã dùng", "the proof was used before"),
+    "limit_reached": Words("hết số lần trong ngày", "the day's limit is reached"),
+    "client_not_active": Words("hệ thống bị tạm ngừng", "the client is suspended"),
+    "token_not_active": Words("mã truy cập đã bị thu hồi", "the token was revoked"),
+    "source_unavailable": Words("nguồn không trả lời", "the source does not answer"),
+}
+
+START: Final[Mapping[str, Words]] = {
+    "title": Words(
+        "Một ngày của bệnh viện: tra cứu quyền lợi bảo hiểm y tế qua hệ thống chia sẻ dữ liệu",
+        "A hospital's day: health-insurance checks through the data-sharing broker",
+    ),
+    "synthetic": Words(
+        "Mọi người trong kho dữ liệu này đều do máy tạo ra, không ai có thật.",
+        "Everybody in this database is made up by a program; nobody is real.",
+    ),
+    "database": Words("PostgreSQL chạy trong {directory}", "PostgreSQL runs under {directory}"),
+    "populating": Words("người", "persons"),
+    "made": Words(
+        "đã tạo dân số giả lập, đúng cho ngày {day}", "a synthetic population is made, true on {day}"
+    ),
+    "kept": Words(
+        "dùng lại dân số giả lập đã có", "the synthetic population of an earlier run is used again"
+    ),
+    "hospital": Words(
+        "{organisation} đã đăng ký: hệ thống {client}, khóa riêng mới, một nhân viên được phân công",
+        "{organisation} is registered: client {client}, fresh keys, one staff member assigned",
+    ),
+    "serving": Words(
+        "máy chủ sẵn sàng ở {issuer} ({seconds:.1f} giây)",
+        "the server is ready at {issuer} ({seconds:.1f} s)",
+    ),
+    "right": Words("{count} cảnh, tất cả đúng như mong đợi.", "{count} scenes, all of them as expected."),
+    "wrong": Words("KHÁC MONG ĐỢI: {names}", "NOT AS EXPECTED: {names}"),
+    "clean": Words(
+        "{numbers} số và tên đã dùng được tìm trong {entries} bằng chứng: không thấy số nào.",
+        "{numbers} numbers and names in use were looked for in {entries} evidence entries: none is there.",
+    ),
+    "unclean": Words("Bằng chứng có chứa số hoặc tên!", "Evidence holds a number or a name!"),
+    "transcript": Words("Biên bản: {path}", "Transcript: {path}"),
+    "left": Words(
+        "Máy chủ vẫn chạy. Mở cửa sổ lệnh thứ hai và dán:",
+        "The server keeps running. Open a second terminal and paste:",
+    ),
+    "end": Words("Ctrl-C để dừng.", "Ctrl-C ends it."),
+    "ended": Words("Đã dừng máy chủ và PostgreSQL.", "The server and PostgreSQL are stopped."),
+}
+"""What is said before and after the story."""
+
+FAULTS: Final[Mapping[str, Words]] = {
+    "directory": Words(
+        "Không dùng được thư mục {directory}: {fault}. Hãy xóa nó bằng đúng người dùng đã tạo, hoặc chỉ "
+        "thư mục khác bằng BROKER_STATE_DIRECTORY.",
+        "{directory} cannot be used: {fault}. Remove it as the user who made it, or name another directory "
+        "in BROKER_STATE_DIRECTORY.",
+    ),
+    "busy": Words(
+        "Một demo khác đang dùng {directory}. Hãy dừng nó, hoặc chỉ thư mục khác bằng "
+        "BROKER_STATE_DIRECTORY.",
+        "Another demo uses {directory}. Stop it, or name another directory in BROKER_STATE_DIRECTORY.",
+    ),
+    "other_version": Words(
+        "{directory} do một phiên bản khác tạo ra ({fault}). Hãy xóa thư mục đó rồi chạy lại; chỉ mất dữ "
+        "liệu demo.",
+        "{directory} was made by another version ({fault}). Remove it and start again; only demo data "
+        "are lost.",
+    ),
+    "extra": Words(
+        "Thiếu thư viện {fault}. Hãy cài: pip install 'insurance-data-broker[embedded,synthetic]'",
+        "The library {fault} is missing: pip install 'insurance-data-broker[embedded,synthetic]'",
+    ),
+    "few": Words(
+        "Dân số giả lập quá nhỏ: không có ai cho trường hợp {fault}.",
+        "The population is too small: there is nobody for the case {fault}.",
+    ),
+    "died": Words("Máy chủ tự dừng; lý do nằm trong {log}", "The server ended by itself; {log} says why"),
+}
+"""Why the demo cannot go on, and what to do."""
