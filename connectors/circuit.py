@@ -6,7 +6,7 @@ Both live in one process; the clock is passed in (any monotonic seconds).
 from __future__ import annotations
 
 import math
-from threading import BoundedSemaphore, Lock
+from threading import Condition, Lock
 
 CLOSED = "closed"
 OPEN = "open"
@@ -77,14 +77,25 @@ class Bulkhead:
     """
 
     def __init__(self, places: int) -> None:
-        self._free = BoundedSemaphore(places)
+        self._free = places
+        self._waiting = 0
+        self._changed = Condition(Lock())
 
     def enter(self, patience_seconds: float = 0.0) -> bool:
         """Take a place, waiting so long at most; False if there is none. Who got True calls `leave` once."""
-        if self._free.acquire(blocking=False):
+        with self._changed:
+            if self._free == 0 and patience_seconds > 0:
+                self._waiting += 1
+                self._changed.wait_for(lambda: self._free > 0, patience_seconds)
+                self._waiting -= 1
+            if self._free == 0:
+                return False
+            self._free -= 1
             return True
-        return patience_seconds > 0 and self._free.acquire(timeout=patience_seconds)
 
     def leave(self) -> None:
         """Give the place back."""
-        self._free.release()
+        with self._changed:
+            self._free += 1
+            if self._waiting:
+                self._changed.notify()

@@ -82,11 +82,14 @@ class PreparedStatement:
 
     binary_parameters: positions, counted from 0, whose bytes are sent in binary format (bytea); all other
     parameters are sent in text format. The SQL is constant text of the program, never built from input.
+    repeatable: the statement only reads, so it may be run again when an idle connection turns out to be
+    dead; for any other statement the connection is looked at first.
     """
 
     name: str
     sql: str
     binary_parameters: frozenset[int] = frozenset()
+    repeatable: bool = False
 
 
 class PreparedConnections:
@@ -124,14 +127,17 @@ class PreparedConnections:
         DatabaseRefused with the SQLSTATE when the server says no (it then had no effect).
         """
         until = monotonic() + deadline_seconds
-        connection = self._connection(until)
+        connection = self._connection(until, looked_at=not statement.repeatable)
         try:
             return self._run(connection, statement, parameters, until)
+        except DatabaseUnavailable:
+            if not statement.repeatable:
+                raise
         except DatabaseRefused as refusal:
             if refusal.sqlstate not in _PREPARE_AGAIN:
                 raise
         connection.close()
-        return self._run(self._connection(until), statement, parameters, until)
+        return self._run(self._connection(until, looked_at=True), statement, parameters, until)
 
     def _run(
         self,
@@ -155,10 +161,17 @@ class PreparedConnections:
                 connection.close()
                 raise
 
-    def _connection(self, until: float) -> WireConnection:
-        """Return this thread's living connection of this process, opening one where there is none."""
+    def _connection(self, until: float, *, looked_at: bool) -> WireConnection:
+        """Return this thread's connection of this process, opening one where there is none.
+
+        looked_at: whether an idle connection is first asked whether it still stands.
+        """
         connection: WireConnection | None = getattr(self._here, "connection", None)
-        if connection is not None and connection.process == os.getpid() and connection.is_alive():
+        if (
+            connection is not None
+            and connection.process == os.getpid()
+            and (connection.is_alive() if looked_at else connection.is_open)
+        ):
             return connection
         if self._closed:
             raise DatabaseUnavailable("these connections were closed")

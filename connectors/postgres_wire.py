@@ -70,6 +70,11 @@ class WireConnection:
         self._poller = select.poll()
         self._poller.register(self._pgconn.socket, select.POLLIN)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether this side has not closed the connection."""
+        return self._pgconn.status == ConnStatus.OK
+
     def is_alive(self) -> bool:
         """Return whether an idle connection still stands: a server that went away has left word or closed."""
         with self.lock, contextlib.suppress(psycopg.Error, OSError, ValueError):

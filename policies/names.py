@@ -6,6 +6,7 @@ The gateway's practice (domain knowledge, not law): hoà = hòa, thuý = thúy; 
 from __future__ import annotations
 
 import unicodedata
+from functools import lru_cache
 from typing import Final
 
 _TONES: Final = frozenset("\u0300\u0301\u0303\u0309\u0323")
@@ -28,6 +29,10 @@ def _syllable(word: str) -> tuple[str, str]:
     return unicodedata.normalize("NFC", "".join(letters)), "".join(tones)
 
 
+@lru_cache(maxsize=8192)
 def name_key(name: str) -> str:
-    """Return one text for all spellings of a name: equal keys, equal names."""
+    """Return one text for all spellings of a name: equal keys, equal names.
+
+    Remembered, because the few staff of a desk are named in every request.
+    """
     return " ".join(letters + tones for letters, tones in name_syllables(name))

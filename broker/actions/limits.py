@@ -48,9 +48,10 @@ def counter_steps(
         key = _counter_ref(b"acting_person_hour", agreement, staff_ref)
         steps.append(CounterStep(key, hour, HOUR_SECONDS, len(subjects), bound, "acting_person_hour"))
     if (bound := bounds.get("data_subject_day")) is not None:
-        asked = Counter([subject for subject in subjects if subject is not None])
+        found = [subject for subject in subjects if subject is not None]
+        asked = Counter(found) if len(found) > 1 else dict.fromkeys(found, 1)
         keyed = sorted(
-            (_counter_ref(b"data_subject_day", agreement, subject), count) for subject, count in asked.items()
+            [(_counter_ref(b"data_subject_day", agreement, who), count) for who, count in asked.items()]
         )
         steps += [
             CounterStep(key, day, DAY_SECONDS, count, bound, "data_subject_day") for key, count in keyed

@@ -6,6 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Literal, get_args
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.errors import JoseError
 from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import ECKey, OKPKey, RSAKey, import_key
@@ -25,6 +29,7 @@ _SHAPES: Final[Mapping[str, tuple[str, str | None, tuple[str, ...]]]] = {
     "EdDSA": ("OKP", "Ed25519", ("x",)),
     "PS256": ("RSA", None, ("n", "e")),
 }
+_ES256: Final = ECDSA(SHA256())
 _MIN_RSA_BITS: Final = 2048
 _MAX_RSA_BITS: Final = 4096
 # Taken from the registry once: asking it by name each time costs more than the rest of the envelope, and
@@ -38,7 +43,7 @@ class VerifyingKey:
     thumbprint: RFC 7638 SHA-256 thumbprint, base64url (the "jkt" of RFC 9449). kid: as published, or None.
     """
 
-    __slots__ = ("_key", "_model", "algorithm", "kid", "thumbprint")
+    __slots__ = ("_key", "_model", "_point", "algorithm", "kid", "thumbprint")
 
     def __init__(self, key: AsymmetricKey, algorithm: str, kid: str | None = None) -> None:
         self.algorithm = algorithm
@@ -46,10 +51,22 @@ class VerifyingKey:
         self.kid = kid
         self._key = key
         self._model = _MODELS[algorithm]
+        # ES256 signs nearly every proof: its key object is asked for once, not with every signature.
+        operations = key.get_op_key("verify") if algorithm == "ES256" else None
+        self._point = operations if isinstance(operations, EllipticCurvePublicKey) else None
 
     def is_signature(self, content: bytes, signature: bytes) -> bool:
         """Return whether signature (raw r and s for ES256, RFC 7518 3.4) is this key's over content."""
-        return self._model.verify(content, signature, self._key)
+        if self._point is None:
+            return self._model.verify(content, signature, self._key)
+        if len(signature) != 64:
+            return False
+        r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+        try:
+            self._point.verify(encode_dss_signature(r, s), content, _ES256)
+        except InvalidSignature:
+            return False
+        return True
 
 
 def import_public_jwk(jwk: object, algorithm: str | None = None) -> VerifyingKey:

@@ -38,7 +38,7 @@ class _Plan:
     def __init__(self, read: Reading) -> None:
         sql = str(read.statement.compile(dialect=_DIALECT))
         name = "fetch_" + hashlib.sha256(sql.encode()).hexdigest()[:16]
-        self.statement = PreparedStatement(name, sql)
+        self.statement = PreparedStatement(name, sql, repeatable=True)
         self.key_position = read.key_position
         self.once: list[tuple[str, int, FromText]] = [(f.name, at, from_text(f)) for f, at in read.once]
         self.joined = read.joined

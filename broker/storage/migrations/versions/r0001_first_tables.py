@@ -36,10 +36,12 @@ def upgrade() -> None:
         sa.Column("data_subject_ref", sa.LargeBinary(), nullable=True),
         sa.Column("data_subject_salt", sa.LargeBinary(), nullable=True),
         sa.Column("payload_salt", sa.LargeBinary(), nullable=True),
-        sa.PrimaryKeyConstraint("reference", name=op.f("pk_evidence_annex")),
     )
     op.create_index(
         op.f("ix_evidence_annex_data_subject_ref"), "evidence_annex", ["data_subject_ref"], unique=False
+    )
+    op.create_index(
+        "ix_evidence_annex_reference", "evidence_annex", ["reference"], unique=False, postgresql_using="brin"
     )
     op.create_table(
         "evidence_entries",
@@ -188,6 +190,7 @@ def downgrade() -> None:
     op.drop_table("organisations")
     op.drop_table("evidence_entries")
     op.drop_index(op.f("ix_evidence_annex_data_subject_ref"), table_name="evidence_annex")
+    op.drop_index("ix_evidence_annex_reference", table_name="evidence_annex", postgresql_using="brin")
     op.drop_table("evidence_annex")
     op.drop_index(op.f("ix_agreement_revisions_agreement_id"), table_name="agreement_revisions")
     op.drop_table("agreement_revisions")
