@@ -26,7 +26,7 @@ from broker.actions.entitlement_outcome import (
     decide_entitlement,
 )
 from broker.actions.person_match import BirthDate, NameMatch, Precision, match_birth_dates, match_names
-from broker.errors import SourceOutage
+from broker.errors import ReleaseRefused, SourceOutage
 from broker.evidence.canonical import Json, trusted_bytes
 from broker.evidence.entry import instant_text
 from broker.evidence.recording import AccessContext, EvidenceRow
@@ -160,7 +160,9 @@ class VerifyEntitlement:
         except SourceUnavailable as down:
             context = matter.context
             row = self.enforcement.refusal_row(matter, down.kind, error=True)
-            self.enforcement.ledger.record_refusal(context, row)
+            if not self.enforcement.ledger.record_refusal(context, row):
+                # Whoever sends a proof a second time gets no signed word of this broker either.
+                raise ReleaseRefused("proof_replayed", reference=context.reference) from down
             raise SourceOutage(
                 reference=context.reference,
                 organisation_id=matter.client.organisation_id,
