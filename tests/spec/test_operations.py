@@ -1,0 +1,149 @@
+"""What operators see: liveness, readiness with the fault by name, metrics of both workers, problem pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from broker.api.problems import PROBLEMS
+from tests.doors import Server, in_process_caller, post, running_app, wait_until
+from tests.release_world import World
+
+
+def ready(app: Flask) -> tuple[int, dict[str, Any]]:
+    answer = app.test_client().get("/readyz")
+    assert answer.headers["Cache-Control"] == "no-store"
+    document: dict[str, Any] = answer.get_json()
+    return answer.status_code, document
+
+
+@contextmanager
+def changed(world: World, statement: str, back: str) -> Iterator[None]:
+    """Change the broker's own database as its owner, and change it back."""
+    world.execute(statement)
+    try:
+        yield
+    finally:
+        world.execute(back)
+
+
+def test_a_broker_that_can_record_is_ready(server: Server, app: Flask) -> None:
+    assert ready(app) == (200, {"status": "ready", "faults": {}, "source": "available"})
+    assert server.get("/readyz").json() == {"status": "ready", "faults": {}, "source": "available"}
+    assert server.get("/healthz").json() == {"status": "alive"}
+
+
+def test_a_ledger_that_may_not_be_written_is_a_fault_and_no_data_leave(app: Flask, world: World) -> None:
+    caller = in_process_caller(app, world.settings.issuer, world.hospital)
+    caller.token()
+    for table in ("evidence_entries", "evidence_annex"):
+        revoke = f"REVOKE INSERT ON {table} FROM broker_app"
+        with changed(world, revoke, f"GRANT INSERT ON {table} TO broker_app"):
+            assert ready(app) == (
+                503,
+                {"status": "not ready", "faults": {"ledger": "read_only"}, "source": "available"},
+            )
+            answer = post(caller, world.document())
+            assert answer.status == 503
+            assert answer.json()["type"].endswith("/problems/evidence-unavailable")
+            assert b"card" not in answer.body
+    assert ready(app)[0] == 200
+    assert post(caller, world.document()).status == 200
+
+
+def test_a_database_at_another_revision_is_a_fault(app: Flask, world: World) -> None:
+    with world.engine.connect() as connection:
+        revision = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+    back = f"UPDATE alembic_version SET version_num = '{revision}'"  # noqa: S608
+    with changed(world, "UPDATE alembic_version SET version_num = '0000'", back):
+        status, document = ready(app)
+        assert (status, document["faults"]) == (503, {"ledger": "revision"})
+    assert ready(app)[0] == 200
+
+
+def test_an_agreement_that_is_loaded_but_not_published_is_a_fault(
+    app: Flask, world: World, tmp_path: Path, app_log: Path
+) -> None:
+    agreements = tmp_path / "agreements"
+    agreements.mkdir()
+    source = Path(world.settings.policy_directory) / "agreements" / "hospital_without_batch.toml"
+    text = source.read_text(encoding="utf-8")
+    (agreements / "one.toml").write_text(text.replace("hospital_without_batch", "never_published"))
+    with running_app(replace(world.settings, policy_directory=str(tmp_path))) as other:
+        status, document = ready(other)
+    assert (status, document["faults"]) == (503, {"policies": "unpublished"})
+    status_before = "SELECT revision_hash FROM agreements WHERE agreement_id = 'hospital_without_batch'"
+    with world.engine.connect() as connection:
+        published = connection.exec_driver_sql(status_before).scalar_one()
+        another = connection.exec_driver_sql(
+            "SELECT revision_hash FROM agreements WHERE agreement_id = 'hospital_ten_a_day'"
+        ).scalar_one()
+    update = "UPDATE agreements SET revision_hash = '{}' WHERE agreement_id = 'hospital_without_batch'"
+    with changed(world, update.format(another), update.format(published)):
+        assert ready(app)[1]["faults"] == {"policies": "unpublished"}
+    assert ready(app)[0] == 200
+
+
+def test_a_broker_that_cannot_sign_is_not_ready(world: World, tmp_path: Path, app_log: Path) -> None:
+    other_key = replace(world.settings, key_encryption_key_file=world.settings.pseudonym_key_file)
+    with running_app(other_key) as app:
+        status, document = ready(app)
+    assert (status, document["faults"].keys()) == (503, {"signing"})
+
+
+def test_a_source_that_is_away_is_told_and_does_not_stop_the_broker(world: World, app_log: Path) -> None:
+    away = "postgresql+psycopg://insurance_reader@/insurance?host=/nonexistent"
+    with running_app(replace(world.settings, source_url=away)) as app:
+        assert ready(app) == (200, {"status": "ready", "faults": {}, "source": "unavailable"})
+
+
+def test_a_store_that_is_away_is_a_fault(world: World, app_log: Path) -> None:
+    away = "postgresql+psycopg://broker_app@/broker?host=/nonexistent"
+    with running_app(replace(world.settings, database_url=away)) as app:
+        status, document = ready(app)
+    assert status == 503
+    assert document["faults"]["ledger"] == "unreachable"
+    assert document["faults"]["policies"] == "unreachable"
+
+
+_CHECKS = re.compile(r'^broker_entitlement_checks_total\{gateway_code="000"\} ([0-9.]+)$', re.MULTILINE)
+
+
+def checks_counted(server: Server) -> float:
+    found = _CHECKS.search(server.get("/metrics").body.decode())
+    return float(found[1]) if found else 0.0
+
+
+def test_metrics_count_over_both_workers_whoever_is_asked(server: Server, world: World) -> None:
+    before = checks_counted(server)
+    callers = [server.caller(world.hospital) for _ in range(8)]
+    for caller in callers:
+        assert post(caller, world.document()).status == 200
+        assert post(caller, world.document()).status == 200
+    for _ in range(6):
+        assert checks_counted(server) - before == 16
+    dumps = {path.name.split("_")[1] for path in Path(server.settings.metrics_directory).glob("counter_*.db")}
+    assert len(dumps) >= 2, "eight connections ended at one worker"
+
+
+def test_metrics_hold_no_path_as_received(server: Server) -> None:
+    server.get("/v1/001090123456")
+    server.get("/problems/001090123456")
+    wait_until(lambda: 'route="(none)"' in server.get("/metrics").body.decode(), "the request is counted")
+    assert "001090123456" not in server.get("/metrics").body.decode()
+
+
+def test_every_problem_type_has_its_page(server: Server) -> None:
+    for slug, row in PROBLEMS.items():
+        assert server.get(f"/problems/{slug}").json() == {
+            "slug": slug,
+            "status": row.status,
+            "title": {"vi": row.title_vi, "en": row.title_en},
+        }
+    assert server.status("/problems/unheard-of") == 404
