@@ -41,7 +41,7 @@ class Exchange:
             problem = problem_of(error).slug
             reply = self.refusal(error, call)
         note_request(call.path, call.method, reply.status, perf_counter() - started, call.request_id, problem)
-        return Reply(reply.status, (*reply.headers, ("X-Request-Id", call.request_id), _NOSNIFF), reply.body)
+        return Reply(reply.status, (*reply.headers, ("X-Request-Id", call.request_id)), reply.body)
 
     def refusal(self, error: Exception, call: Call) -> Reply:
         """Return the problem document for an error; what is not in the table is logged by type and place."""
@@ -50,6 +50,3 @@ class Exchange:
         return problem_reply(
             error, issuer=self.issuer, request_id=call.request_id, vietnamese=call.vietnamese
         )
-
-
-_NOSNIFF = ("X-Content-Type-Options", "nosniff")

@@ -34,6 +34,12 @@ class Problem:
     title_en: str
 
 
+_HEADERS: Final = (
+    ("Content-Type", MEDIA_TYPE),
+    ("Cache-Control", "no-store"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
 INTERNAL: Final = Problem("internal", 500, "Lỗi của hệ thống", "The broker failed")
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
@@ -124,7 +130,7 @@ def problem_reply(
     """Return the problem document for an error. members: further members (a signed receipt, for one)."""
     problem = problem_of(error)
     document = _document(problem, issuer, request_id, vietnamese)
-    headers = [("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store")]
+    headers = list(_HEADERS)
     if isinstance(error, RequestMalformed):
         document["faults"] = [{"pointer": fault.pointer, "remedy": fault.remedy} for fault in error.faults]
         if any(fault.pointer.startswith(_GATEWAY_FAULTS) for fault in error.faults):
@@ -154,8 +160,7 @@ _GATEWAY_FAULTS: Final = ("/card_number", "/birth_date", "/personal_id")
 def plain_problem(slug: str, *, issuer: str, request_id: str, vietnamese: bool) -> Reply:
     """Return the problem document of a row that no error kind stands behind (404, 405, 413, 415, 400)."""
     problem = PROBLEMS.get(slug, INTERNAL)
-    headers = (("Content-Type", MEDIA_TYPE), ("Cache-Control", "no-store"))
-    return Reply(problem.status, headers, _encoded(_document(problem, issuer, request_id, vietnamese)))
+    return Reply(problem.status, _HEADERS, _encoded(_document(problem, issuer, request_id, vietnamese)))
 
 
 def _document(problem: Problem, issuer: str, request_id: str, vietnamese: bool) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import Schema, ValidationError
 
@@ -23,7 +23,7 @@ def read_json(body: bytes) -> dict[str, Any]:
     surrogate pair; NUL, at which a database would cut the text off).
     """
     try:
-        value = json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_no_constant)
+        value = _decode(body.decode("utf-8"))
         if b"\\u" in body:
             _check_text(value)
     except (ValueError, RecursionError):
@@ -55,6 +55,9 @@ def _check_text(value: Any) -> None:
 
 def _no_constant(_: str) -> Any:
     raise ValueError("NaN and Infinity are not JSON")
+
+
+_decode: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant).decode
 
 
 def load(schema: Schema, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Text, and_, bindparam, cast, select
+from sqlalchemy import Connection, Engine, Text, bindparam, cast, select
 from sqlalchemy.dialects.postgresql import insert
 
 from broker.oauth.registration import ClientRegistration
@@ -55,7 +55,7 @@ _REGISTRATION: Final = (
     select(
         clients.c.client_id,
         clients.c.organisation_id,
-        and_(clients.c.status == "active", organisations.c.status == "active").label("is_active"),
+        (clients.c.status == "active").label("is_active"),
         clients.c.scopes,
         clients.c.client_metadata["grant_types"].label("grant_types"),
         cast(clients.c.client_metadata["jwks"], Text).label("jwks"),

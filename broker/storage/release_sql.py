@@ -13,7 +13,7 @@ from connectors.postgres import PreparedStatement
 # cannot wait for one another in a circle.
 _RELEASE_SQL: Final = """
 WITH judged AS MATERIALIZED (
-  SELECT c.status = 'active' AND o.status = 'active' AND c.expires_at > now()
+  SELECT c.status = 'active' AND c.expires_at > now()
            AND $3::text = ANY (c.agreement_ids) AS client_alive,
          coalesce(t.client_id = c.client_id AND t.revoked_at IS NULL AND t.expires_at > now(), false)
            AS token_alive,
@@ -23,7 +23,7 @@ WITH judged AS MATERIALIZED (
            s.organisation_id = c.organisation_id AND s.status = 'active', false) AS staff_alive,
          $5::bytea IS NULL OR coalesce(s.name_key = $11::text, false) AS staff_named,
          clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval AS clock_fits
-  FROM clients c JOIN organisations o USING (organisation_id)
+  FROM clients c
     LEFT JOIN access_tokens t ON t.token_hash = $2::bytea
     LEFT JOIN agreements a ON a.agreement_id = $3::text
     LEFT JOIN facility_staff s ON s.staff_ref = $5::bytea

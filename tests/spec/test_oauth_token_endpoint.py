@@ -289,11 +289,6 @@ class TestClientAuthentication:
         world.clients.resume_client("hospital-a")
         assert world.ask().status_code == 200
 
-    def test_a_suspended_organisation_takes_its_clients_with_it(self, world: World) -> None:
-        with world.engine.begin() as connection:
-            connection.execute(text("UPDATE organisations SET status = 'suspended'"))
-        refused(world.ask(), "invalid_client")
-
     def test_an_expired_registration_is_refused(self, world: World) -> None:
         world.clock.move(366 * 86400)
         refused(world.ask(), "invalid_client")

@@ -49,7 +49,6 @@ def upgrade() -> None:
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("entry", sa.LargeBinary(), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint("octet_length(entry) <= 65535", name=op.f("ck_evidence_entries_entry_size")),
         sa.PrimaryKeyConstraint("reference", name=op.f("pk_evidence_entries")),
     )
     op.create_table(
@@ -60,11 +59,9 @@ def upgrade() -> None:
         sa.Column("name_en", sa.Text(), nullable=False),
         sa.Column("facility_code", sa.Text(), nullable=True),
         sa.Column("contact_officer", sa.Text(), server_default="", nullable=False),
-        sa.Column("status", sa.Text(), server_default="active", nullable=False),
         sa.Column(
             "registered_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
         ),
-        sa.CheckConstraint("status IN ('active', 'suspended')", name=op.f("ck_organisations_status")),
         sa.PrimaryKeyConstraint("organisation_id", name=op.f("pk_organisations")),
     )
     op.create_table(
