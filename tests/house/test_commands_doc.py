@@ -28,7 +28,9 @@ COMMANDS = dict(commands(main, ("broker",)))
 
 
 def options(command: click.Command) -> dict[str, click.Option]:
-    return {max(one.opts, key=len): one for one in command.params if isinstance(one, click.Option)}
+    """Return the options that are meant for people, by their long name."""
+    shown = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    return {max(one.opts, key=len): one for one in shown}
 
 
 def test_every_command_has_a_section_and_every_section_a_command() -> None:
