@@ -22,7 +22,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from broker.cli.demo_cast import CaseMissing
 from broker.cli.demo_desk import CHECK
 from broker.cli.demo_opening import Opened, Options, opened
-from broker.cli.demo_server import check_port
 from broker.cli.demo_show import Screen, plain_console
 from broker.cli.demo_stage import write_private
 from broker.cli.demo_steps import Lang, Played
@@ -51,7 +50,7 @@ def demo_command(once: bool, lang: Lang, port: int, persons: int) -> None:
     (default .demo), makes a population, registers a hospital, serves on 127.0.0.1, asks all that a reception
     desk asks, tries what must be refused, and shows the evidence. Other BROKER_ variables are not read.
     """
-    options = Options(state_directory(), port, persons, lang)
+    options = Options(state_directory(), own_command(), port, persons, lang)
     _until_signalled()
     try:
         with _faults(options):
@@ -68,7 +67,6 @@ class _Demo:
 
     def run(self, once: bool) -> int:
         """Play the story, leave the server running unless once, and return the exit code."""
-        check_port(self.options.port, own_command(), self.options.lang)
         started = perf_counter()
         self.console.print(f"[bold]{START['title'].say(self.options.lang)}[/]")
         self._say("synthetic")
@@ -119,7 +117,7 @@ class _Demo:
         write_private(request, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
         self.console.print()
         self._say("left")
-        for line in lines_to_paste(ready.issuer, ready.key_file, request):
+        for line in lines_to_paste(self.options.command, ready.issuer, ready.key_file, request):
             click.echo(f"  {line}")
         self._say("end")
         try:
@@ -135,10 +133,10 @@ class _Demo:
         self.console.print(text, markup=False, soft_wrap=True)
 
 
-def lines_to_paste(issuer: str, key_file: Path, request: Path) -> list[str]:
+def lines_to_paste(command: str, issuer: str, key_file: Path, request: Path) -> list[str]:
     """Return shell lines that work from any directory while the demo runs."""
     key, body = (shlex.quote(str(path.resolve())) for path in (key_file, request))
-    call = f"{own_command()} call POST {issuer}{CHECK} --key {key} --scope verify_entitlement --json {body}"
+    call = f"{command} call POST {issuer}{CHECK} --key {key} --scope verify_entitlement --json {body}"
     return [
         f"curl -s {issuer}/healthz",
         f"curl -s {issuer}/readyz",

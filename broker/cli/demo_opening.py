@@ -21,7 +21,7 @@ from broker.cli.caller import Caller, ClientKey
 from broker.cli.demo_cast import Cast, Staff, invented_personal_id
 from broker.cli.demo_desk import Desk
 from broker.cli.demo_play import Play
-from broker.cli.demo_server import HOST, running_server
+from broker.cli.demo_server import HOST, check_port, end_leftover, running_server
 from broker.cli.demo_stage import AGREEMENT, BANK, HOSPITAL, Stage, populate
 from broker.cli.demo_steps import Lang
 from broker.cli.demo_words import FAULTS, START
@@ -41,9 +41,13 @@ from policies.civil_time import VIET_NAM, civil_date
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """directory: for the databases, keys and files. persons: how many to make where there are none."""
+    """directory: for databases, keys and files. command: how this program is called, for lines to paste.
+
+    persons: how many to make where there are none.
+    """
 
     directory: Path
+    command: str
     port: int
     persons: int
     lang: Lang
@@ -73,6 +77,8 @@ def opened(options: Options, console: Console, say: Callable[..., None]) -> Iter
     others = {name: value for name, value in os.environ.items() if not name.startswith("BROKER_")}
     with ExitStack() as stack:
         stack.enter_context(_alone_in(options))
+        end_leftover(options.directory)
+        check_port(options.port, options.command, options.lang)
         cluster = stack.enter_context(embedded_cluster(options.directory))
         environ = embedded_environment(cluster, options.directory.resolve(), {**others, **own})
         settings = settings_of(environ)

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from time import monotonic, sleep
@@ -21,6 +21,7 @@ from broker.cli.demo_steps import Lang, Words
 HOST: Final = "127.0.0.1"
 READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 15.0
+PID_FILE: Final = "server.pid"
 
 _TAKEN: Final = Words(
     "Cổng {port} đang có chương trình khác dùng. Hãy dừng chương trình đó, hoặc chọn cổng khác:\n  {remedy}",
@@ -61,6 +62,7 @@ def running_server(
     reaches it through this process only, after the answers under way. Raises click.ClickException when it
     ends early or is not ready within READY_SECONDS.
     """
+    pid_file = log.with_name(PID_FILE)
     with log.open("wb") as lines:
         child = subprocess.Popen(
             list(command),
@@ -71,11 +73,27 @@ def running_server(
             start_new_session=True,
         )
     try:
+        pid_file.write_text(f"{child.pid}\n", encoding="ascii")
         if not _wait_until_ready(child, port):
             raise click.ClickException(_DIED.say(lang).format(log=log))
         yield child
     finally:
         _stop(child)
+        pid_file.unlink(missing_ok=True)
+
+
+def end_leftover(directory: Path) -> None:
+    """End the server of a demo that was killed and could not; only if it is known to be one of ours."""
+    try:
+        pid = int((directory / PID_FILE).read_text(encoding="ascii"))
+        is_ours = b"broker.cli.gunicorn_config" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return  # none was left, or it is gone
+    until = monotonic() + STOP_SECONDS
+    while is_ours and Path(f"/proc/{pid}").exists() and monotonic() < until:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        sleep(0.2)
 
 
 def _wait_until_ready(child: subprocess.Popen[bytes], port: int) -> bool:
