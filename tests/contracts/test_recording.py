@@ -147,7 +147,7 @@ class TestTheAgreement:
             "UPDATE agreements SET valid_to = date '2026-01-02'",
             "UPDATE agreements SET valid_from = date '2100-01-01', valid_to = date '2101-01-01'",
             "UPDATE agreements SET review_date = date '2026-01-02'",
-            f"UPDATE agreements SET revision_hash = ({_ANOTHER_REVISION})",
+            f"UPDATE agreements SET revision_hash = ({_ANOTHER_REVISION})",  # noqa: S608
         ],
         ids=["suspended", "ended", "not yet begun", "review overdue", "another revision"],
     )
