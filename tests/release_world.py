@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -237,6 +238,17 @@ def birth_date_text(person: SyntheticPerson) -> str:
     """Return a birth date as a reception desk writes it, as precisely as the record knows it."""
     pattern = {"day": "%d/%m/%Y", "month": "%m/%Y", "year": "%Y"}[person.birth_precision]
     return person.birth_date.strftime(pattern)
+
+
+def numbers_in(told: str) -> set[str]:
+    """Return everything in a text that has the form of a person's number, within hashes and UUIDs excepted."""
+    words = _HASHES.sub("#", told)
+    return {match[1] for form in _NUMBER_FORMS for match in form.finditer(words)}
+
+
+_HASHES = re.compile(r"\b(?:[0-9a-f]{32}|[0-9a-f]{64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b")
+# Looking ahead finds numbers that overlap.
+_NUMBER_FORMS = [re.compile(rf"(?=({form}))") for form in ("[0-9]{10}", "[0-9]{12}", "[A-Z]{2}[0-9]{13}")]
 
 
 def _cases(database: InsuranceDatabase) -> dict[str, list[SyntheticPerson]]:
