@@ -8,10 +8,10 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help install demo test check lint types imports bench constraints clean
+.PHONY: help install demo test check lint types imports bench bench-workers constraints clean
 
 help: ## show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## create .venv and install everything, pinned by constraints.txt
 
@@ -42,6 +42,9 @@ check: lint types imports test ## what CI runs: ruff, format, mypy, import contr
 
 bench: $(STAMP) ## measure the release path (QUICK=1: 100,000 persons, under 5 minutes)
 	@$(BIN)/python -m tests.bench.release $(if $(QUICK),--quick)
+
+bench-workers: $(STAMP) ## measure worker shapes, also while the source drags
+	@$(BIN)/python -m tests.bench.workers
 
 constraints: ## renew constraints.txt from the newest releases that setup.cfg allows
 	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh

@@ -73,29 +73,40 @@ class Bulkhead:
     """Bounds how many requests of this process wait on the source at the same time; more are turned away.
 
     A source that answers as it should frees a place within a millisecond or two, so whoever finds none waits
-    for a moment; where none gets free in that moment the source is slow, and waiting would only spread it.
+    for a moment. Where the one who has been in longest has been in for longer than that moment, the source
+    drags: then nobody waits, because threads that wait here would be missing everywhere else.
     """
 
-    def __init__(self, places: int) -> None:
-        self._free = places
+    def __init__(self, places: int, patience_seconds: float = 0.0) -> None:
+        self._places = places
+        self._patience_seconds = patience_seconds
+        self._inside: list[float] = []
         self._waiting = 0
         self._changed = Condition(Lock())
 
-    def enter(self, patience_seconds: float = 0.0) -> bool:
-        """Take a place, waiting so long at most; False if there is none. Who got True calls `leave` once."""
+    def enter(self, now: float) -> bool:
+        """Take a place, or return False. Whoever got True calls `leave` once with the same now.
+
+        now: any monotonic seconds, the same clock for all.
+        """
         with self._changed:
-            if self._free == 0 and patience_seconds > 0:
-                self._waiting += 1
-                self._changed.wait_for(lambda: self._free > 0, patience_seconds)
-                self._waiting -= 1
-            if self._free == 0:
+            if len(self._inside) >= self._places and not self._gets_free(now):
                 return False
-            self._free -= 1
+            self._inside.append(now)
             return True
 
-    def leave(self) -> None:
-        """Give the place back."""
+    def _gets_free(self, now: float) -> bool:
+        left_seconds = self._inside[0] + self._patience_seconds - now
+        if left_seconds <= 0:
+            return False
+        self._waiting += 1
+        free = self._changed.wait_for(lambda: len(self._inside) < self._places, left_seconds)
+        self._waiting -= 1
+        return free
+
+    def leave(self, entered_at: float) -> None:
+        """Give the place back that was taken at this instant."""
         with self._changed:
-            self._free += 1
+            self._inside.remove(entered_at)
             if self._waiting:
                 self._changed.notify()

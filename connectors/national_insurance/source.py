@@ -63,7 +63,7 @@ class InsuranceSource:
     ) -> None:
         self._deadline_seconds = deadline_seconds
         self._circuit = CircuitBreaker(failures_to_open, open_seconds, probe_seconds=2 * deadline_seconds)
-        self._bulkhead = Bulkhead(concurrency)
+        self._bulkhead = Bulkhead(concurrency, _PATIENCE_SECONDS)
         self._reader: _Reader = (
             PostgresReader(url, connect_timeout_seconds)
             if make_url(url).get_backend_name() == "postgresql"
@@ -86,15 +86,16 @@ class InsuranceSource:
         allowed = min(deadline_seconds, self._deadline_seconds)
         if allowed <= 0:
             raise SourceTooSlow("no time was left to ask the source")
-        if not self._bulkhead.enter(min(_PATIENCE_SECONDS, allowed / 4)):
+        now = monotonic()
+        if not self._bulkhead.enter(now):
             raise SourceUnavailable("too many requests wait on the source", 1)
         try:
-            retry_after = self._circuit.retry_after(monotonic())
+            retry_after = self._circuit.retry_after(now)
             if retry_after is not None:
                 raise SourceUnavailable("the source failed repeatedly and is left alone", retry_after)
             return self._fetch(key_field, value, tuple(columns), allowed)
         finally:
-            self._bulkhead.leave()
+            self._bulkhead.leave(now)
 
     def _fetch(self, key_field: str, value: str, columns: tuple[str, ...], allowed: float) -> Record | None:
         """Ask the reader, and tell the circuit how it went: any answer is a success, even a refused one."""

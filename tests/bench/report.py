@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 DOCUMENT = Path("docs/performance.md")
-BEGIN, END = "<!-- bench-release: begin -->", "<!-- bench-release: end -->"
 
 _TARGETS = {
     "ratio_to_ordinary_floor": "≤ 1.0",
@@ -23,9 +22,6 @@ _TARGETS = {
 
 def write_report(measured: Mapping[str, float], persons: int, small: int, agreements: int) -> None:
     """Replace the block between the marks."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    head, rest = text.split(BEGIN, 1)
-    _, tail = rest.split(END, 1)
     day = datetime.now(UTC).date().isoformat()
     lines = [
         f"Measured on {day}: {_machine()}, {persons:,} persons, 2 workers with 4 threads.",
@@ -35,7 +31,15 @@ def write_report(measured: Mapping[str, float], persons: int, small: int, agreem
         "|---|---|---|",
         *(f"| `{name}` | {value:.2f} | {_TARGETS.get(name, '')} |" for name, value in measured.items()),
     ]
-    DOCUMENT.write_text(head + BEGIN + "\n" + "\n".join(lines) + "\n" + END + tail, encoding="utf-8")
+    replace_block("bench-release", "\n".join(lines))
+
+
+def replace_block(name: str, block: str) -> None:
+    """Replace what stands between the marks of this name in the document."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    head, rest = DOCUMENT.read_text(encoding="utf-8").split(begin, 1)
+    tail = rest.split(end, 1)[1]
+    DOCUMENT.write_text(f"{head}{begin}\n{block}\n{end}{tail}", encoding="utf-8")
 
 
 def _machine() -> str:

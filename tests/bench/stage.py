@@ -37,6 +37,7 @@ MANY_AGREEMENTS = 1_000
 HOSPITALS = 40
 SEED = 20261122
 FIRST_PORT = 18_000
+ALL_SERVERS = ("broker", "small", "many", "ordinary", "lean")
 
 console = Console(stderr=True)
 
@@ -78,18 +79,22 @@ class Stage:
 
 
 @contextmanager
-def staged(state: Path, persons: int, workers: int, threads: int) -> Iterator[Stage]:
-    """Set the stage under a directory and tear the servers down at the end."""
+def staged(
+    state: Path, persons: int, workers: int, threads: int, only: tuple[str, ...] = ALL_SERVERS
+) -> Iterator[Stage]:
+    """Set the stage under a directory, with the named servers, and tear them down at the end."""
     with ExitStack() as stack:
         cluster = stack.enter_context(embedded_cluster(state))
         environ = embedded_environment(cluster, state, _clean_environ(workers, threads))
         environ["BROKER_LOG_LEVEL"] = "info"
-        small_url = _insurance(cluster, "insurance_small", SMALL_PERSONS)
+        small_url = _insurance(cluster, "insurance_small", SMALL_PERSONS) if "small" in only else ""
         large_url = _insurance(cluster, "insurance", persons)
         settings = settings_of(environ)
         prepare(cluster.owner_url, settings)
-        many = _many_agreements(state / "policies")
-        prepare(cluster.owner_url, settings_of({**environ, "BROKER_POLICY_DIRECTORY": str(many)}))
+        many = state / "policies"
+        if "many" in only:
+            _many_agreements(many)
+            prepare(cluster.owner_url, settings_of({**environ, "BROKER_POLICY_DIRECTORY": str(many)}))
         with create_engine(cluster.owner_url).connect() as connection, connection.begin():
             connection.execute(
                 text("TRUNCATE facility_staff, access_tokens, clients, organisations, usage_counters CASCADE")
@@ -99,16 +104,23 @@ def staged(state: Path, persons: int, workers: int, threads: int) -> Iterator[St
         people = _people(large_url, 60_000)
         variants = {
             "broker": (people, {}),
-            "small": (_people(small_url, 60_000), {"BROKER_SOURCE_URL": _reader(cluster, "insurance_small")}),
+            "small": (
+                _people(small_url, 60_000) if small_url else [],
+                {"BROKER_SOURCE_URL": _reader(cluster, "insurance_small")},
+            ),
             "many": (people, {"BROKER_POLICY_DIRECTORY": str(many)}),
         }
         servers: dict[str, Server] = {}
         for number, (name, (known, extra)) in enumerate(variants.items()):
+            if name not in only:
+                continue
             port = FIRST_PORT + number
             own = {**environ, **extra, "BROKER_BIND": f"127.0.0.1:{port}"}
             own["BROKER_ISSUER"] = f"http://127.0.0.1:{port}"
             servers[name] = stack.enter_context(_serving(name, port, "broker.app:create_app()", own, known))
         for number, name in enumerate(("ordinary", "lean")):
+            if name not in only:
+                continue
             port = FIRST_PORT + 10 + number
             own = {
                 **environ,
@@ -123,7 +135,12 @@ def staged(state: Path, persons: int, workers: int, threads: int) -> Iterator[St
 
 def _clean_environ(workers: int, threads: int) -> dict[str, str]:
     others = {name: value for name, value in os.environ.items() if not name.startswith("BROKER_")}
-    return {**others, "BROKER_WORKERS": str(workers), "BROKER_THREADS": str(threads)}
+    return {
+        **others,
+        "BROKER_WORKERS": str(workers),
+        "BROKER_THREADS": str(threads),
+        "BROKER_SOURCE_CONCURRENCY": str(max(1, threads - 1)),
+    }
 
 
 def _reader(cluster: EmbeddedCluster, database: str) -> str:
@@ -159,7 +176,7 @@ def _people(url: str, limit: int) -> list[tuple[str, str, str]]:
         return [(str(row[0]), str(row[1]), str(row[2])) for row in found]
 
 
-def _many_agreements(directory: Path) -> Path:
+def _many_agreements(directory: Path) -> None:
     """Copy the shipped policies and add agreements like the hospital's under other names."""
     shutil.rmtree(directory, ignore_errors=True)
     shutil.copytree(SHIPPED, directory, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
@@ -169,7 +186,6 @@ def _many_agreements(directory: Path) -> Path:
         name = f"bench_{number:04d}"
         changed = hospital.replace('id = "hospital_entitlement_check"', f'id = "{name}"', 1)
         (directory / "agreements" / f"{name}.toml").write_text(changed, encoding="utf-8")
-    return directory
 
 
 @contextmanager

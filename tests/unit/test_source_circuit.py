@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -93,8 +94,28 @@ def test_a_closed_circuit_never_refuses_and_an_open_one_never_admits_early(steps
 def test_the_bulkhead_has_exactly_as_many_places_as_it_says() -> None:
     bulkhead = Bulkhead(3)
     with ThreadPoolExecutor(16) as threads:
-        entered = list(threads.map(lambda _: bulkhead.enter(), range(100)))
+        entered = list(threads.map(lambda number: bulkhead.enter(float(number)), range(100)))
     assert sum(entered) == 3
-    bulkhead.leave()
-    assert bulkhead.enter()
-    assert not bulkhead.enter()
+    bulkhead.leave(float(entered.index(True)))
+    assert bulkhead.enter(200.0)
+    assert not bulkhead.enter(201.0)
+
+
+def test_who_finds_a_quick_source_full_waits_for_the_next_free_place() -> None:
+    bulkhead = Bulkhead(1, patience_seconds=5.0)
+    assert bulkhead.enter(10.0)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(bulkhead.enter, 10.001)
+        bulkhead.leave(10.0)
+        assert waiting.result(timeout=2) is True
+
+
+def test_nobody_waits_behind_a_source_that_drags() -> None:
+    bulkhead = Bulkhead(2, patience_seconds=0.1)
+    assert bulkhead.enter(10.0)
+    assert bulkhead.enter(10.5)
+    started = monotonic()
+    assert not any(bulkhead.enter(11.0) for _ in range(50)), "the oldest has been in for a second"
+    assert monotonic() - started < 0.1
+    bulkhead.leave(10.0)
+    assert bulkhead.enter(11.0)
