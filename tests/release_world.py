@@ -241,7 +241,7 @@ def birth_date_text(person: SyntheticPerson) -> str:
 
 
 def numbers_in(told: str) -> set[str]:
-    """Return everything in a text that has the form of a person's number, within hashes and UUIDs excepted."""
+    """Return everything in a text that has the form of a person's number, hashes and UUIDs left aside."""
     words = _HASHES.sub("#", told)
     return {match[1] for form in _NUMBER_FORMS for match in form.finditer(words)}
 
