@@ -17,14 +17,14 @@ from broker.cli.prepare import prepare
 from broker.cli.session import embedded_environment
 from broker.settings import Settings, read_settings
 from tests.contracts.source_fixtures import InsuranceDatabase, loaded_database
-from tests.doors import InProcessCaller, Server, in_process_caller, running_app
+from tests.doors import InProcessCaller, Server, cluster_directory, in_process_caller, running_app
 from tests.release_world import World, write_policies
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedCluster]:
+def cluster() -> Iterator[EmbeddedCluster]:
     """A PostgreSQL cluster of this test process, with the four roles and two databases."""
-    with embedded_cluster(tmp_path_factory.mktemp("cluster")) as started:
+    with cluster_directory() as directory, embedded_cluster(directory) as started:
         yield started
 
 

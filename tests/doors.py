@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -142,6 +143,16 @@ class Server:
 
 
 _NO_KEY = ClientKey.read(json.dumps(Party("nobody").key.as_dict(private=True)))
+
+
+@contextmanager
+def cluster_directory() -> Iterator[Path]:
+    """Give a directory for a cluster, outside of pytest's own.
+
+    Run by root, the cluster belongs to another user, and a start of pytest shuts others out of its directory.
+    """
+    with tempfile.TemporaryDirectory(prefix="broker-tests-", ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
 
 
 def free_port() -> int:
