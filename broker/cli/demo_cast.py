@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any, Final
@@ -14,7 +14,7 @@ from broker.actions.person_match import NameMatch, match_names
 from connectors.national_insurance.cases import SyntheticPerson, find_cases
 from connectors.national_insurance.schema import person as person_table
 
-CANDIDATES: Final = 200
+CANDIDATES: Final = 500
 NEEDED: Final = (
     "valid", "valid_card_15", "valid_card_10", "expired", "pair_003", "pair_004", "revoked", "defence",
 )  # fmt: skip
@@ -76,11 +76,11 @@ def find_candidates(connection: Connection, on_date: date) -> dict[str, list[Syn
 class Cast:
     """Gives each role a person of its own, the one asked about least today first.
 
-    asked_count: how often a person was asked about today, as the agreement's limits count it.
+    asked: by person_key, how often a person was asked about today before this run.
     """
 
     candidates: Mapping[str, Sequence[SyntheticPerson]]
-    asked_count: Callable[[SyntheticPerson], int]
+    asked: Mapping[int, int]
     today: date
     staff: Staff
     run: str
@@ -94,7 +94,7 @@ class Cast:
             free = [one for one in self.candidates[case] if one.person_key not in keys]
             if not free:
                 raise CaseMissing(case)
-            self._taken[role] = min(free, key=self.asked_count)
+            self._taken[role] = min(free, key=lambda one: self.asked[one.person_key])
         return self._taken[role]
 
     def item(self, person: SyntheticPerson, **changes: Any) -> dict[str, Any]:

@@ -169,7 +169,8 @@ def _play(
     stage.register_staff(staff, f"PC-{run}")
     organisation_name = HOSPITAL.name_vi if options.lang == "vi" else HOSPITAL.name_en
     say("hospital", organisation=organisation_name, client=desks[0].caller.client_id)
-    cast = Cast(candidates, stage.asked_count, civil_date(now), staff, run)
+    asked = stage.asked_counts(person for persons in candidates.values() for person in persons)
+    cast = Cast(candidates, asked, civil_date(now), staff, run)
     stranger = generate_private_key("ES256")
     thief = ClientKey(stranger, "ES256", stranger.thumbprint())
     return Play(stage, cast, desks[0], desks[1], thief), options.directory / "hospital.jwk"

@@ -59,7 +59,7 @@ class Play:
             step.expected, last, self.stage.evidence(last.references), self.stage.permitted_fields
         )
         earlier = {one.status for one in exchanges[:-1]} - {step.expected.status}
-        if earlier and not step.is_patient:
+        if earlier and not step.is_persistent:
             faults = (*faults, f"earlier answers of the step: {sorted(earlier)}")
         entries = self.stage.evidence([one for exchange in exchanges for one in exchange.references])
         return Played(step, last, tuple(entries), faults)
@@ -189,7 +189,7 @@ def theft(play: Play) -> Sequence[Exchange]:
 def use_up_the_day(play: Play) -> Sequence[Exchange]:
     """Ask about one person as often as the agreement allows on one day."""
     person = play.cast.person("sought", "valid")
-    left = max(1, play.stage.subject_limit - play.stage.asked_count(person))
+    left = max(1, play.stage.data_subject_limit - play.cast.asked[person.person_key])
     return [play.ask(person) for _ in range(left)]
 
 
@@ -197,7 +197,7 @@ def once_too_often(play: Play) -> Sequence[Exchange]:
     """Ask about the same person again, until it is refused (at midnight a new day begins)."""
     person = play.cast.person("sought", "valid")
     exchanges = [play.ask(person)]
-    while exchanges[-1].status == 200 and len(exchanges) <= play.stage.subject_limit:
+    while exchanges[-1].status == 200 and len(exchanges) <= play.stage.data_subject_limit:
         exchanges.append(play.ask(person))
     return exchanges
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -29,11 +29,12 @@ from broker.storage.staff import PostgresStaff, StaffRecord
 from broker.storage.tables import evidence_entries, usage_counters
 from connectors.national_insurance.cases import SyntheticPerson
 from connectors.national_insurance.schema import create_schema, grant_reader, person
+from policies.civil_time import day_start_seconds
 from policies.model import Agreement
 
 AGREEMENT: Final = "hospital_entitlement_check"
 READER: Final = "insurance_reader"
-SUBJECT_LIMIT: Final = "data_subject_day"
+LIMIT_SCOPE: Final = "data_subject_day"
 HOSPITAL: Final = Organisation(
     organisation_id="demo-hospital",
     kind="hospital",
@@ -93,9 +94,9 @@ class Stage:
         return frozenset(name for rule in self.agreement.rules for name in rule.fields)
 
     @property
-    def subject_limit(self) -> int:
+    def data_subject_limit(self) -> int:
         """How many answers about one data subject the agreement allows per day."""
-        return next(limit.count for limit in self.agreement.limits if limit.scope == SUBJECT_LIMIT)
+        return next(limit.count for limit in self.agreement.limits if limit.scope == LIMIT_SCOPE)
 
     def end_earlier_runs(self) -> None:
         """Suspend clients and revoke staff of earlier runs; turn the source on, should one have died."""
@@ -175,24 +176,29 @@ class Stage:
         with psycopg.connect(self.cluster.administrator_url, autocommit=True) as connection:
             connection.execute("ALTER ROLE insurance_reader CONNECTION LIMIT -1")
 
-    def asked_count(self, one: SyntheticPerson) -> int:
-        """Return how often a person was asked about today under the agreement."""
-        limits = [limit for limit in self.agreement.limits if limit.scope == SUBJECT_LIMIT]
-        reference = self._pseudonyms.data_subject_ref(str(one.person_key))
-        (step,) = counter_steps(
-            limits,
-            now_seconds=int(system_clock().timestamp()),
-            agreement_id=self.agreement.id,
-            client_id="",
-            staff_ref=None,
-            data_subject_refs=[reference],
-        )
-        statement = select(usage_counters.c.used_count).where(
-            usage_counters.c.window_start_seconds == step.window_start_seconds,
-            usage_counters.c.counter_ref == step.counter_ref,
+    def asked_counts(self, persons: Iterable[SyntheticPerson]) -> dict[int, int]:
+        """Return, by person_key, how often each person was asked about today, as the agreement counts it."""
+        limits = [limit for limit in self.agreement.limits if limit.scope == LIMIT_SCOPE]
+        now_seconds = int(system_clock().timestamp())
+        keys: dict[bytes, int] = {}
+        for one in persons:
+            (step,) = counter_steps(
+                limits,
+                now_seconds=now_seconds,
+                agreement_id=self.agreement.id,
+                client_id="",
+                staff_ref=None,
+                data_subject_refs=[self._pseudonyms.data_subject_ref(str(one.person_key))],
+            )
+            keys[step.counter_ref] = one.person_key
+        counters = usage_counters.c
+        statement = select(counters.counter_ref, counters.used_count).where(
+            counters.window_start_seconds == day_start_seconds(now_seconds),
+            counters.counter_ref.in_(list(keys)),
         )
         with self.store.engine.connect() as connection:
-            return connection.scalar(statement) or 0
+            used = {bytes(row.counter_ref): row.used_count for row in connection.execute(statement)}
+        return {person_key: used.get(reference, 0) for reference, person_key in keys.items()}
 
     def evidence(self, references: Sequence[str]) -> list[Mapping[str, Any]]:
         """Return the decoded evidence entries that stand under these references, in their order."""

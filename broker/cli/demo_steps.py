@@ -61,7 +61,7 @@ class Expected:
 class Step:
     """One scene. act returns what was exchanged: usually one pair, several where the step repeats itself.
 
-    is_patient: answers before the last may have another status than the expected one.
+    is_persistent: answers before the last may have another status than the expected one.
     """
 
     name: str
@@ -69,7 +69,7 @@ class Step:
     comment: Words
     act: Callable[[Play], Sequence[Exchange]]
     expected: Expected
-    is_patient: bool = False
+    is_persistent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

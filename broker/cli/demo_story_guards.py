@@ -78,7 +78,7 @@ GUARDS: Final = (
         ),
         play.once_too_often,
         refused(429, "limit_reached", retry_after=True),
-        is_patient=True,
+        is_persistent=True,
     ),
     Step(
         "suspended_client",
@@ -136,7 +136,7 @@ GUARDS: Final = (
         ),
         play.recovery,
         RELEASED,
-        is_patient=True,
+        is_persistent=True,
     ),
 )
 

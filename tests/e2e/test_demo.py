@@ -1,0 +1,386 @@
+"""`broker demo`, as people run it: a process of its own, the real server, a directory that starts empty."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from broker.cli.demo_steps import Exchange, Expected, differences
+from broker.evidence.entry import check_entry
+from policies.load import load_directory
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+
+CARD_FIELDS = {
+    "hi_card", "valid_from", "valid_to", "benefit_level", "primary_facility", "five_year_date", "living_area",
+}  # fmt: skip
+_CARD, _BOTH, _NONE = {"card"}, {"card", "new_card"}, set[str]()
+STORY: tuple[tuple[str, int, list[str], list[set[str]], list[str]], ...] = (
+    ("valid_card", 200, ["000"], [_CARD], ["released:"]),
+    ("valid_card_10", 200, ["000"], [_CARD], ["released:"]),
+    ("personal_id", 200, ["000"], [_CARD], ["released:"]),
+    ("qr_text", 200, ["000"], [_CARD], ["released:"]),
+    ("expired", 200, ["010"], [_CARD], ["released:"]),
+    ("name_mismatch", 200, ["060"], [_NONE], ["answered_without_data:name_mismatch"]),
+    ("near_miss", 200, ["061"], [_NONE], ["answered_without_data:name_near_mismatch"]),
+    ("birth_date_mismatch", 200, ["070"], [_NONE], ["answered_without_data:birth_date_mismatch"]),
+    ("pair_003", 200, ["003"], [_BOTH], ["released:"]),
+    ("pair_004", 200, ["004"], [_BOTH], ["released:"]),
+    ("unknown_card", 200, ["050"], [_NONE], ["answered_without_data:not_found"]),
+    ("revoked", 200, ["110"], [_NONE], ["answered_without_data:status_only"]),
+    ("army_card", 200, ["001"], [_NONE], ["answered_without_data:status_only"]),
+    ("malformed", 422, ["205"], [_NONE], []),
+    ("staff_unknown", 403, ["054"], [_NONE], ["refused:acting_person_unknown"]),
+    ("staff_mismatch", 403, ["055"], [_NONE], ["refused:acting_person_mismatch"]),
+    (
+        "batch",
+        200,
+        ["000", "010", "050", "061"],
+        [_CARD, _CARD, _NONE, _NONE],
+        [
+            "released:",
+            "released:",
+            "answered_without_data:not_found",
+            "answered_without_data:name_near_mismatch",
+        ],
+    ),
+    ("signed_receipt", 200, ["000"], [_CARD], ["released:"]),
+    ("replayed_proof", 401, [], [_NONE], ["refused:proof_replayed"]),
+    ("stolen_token", 401, [], [_NONE], []),
+    ("foreign_scope", 400, [], [_NONE], []),
+    ("bank_refused", 403, [], [_NONE], ["refused:recipient_kind_not_covered"]),
+    ("day_used_up", 200, ["000"], [_CARD], ["released:"]),
+    ("over_limit", 429, [], [_NONE], ["refused:limit_reached"]),
+    ("suspended_client", 401, [], [_NONE], ["refused:client_not_active"]),
+    ("token_from_before", 401, [], [_NONE], ["refused:token_not_active"]),
+    ("resumed_client", 200, ["000"], [_CARD], ["released:"]),
+    ("source_outage", 503, ["101"], [_NONE], ["error:source_unavailable"]),
+    ("ready_in_outage", 200, [], [_NONE], []),
+    ("recovery", 200, ["000"], [_CARD], ["released:"]),
+)
+"""Scene, status, gateway codes, cards per answer, and result:reason of each entry that its end left."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run in a directory of its own: what it printed and the transcript it wrote."""
+
+    directory: Path
+    port: int
+    code: int
+    printed: str
+    transcript: list[dict[str, Any]]
+
+    def row(self, name: str) -> dict[str, Any]:
+        return next(row for row in self.transcript if row["step"] == name)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environ(directory: Path) -> dict[str, str]:
+    """An environment with nothing in it but where to keep things, and settings that must not be read."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    foreign = {"BROKER_WORKERS": "no number", "BROKER_DATABASE_URL": "mysql://elsewhere"}
+    return {**kept, **foreign, "BROKER_STATE_DIRECTORY": str(directory)}
+
+
+def command(port: int, *options: str) -> list[str]:
+    return [sys.executable, "-m", "broker.cli", "demo", "--port", str(port), "--persons", "3000", *options]
+
+
+def read_transcript(directory: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((directory / "transcript.json").read_text(encoding="utf-8"))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The first run in an empty directory, in Vietnamese."""
+    directory, port = tmp_path_factory.mktemp("demo") / "state", free_port()
+    done = subprocess.run(
+        command(port, "--once"), env=environ(directory), capture_output=True, encoding="utf-8", timeout=120
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    return Run(directory, port, done.returncode, done.stdout, read_transcript(directory))
+
+
+def answers(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    response = row["response"]
+    if "receipt" in response and row["status"] == 200:
+        return [response["receipt"]["payload"]["entitlement_check"]]
+    return list(response.get("items", [response]))
+
+
+def entries(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    evidence = row["evidence"]
+    return evidence if isinstance(evidence, list) else [] if evidence is None else [evidence]
+
+
+def identifiers(transcript: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Every number and name of a person that was sent or came back."""
+    names = ("card_number", "personal_id", "full_name", "hi_card")
+    found: set[str] = set()
+
+    def collect(value: Any) -> None:
+        if isinstance(value, Mapping):
+            for name, member in value.items():
+                if name in names:
+                    found.update(part for part in str(member).split("|") if len(part) > 8 or " " in part)
+                collect(member)
+        elif isinstance(value, list):
+            for member in value:
+                collect(member)
+
+    for row in transcript:
+        collect(row["request"])
+        collect(row["response"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "codes", "cards", "recorded"), STORY, ids=[row[0] for row in STORY]
+)
+def test_each_scene_gives_its_status_codes_cards_and_evidence(
+    run: Run, name: str, status: int, codes: list[str], cards: list[set[str]], recorded: list[str]
+) -> None:
+    row = run.row(name)
+    assert row["status"] == status
+    assert [one["gateway_code"] for one in answers(row) if "gateway_code" in one] == codes
+    assert [{"card", "new_card"} & one.keys() for one in answers(row)] == cards
+    told = [f"{entry['result']}:{entry['reason']}" for entry in entries(row)]
+    assert told[-len(recorded) :] == recorded if recorded else told == []
+
+
+def test_the_transcript_has_one_row_per_scene_with_the_same_five_members(run: Run) -> None:
+    assert [row["step"] for row in run.transcript] == [row[0] for row in STORY]
+    for row in run.transcript:
+        assert row.keys() == {"step", "request", "status", "response", "evidence"}, row["step"]
+        assert row["request"]["method"] in ("GET", "POST")
+        assert row["request"]["path"].startswith("/")
+
+
+def test_a_card_holds_no_field_outside_the_agreement(run: Run) -> None:
+    shown = [
+        one[name]
+        for row in run.transcript
+        for one in answers(row)
+        for name in ("card", "new_card")
+        if name in one
+    ]
+    assert len(shown) == sum(len(one) for row in STORY for one in row[3])
+    for card in shown:
+        assert card.keys() <= CARD_FIELDS
+        assert {"hi_card", "valid_from", "valid_to", "benefit_level"} <= card.keys()
+
+
+def test_the_new_card_of_a_pair_begins_after_the_old_one_ends(run: Run) -> None:
+    for name in ("pair_003", "pair_004"):
+        answer = run.row(name)["response"]
+        assert answer["card"]["valid_to"] < answer["new_card"]["valid_from"]
+
+
+def test_evidence_names_exactly_the_fields_that_left(run: Run) -> None:
+    for name in ("valid_card", "personal_id", "expired", "recovery"):
+        row = run.row(name)
+        released = {field for field, _ in row["evidence"]["released"]}
+        assert released == row["response"]["card"].keys()
+
+
+def test_every_entry_fits_the_schema_and_holds_no_identifier(run: Run) -> None:
+    numbers = identifiers(run.transcript)
+    assert len(numbers) > 30
+    found = [entry for row in run.transcript for entry in entries(row)]
+    assert len(found) > 40
+    for entry in found:
+        check_entry(entry)
+        text = json.dumps(entry, ensure_ascii=False)
+        assert not [number for number in numbers if number in text]
+
+
+def test_the_screen_names_nobody(run: Run) -> None:
+    assert not [number for number in identifiers(run.transcript) if number in run.printed]
+
+
+def test_the_transcript_holds_no_token_proof_or_private_key(run: Run) -> None:
+    text = (run.directory / "transcript.json").read_text(encoding="utf-8")
+    assert "eyJ" not in text
+    for name in ("hospital", "bank"):
+        key = json.loads((run.directory / f"{name}.jwk").read_text(encoding="ascii"))
+        assert key["d"] not in text
+    for row in run.transcript:
+        headers = row["request"]["headers"]
+        assert headers.get("Authorization", "DPoP <token>") == "DPoP <token>"
+        assert headers.get("DPoP", "<proof>") == "<proof>"
+
+
+def test_private_keys_and_the_transcript_are_for_their_owner_alone(run: Run) -> None:
+    for name in ("hospital.jwk", "bank.jwk", "transcript.json"):
+        assert (run.directory / name).stat().st_mode & 0o077 == 0
+
+
+def test_receipts_verify_with_the_published_keys_and_name_their_asker(run: Run) -> None:
+    answered = run.row("signed_receipt")["response"]["receipt"]
+    outage = run.row("source_outage")["response"]["receipt"]
+    for receipt in (answered, outage):
+        assert receipt["signature_verified"] is True
+        assert receipt["header"]["typ"] == "entitlement-receipt+jwt"
+        assert receipt["payload"]["iss"] == f"http://127.0.0.1:{run.port}"
+    assert outage["payload"]["outage"]["facility"] == "79999"
+    assert outage["payload"]["jti"] == run.row("source_outage")["evidence"]["reference"]
+
+
+def test_refusals_say_why_in_the_words_of_oauth(run: Run) -> None:
+    def challenge(name: str) -> str:
+        return str(run.row(name)["response"]["header_fields"]["WWW-Authenticate"])
+
+    for name in ("replayed_proof", "stolen_token"):
+        assert 'error="invalid_dpop_proof"' in challenge(name)
+    for name in ("suspended_client", "token_from_before"):
+        assert 'error="invalid_token"' in challenge(name)
+    assert run.row("foreign_scope")["response"]["error"] == "invalid_scope"
+
+
+def test_what_may_be_asked_again_says_when(run: Run) -> None:
+    for name in ("over_limit", "source_outage"):
+        assert 1 <= int(run.row(name)["response"]["header_fields"]["Retry-After"]) <= 86_400
+
+
+def test_the_limit_is_the_agreements_and_not_the_demos(run: Run) -> None:
+    agreement = load_directory().find_agreement("hospital_entitlement_check")
+    assert agreement is not None
+    (limit,) = [one.count for one in agreement.limits if one.scope == "data_subject_day"]
+    assert len(entries(run.row("day_used_up"))) == limit
+
+
+def test_the_outage_is_told_while_the_broker_stays_ready(run: Run) -> None:
+    assert run.row("ready_in_outage")["response"]["status"] == "ready"
+    assert run.row("ready_in_outage")["response"]["source"] == "unavailable"
+
+
+def test_the_screen_tells_the_story_in_vietnamese(run: Run) -> None:
+    assert "đã tạo dân số giả lập" in run.printed
+    assert "30 cảnh, tất cả đúng như mong đợi." in run.printed
+    assert run.printed.rstrip().endswith("Đã dừng máy chủ và PostgreSQL.")
+
+
+def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -> None:
+    port, started = free_port(), time.monotonic()
+    with subprocess.Popen(
+        command(port, "--lang", "en"),
+        env=environ(run.directory),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        start_new_session=True,
+    ) as demo:
+        watchdog = threading.Timer(90, demo.kill)
+        watchdog.start()
+        try:
+            assert demo.stdout is not None
+            printed = []
+            for line in demo.stdout:
+                printed.append(line)
+                if line.startswith("Ctrl-C"):
+                    break
+            text = "".join(printed)
+            assert "an earlier run is used again" in text
+            assert "30 scenes, all of them as expected." in text
+            assert time.monotonic() - started < 40
+            pasted = [line.strip() for line in printed if line.startswith("  ")]
+            assert [line.split()[0] for line in pasted if line.startswith("curl")] == ["curl"] * 3
+            call = next(line for line in pasted if line.endswith("request.json"))
+            told = subprocess.run(
+                shlex.split(call), cwd="/", capture_output=True, encoding="utf-8", timeout=30
+            )
+            assert told.returncode == 0, told.stderr
+            assert json.loads(told.stdout)["gateway_code"] == "000"
+        finally:
+            os.killpg(demo.pid, signal.SIGINT)
+            rest = demo.stdout.read() if demo.stdout else ""
+            watchdog.cancel()
+    assert demo.returncode == 0
+    assert "The server and PostgreSQL are stopped." in rest
+    assert not (run.directory / "postgresql" / "postmaster.pid").exists()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_port_that_is_taken_is_told_with_a_remedy(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            command(port, "--once", "--lang", "en"),
+            env=environ(tmp_path / "state"),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert f"Port {port} is taken by another program." in done.stderr
+    assert "demo --port 8000" in done.stderr
+    assert not (tmp_path / "state" / "postgresql").exists()
+
+
+def test_a_scene_that_differs_is_named_and_the_exit_code_says_so(run: Run) -> None:
+    program = (
+        "from dataclasses import replace\n"
+        "from broker.cli import demo, main\n"
+        "from broker.cli.demo_steps import Expected\n"
+        "demo.STORY = (replace(demo.STORY[0], expected=Expected(204)), demo.STORY[1])\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "demo", "--once", "--lang", "en", "--port", str(free_port())],
+        env=environ(run.directory),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "NOT AS EXPECTED: valid_card\n" in done.stdout
+    assert "status: 204 expected, 200 found" in done.stdout
+    assert [(row["step"], row["status"]) for row in read_transcript(run.directory)] == [
+        ("valid_card", 200),
+        ("valid_card_10", 200),
+    ]
+
+
+def test_differences_name_what_differs_and_no_value() -> None:
+    response = {"gateway_code": "000", "card": {"hi_card": "SECRET-NUMBER", "address": "SECRET-STREET"}}
+    exchange = Exchange({}, 200, response)
+    expected = Expected(200, (("000", "card"),), evidence=("released:",))
+    found = differences(expected, exchange, [], frozenset({"hi_card"}))
+    assert found == (
+        "evidence: ('released:',) expected, () found",
+        "fields outside the agreement: address",
+    )
+    assert not any("SECRET" in text for text in found)
+
+
+def test_nothing_differs_where_all_is_as_expected() -> None:
+    exchange = Exchange({}, 429, {"header_fields": {"Retry-After": "7"}})
+    entry = {"result": "refused", "reason": "limit_reached"}
+    expected = Expected(429, evidence=("refused:limit_reached",), retry_after=True)
+    assert differences(expected, exchange, [entry], frozenset()) == ()
+    assert differences(Expected(429), exchange, [], frozenset()) == (
+        "Retry-After: False expected, True found",
+    )
