@@ -7,11 +7,14 @@ the environment, through the broker's settings. docs/operators.md gives the meas
 from __future__ import annotations
 
 import gc
+import socket
+import struct
 from typing import Any
 
 from broker.settings import read_settings
 
 _settings = read_settings()
+CLIENT_SECONDS = 5
 
 bind = _settings.bind
 workers = _settings.workers
@@ -38,6 +41,20 @@ errorlog = "-"
 loglevel = "warning"
 proc_name = "insurance-data-broker"
 preload_app = False
+
+
+def when_ready(server: Any) -> None:
+    """Bound the time that a client may take, in the kernel: no thread waits for a connection that is idle.
+
+    A connection is handed over once its first bytes are there (TCP_DEFER_ACCEPT), and each read or write
+    ends after a few seconds; accepted sockets inherit the bounds. The proxy in front bounds the whole.
+    """
+    bound = struct.pack("ll", CLIENT_SECONDS, 0)
+    for listener in server.LISTENERS:
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, bound)
+        if listener.sock.family in (socket.AF_INET, socket.AF_INET6):
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, CLIENT_SECONDS)
 
 
 def child_exit(_server: Any, worker: Any) -> None:

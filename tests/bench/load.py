@@ -74,20 +74,23 @@ def run_load(
     statuses: dict[int, int] = {}
     first_other = b""
     started = perf_counter()
-    sent = 0
-    idle: list[_Line] = [_Line(address) for _ in range(connections)]
-    for line in idle:
-        selector.register(line.socket, selectors.EVENT_READ, line)
+    sent = opened = 0
+    idle: list[_Line] = []
     under_way = 0
     exhausted = False
     while not exhausted or under_way:
-        while idle and not exhausted:
+        while (idle or opened < connections) and not exhausted:
             if pace_per_second is not None and perf_counter() < started + sent / pace_per_second:
                 break
             request = next(waiting, None)
             if request is None:
                 exhausted = True
                 break
+            if not idle:
+                # As a proxy does: a connection is opened when there is something to send on it.
+                opened += 1
+                idle.append(_Line(address))
+                selector.register(idle[-1].socket, selectors.EVENT_READ, idle[-1])
             idle.pop().send(request)
             sent += 1
             under_way += 1
