@@ -80,13 +80,16 @@ def publish_agreement(engine: Engine, revision: AgreementRevision) -> bool:
 
 
 def _current(connection: Connection, agreement_id: str) -> tuple[int, str] | None:
-    row = connection.execute(
-        select(agreement_revisions.c.revision, agreements.c.revision_hash)
-        .join_from(agreements, agreement_revisions)
-        .where(agreements.c.agreement_id == agreement_id)
-        .with_for_update(of=agreements)
-    ).one_or_none()
-    return None if row is None else (row[0], row[1])
+    """Lock the agreement first, look up its revision then: a publisher that had to wait sees the other's."""
+    revision_hash = connection.execute(
+        select(agreements.c.revision_hash).where(agreements.c.agreement_id == agreement_id).with_for_update()
+    ).scalar_one_or_none()
+    if revision_hash is None:
+        return None
+    revision = select(agreement_revisions.c.revision).where(
+        agreement_revisions.c.revision_hash == revision_hash
+    )
+    return connection.execute(revision).scalar_one(), revision_hash
 
 
 def set_agreement_status(engine: Engine, agreement_id: str, status: str) -> bool:
