@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import Final, NoReturn, Protocol
 
 from broker.actions.doors import Facts, Ledger, Pseudonyms, Salts
+from broker.actions.evidence_rows import refusal_row
 from broker.actions.limits import LimitNotCountable, counter_steps, retry_after_seconds
+from broker.actions.matter import ActingPerson, Matter, unfounded_matter
 from broker.errors import ReleaseRefused
-from broker.evidence.canonical import commitment
-from broker.evidence.entry import Circumstances, Outcome, entry_bytes
 from broker.evidence.recording import AccessContext, EvidenceRow, ReleaseRecord
 from broker.oauth.registry import ClientFacts
 from policies.civil_time import civil_date
-from policies.model import Decision, DecisionRequest, Released
+from policies.model import Decision, DecisionRequest
 from policies.names import name_key
 
 KNOWN_OBLIGATIONS: Final = frozenset({"acting_person_registered", "evidence_receipt"})
@@ -39,50 +38,6 @@ class Policies(Protocol):
     def decide(self, request: DecisionRequest) -> Decision:
         """Return the decision; never raises."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ActingPerson:
-    """The staff member whom the client names for this request: full name and 12-digit personal id."""
-
-    full_name: str
-    personal_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Matter:
-    """One request after its facts are gathered.
-
-    staff_ref (32 bytes) and staff_name_key say who acts, as claimed; the recording statement checks both
-    against the facility's registered staff. None when nobody is named.
-    """
-
-    context: AccessContext
-    action: str
-    client: ClientFacts
-    staff_ref: bytes | None
-    staff_name_key: str | None
-    encounter: str | None
-    on_date: date
-    decision: Decision
-
-    def circumstances(self, reference: str) -> Circumstances:
-        """Return what all evidence of this matter says of who, when, and under which rules."""
-        decision = self.decision
-        return Circumstances(
-            reference=reference,
-            request_id=self.context.request_id,
-            at=self.context.at,
-            client=self.client.client_id,
-            recipient=self.client.organisation_id,
-            acting_person=None if self.staff_ref is None else self.staff_ref.hex(),
-            encounter=self.encounter,
-            action=self.action,
-            purpose=decision.purpose,
-            legal_basis=decision.legal_basis,
-            agreement=decision.agreement_id,
-            agreement_revision=decision.revision_hash,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +73,12 @@ class Enforcement:
         on_date = civil_date(context.at)
         if client is None:
             client = ClientFacts(context.client_id, "unknown", "unknown", None, ())
-            self.refuse(_unfounded(context, action, client, on_date), "client_not_active")
+            self.refuse(unfounded_matter(context, action, client, on_date), "client_not_active")
         if action not in context.scopes:
-            self.refuse(_unfounded(context, action, client, on_date), "scope_insufficient")
+            self.refuse(unfounded_matter(context, action, client, on_date), "scope_insufficient")
         found = self.policies.agreement_for(action, client.agreement_ids)
         if found is None:
-            self.refuse(_unfounded(context, action, client, on_date), "no_agreement")
+            self.refuse(unfounded_matter(context, action, client, on_date), "no_agreement")
         recipient = client.organisation_id
         request = DecisionRequest(
             action=action,
@@ -190,62 +145,7 @@ class Enforcement:
         self, matter: Matter, reason: str, data_subject: str | None = None, *, error: bool = False
     ) -> EvidenceRow:
         """Return the evidence row of a refusal under the request's own reference."""
-        salt = None if data_subject is None else self.salts()
-        outcome = Outcome(
-            kind="refusal",
-            result="error" if error else "refused",
-            reason=reason,
-            withheld=tuple([(one.field, reason) for one in matter.decision.released])
-            or tuple([(one.field, one.reason) for one in matter.decision.withheld]),
-            determining_rules=matter.decision.determining_rules,
-            data_subject_commit=(
-                None if data_subject is None or salt is None else commitment(salt, data_subject.encode())
-            ),
-        )
-        return EvidenceRow(
-            reference=matter.context.reference,
-            kind="refusal",
-            entry=entry_bytes(matter.circumstances(matter.context.reference), outcome),
-            data_subject_ref=None if data_subject is None else self.pseudonyms.data_subject_ref(data_subject),
-            data_subject_salt=salt,
-            payload_salt=None,
-        )
-
-    def release_row(
-        self,
-        matter: Matter,
-        reference: str,
-        payload: bytes,
-        *,
-        released: tuple[tuple[str, str], ...],
-        reason: str,
-        data_subject: str | None,
-    ) -> EvidenceRow:
-        """Return the evidence row of one answer. payload: the very bytes that will be sent."""
-        payload_salt = self.salts()
-        subject_salt = None if data_subject is None else self.salts()
-        outcome = Outcome(
-            kind="release",
-            result="released" if released else "answered_without_data",
-            reason=reason,
-            released=released,
-            withheld=tuple([(one.field, one.reason) for one in matter.decision.withheld]),
-            determining_rules=matter.decision.determining_rules,
-            data_subject_commit=(
-                None
-                if data_subject is None or subject_salt is None
-                else commitment(subject_salt, data_subject.encode())
-            ),
-            payload_commit=commitment(payload_salt, payload),
-        )
-        return EvidenceRow(
-            reference=reference,
-            kind="release",
-            entry=entry_bytes(matter.circumstances(reference), outcome),
-            data_subject_ref=None if data_subject is None else self.pseudonyms.data_subject_ref(data_subject),
-            data_subject_salt=subject_salt,
-            payload_salt=payload_salt,
-        )
+        return refusal_row(matter, self.pseudonyms, self.salts, reason, data_subject, error=error)
 
     def record(
         self, matter: Matter, rows: Sequence[EvidenceRow], data_subjects: Sequence[str | None]
@@ -277,17 +177,3 @@ class Enforcement:
                 gateway_code=_STAFF_CODES.get(judgement.verdict),
                 limits=judgement.limits_reached,
             )
-
-
-def _unfounded(context: AccessContext, action: str, client: ClientFacts, on_date: date) -> Matter:
-    """A matter that ends before any decision was asked for."""
-    return Matter(context, action, client, None, None, None, on_date, Decision(False, "", ()))
-
-
-def released_pairs(decision: Decision, released: Released) -> tuple[tuple[str, str], ...]:
-    """Return (field, form) of what a Released value really holds, in the decision's order."""
-    present = set(released.fields)
-    for rows in released.groups.values():
-        for row in rows:
-            present.update(row)
-    return tuple([(one.field, one.form.name) for one in decision.released if one.field in present])

@@ -8,14 +8,14 @@ permitted fields of the card or cards that count. A mismatch says so and carries
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import Final
 
 from broker.actions.card_numbers import CardNumber
 from broker.actions.doors import Countdown
-from broker.actions.enforcement import ActingPerson, Enforcement, Matter, released_pairs
+from broker.actions.enforcement import Enforcement
+from broker.actions.entitlement_answer import CARD_GROUP, answer_content
 from broker.actions.entitlement_outcome import (
     BIRTH_DATE_WRONG,
     NAME_NEAR,
@@ -25,21 +25,22 @@ from broker.actions.entitlement_outcome import (
     EntitlementOutcome,
     decide_entitlement,
 )
+from broker.actions.evidence_rows import release_row, released_pairs
+from broker.actions.matter import ActingPerson, Matter
 from broker.actions.person_match import BirthDate, NameMatch, Precision, match_birth_dates, match_names
 from broker.errors import ReleaseRefused, SourceOutage
-from broker.evidence.canonical import Json, trusted_bytes
-from broker.evidence.entry import instant_text
+from broker.evidence.canonical import trusted_bytes
 from broker.evidence.recording import AccessContext, EvidenceRow
 from connectors.base import LookupKey, Source, SourceAnswerRefused, SourceUnavailable
-from policies.civil_time import VIET_NAM
-from policies.forms import FormContext
+from policies.forms import FormContext, FormRefused
 from policies.minimise import minimise
-from policies.model import Record, Released, Value
+from policies.model import Record, Released
 
 ACTION: Final = "verify_entitlement"
-CARD_GROUP: Final = "hi_cards"
 _SUPPLIED: Final = frozenset({"full_name", "birth_date", "service_date", "encounter_reference"})
 _SUPPLIED_WITH_PERSON: Final = _SUPPLIED | {"acting_person"}
+_COMPARABLE: Final = frozenset({"full_name", "birth_date"})
+"""Fields that this verb can compare; an agreement that wants another one matched is refused."""
 _ESTABLISHED: Final = frozenset({"presenting_at_facility"})
 
 
@@ -116,12 +117,13 @@ class VerifyEntitlement:
         examined: list[_Examined] = []
         for position, question in enumerate(questions):
             reference = context.reference if position == 0 else self.enforcement.new_reference()
+            item = replace(matter, encounter=self._encounter(matter, question))
             try:
                 record = self._fetch(matter, question, left_seconds())
             except SourceAnswerRefused:
-                examined.append(self._answered(matter, SOURCE_FAULT, None, reference))
+                examined.append(self._answered(item, SOURCE_FAULT, None, reference))
                 continue
-            examined.append(self._examine(matter, question, record, reference))
+            examined.append(self._examine(item, question, record, reference))
         self.enforcement.record(matter, [one.row for one in examined], [one.data_subject for one in examined])
         return [one.answer for one in examined]
 
@@ -147,7 +149,14 @@ class VerifyEntitlement:
             )
         if matter is None:
             raise ValueError("a check asks at least one question")
+        if not _COMPARABLE.issuperset(matter.decision.must_match):
+            self.enforcement.refuse(matter, "match_not_understood")
         return matter
+
+    def _encounter(self, matter: Matter, question: EntitlementQuestion) -> str:
+        return self.enforcement.pseudonyms.encounter_ref(
+            matter.client.organisation_id, question.encounter_reference
+        )
 
     def _fetch(self, matter: Matter, question: EntitlementQuestion, deadline_seconds: float) -> Record | None:
         """Station fetch: only the permitted columns, one round trip."""
@@ -176,7 +185,7 @@ class VerifyEntitlement:
         """Compare, choose the outcome, minimise, and draft the answer with its evidence."""
         if record is None:
             return self._answered(matter, NOT_FOUND, None, reference)
-        outcome = _match(question, record) or decide_entitlement(
+        outcome = _match(question, record, matter.decision.must_match) or decide_entitlement(
             question.number, record.groups.get(CARD_GROUP, ()), question.service_date
         )
         return self._answered(matter, outcome, record, reference)
@@ -188,13 +197,19 @@ class VerifyEntitlement:
         released = Released({}, {})
         if record is not None and cards:
             shown = Record(record.data_subject, record.as_of, {}, {CARD_GROUP: tuple(cards)})
-            released = minimise(
-                shown, matter.decision, FormContext(matter.on_date, matter.client.organisation_id)
-            )
-        content = trusted_bytes(_content(matter, outcome, record, released, reference))
+            context = FormContext(matter.on_date, matter.client.organisation_id)
+            try:
+                released = minimise(shown, matter.decision, context)
+            except FormRefused as refused:
+                self.enforcement.refuse(
+                    matter, f"form_{refused.fact}", data_subject=record.data_subject, error=True
+                )
+        content = trusted_bytes(answer_content(matter, outcome, record, released, reference))
         data_subject = None if record is None else record.data_subject
-        row = self.enforcement.release_row(
+        row = release_row(
             matter,
+            self.enforcement.pseudonyms,
+            self.enforcement.salts,
             reference,
             content,
             released=released_pairs(matter.decision, released) if cards else (),
@@ -212,12 +227,20 @@ def _lookup_keys(questions: Sequence[EntitlementQuestion]) -> Sequence[str]:
     return sorted({question.number.lookup_field for question in questions})
 
 
-def _match(question: EntitlementQuestion, record: Record) -> EntitlementOutcome | None:
-    """Return the mismatch, or None when name and birth date fit what the source holds."""
-    name, birth_date = record.fields.get("full_name"), record.fields.get("birth_date")
-    match = match_names(question.full_name, name) if isinstance(name, str) else NameMatch.DIFFERENT
-    if match is not NameMatch.EQUAL:
-        return NAME_NEAR if match is NameMatch.INITIALS else NAME_WRONG
+def _match(
+    question: EntitlementQuestion, record: Record, must_match: Sequence[str]
+) -> EntitlementOutcome | None:
+    """Return the first mismatch, or None when what must match fits what the source holds."""
+    if "full_name" in must_match:
+        name = record.fields.get("full_name")
+        match = match_names(question.full_name, name) if isinstance(name, str) else NameMatch.DIFFERENT
+        if match is not NameMatch.EQUAL:
+            return NAME_NEAR if match is NameMatch.INITIALS else NAME_WRONG
+    return _match_birth_date(question, record) if "birth_date" in must_match else None
+
+
+def _match_birth_date(question: EntitlementQuestion, record: Record) -> EntitlementOutcome | None:
+    birth_date = record.fields.get("birth_date")
     precision = _PRECISIONS.get(str(record.fields.get("birth_precision")))
     if not isinstance(birth_date, date) or precision is None:
         return BIRTH_DATE_WRONG
@@ -231,42 +254,3 @@ _PRECISIONS: Final[dict[str, Precision]] = {"day": "day", "month": "month", "yea
 def _told_reason(outcome: EntitlementOutcome) -> str:
     """The reason in evidence of an answer without card: a mismatch is named, a status of a person is not."""
     return outcome.name if outcome.gateway_code >= "050" and outcome.gateway_code <= "100" else "status_only"
-
-
-def _content(
-    matter: Matter,
-    outcome: EntitlementOutcome,
-    record: Record | None,
-    released: Released,
-    reference: str,
-) -> dict[str, Json]:
-    """Return the answer: these members and no others, whatever is stored."""
-    content: dict[str, Json] = {
-        "as_of": instant_text(matter.context.at) if record is None else _as_of(record.as_of),
-        "evidence_reference": reference,
-        "gateway_code": outcome.gateway_code,
-        "outcome": outcome.name,
-        "valid_until": _end_of_day(matter.on_date),
-    }
-    rows = released.groups.get(CARD_GROUP, ())
-    for name, row in zip(("card", "new_card"), rows, strict=False):
-        content[name] = {field: _json(value) for field, value in row.items()}
-    return content
-
-
-@lru_cache(maxsize=8)
-def _end_of_day(day: date) -> str:
-    """An answer may be relied on until the civil day of the check ends; then the hospital asks again."""
-    return instant_text(datetime.combine(day + timedelta(days=1), time(), VIET_NAM))
-
-
-@lru_cache(maxsize=8)
-def _as_of(instant: datetime) -> str:
-    """The source's last synchronisation, mostly that of the answer before."""
-    return instant_text(instant)
-
-
-def _json(value: Value) -> Json:
-    if isinstance(value, datetime):
-        return instant_text(value)
-    return value.isoformat() if isinstance(value, date) else value

@@ -15,7 +15,7 @@ from typing import Any, Final
 from marshmallow import Schema, fields, validate
 
 from broker.actions.card_numbers import CardNumber, NumberMalformed, parse_card_number, parse_personal_id
-from broker.actions.enforcement import ActingPerson
+from broker.actions.matter import ActingPerson
 from broker.actions.person_match import BirthDate, BirthDateMalformed, parse_birth_date
 from broker.actions.verify_entitlement import EntitlementAnswer, EntitlementQuestion, VerifyEntitlement
 from broker.api.calls import Call, Caller, receipt_wanted
