@@ -9,25 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Final
 
-from broker.actions.card_numbers import CardNumber
 from broker.actions.doors import Countdown
 from broker.actions.enforcement import Enforcement
 from broker.actions.entitlement_answer import CARD_GROUP, answer_content
 from broker.actions.entitlement_outcome import (
-    BIRTH_DATE_WRONG,
-    NAME_NEAR,
-    NAME_WRONG,
     NOT_FOUND,
     SOURCE_FAULT,
     EntitlementOutcome,
     decide_entitlement,
 )
+from broker.actions.entitlement_question import COMPARABLE, EntitlementQuestion, match_person
 from broker.actions.evidence_rows import release_row, released_pairs
 from broker.actions.matter import ActingPerson, Matter
-from broker.actions.person_match import BirthDate, NameMatch, Precision, match_birth_dates, match_names
 from broker.errors import ReleaseRefused, SourceOutage
 from broker.evidence.canonical import trusted_bytes
 from broker.evidence.recording import AccessContext, EvidenceRow
@@ -39,20 +34,7 @@ from policies.model import Record, Released
 ACTION: Final = "verify_entitlement"
 _SUPPLIED: Final = frozenset({"full_name", "birth_date", "service_date", "encounter_reference"})
 _SUPPLIED_WITH_PERSON: Final = _SUPPLIED | {"acting_person"}
-_COMPARABLE: Final = frozenset({"full_name", "birth_date"})
-"""Fields that this verb can compare; an agreement that wants another one matched is refused."""
 _ESTABLISHED: Final = frozenset({"presenting_at_facility"})
-
-
-@dataclass(frozen=True, slots=True)
-class EntitlementQuestion:
-    """One card to check, as presented at the desk on service_date."""
-
-    number: CardNumber
-    full_name: str
-    birth_date: BirthDate
-    service_date: date
-    encounter_reference: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +131,7 @@ class VerifyEntitlement:
             )
         if matter is None:
             raise ValueError("a check asks at least one question")
-        if not _COMPARABLE.issuperset(matter.decision.must_match):
+        if not COMPARABLE.issuperset(matter.decision.must_match):
             self.enforcement.refuse(matter, "match_not_understood")
         return matter
 
@@ -185,7 +167,7 @@ class VerifyEntitlement:
         """Compare, choose the outcome, minimise, and draft the answer with its evidence."""
         if record is None:
             return self._answered(matter, NOT_FOUND, None, reference)
-        outcome = _match(question, record, matter.decision.must_match) or decide_entitlement(
+        outcome = match_person(question, record, matter.decision.must_match) or decide_entitlement(
             question.number, record.groups.get(CARD_GROUP, ()), question.service_date
         )
         return self._answered(matter, outcome, record, reference)
@@ -225,30 +207,6 @@ def _lookup_keys(questions: Sequence[EntitlementQuestion]) -> Sequence[str]:
     if len(questions) == 1:
         return (questions[0].number.lookup_field,)
     return sorted({question.number.lookup_field for question in questions})
-
-
-def _match(
-    question: EntitlementQuestion, record: Record, must_match: Sequence[str]
-) -> EntitlementOutcome | None:
-    """Return the first mismatch, or None when what must match fits what the source holds."""
-    if "full_name" in must_match:
-        name = record.fields.get("full_name")
-        match = match_names(question.full_name, name) if isinstance(name, str) else NameMatch.DIFFERENT
-        if match is not NameMatch.EQUAL:
-            return NAME_NEAR if match is NameMatch.INITIALS else NAME_WRONG
-    return _match_birth_date(question, record) if "birth_date" in must_match else None
-
-
-def _match_birth_date(question: EntitlementQuestion, record: Record) -> EntitlementOutcome | None:
-    birth_date = record.fields.get("birth_date")
-    precision = _PRECISIONS.get(str(record.fields.get("birth_precision")))
-    if not isinstance(birth_date, date) or precision is None:
-        return BIRTH_DATE_WRONG
-    fits = match_birth_dates(question.birth_date, BirthDate(birth_date, precision))
-    return None if fits else BIRTH_DATE_WRONG
-
-
-_PRECISIONS: Final[dict[str, Precision]] = {"day": "day", "month": "month", "year": "year"}
 
 
 def _told_reason(outcome: EntitlementOutcome) -> str:

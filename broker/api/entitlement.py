@@ -15,9 +15,10 @@ from typing import Any, Final
 from marshmallow import Schema, fields, validate
 
 from broker.actions.card_numbers import CardNumber, NumberMalformed, parse_card_number, parse_personal_id
+from broker.actions.entitlement_question import EntitlementQuestion
 from broker.actions.matter import ActingPerson
 from broker.actions.person_match import BirthDate, BirthDateMalformed, parse_birth_date
-from broker.actions.verify_entitlement import EntitlementAnswer, EntitlementQuestion, VerifyEntitlement
+from broker.actions.verify_entitlement import EntitlementAnswer, VerifyEntitlement
 from broker.api.calls import Call, Caller, receipt_wanted
 from broker.api.problems import Reply, problem_reply
 from broker.api.reading import load, read_json
