@@ -1,0 +1,43 @@
+"""`make help` lists every target, and every target exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from tests.house.project import ROOT
+
+TEXT = (ROOT / "Makefile").read_text(encoding="utf-8")
+TARGETS = set(re.findall(r"^([a-z][a-z-]*):", TEXT, re.MULTILINE))
+
+
+def told() -> dict[str, str]:
+    """Return what `make help` says: target → words."""
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return {
+        words[0]: words[1] for line in said.splitlines() if (words := line.split("make ")[1].split(None, 1))
+    }
+
+
+def test_help_lists_every_target_and_no_other() -> None:
+    assert set(told()) == TARGETS
+
+
+def test_every_target_has_words() -> None:
+    assert {target for target, words in told().items() if len(words) < 10} == set()
+
+
+def test_every_target_is_phony_since_none_makes_a_file_of_its_name() -> None:
+    phony = re.findall(r"^\.PHONY: (.*)$", TEXT, re.MULTILINE)
+    assert {name for line in phony for name in line.split()} == TARGETS
+
+
+def test_saying_make_alone_explains() -> None:
+    assert ".DEFAULT_GOAL := help" in TEXT
+
+
+def test_the_commands_that_the_readme_promises_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bmake ([a-z]+)\b(?=`| |$)", readme, re.MULTILINE))
+    assert {"demo", "test", "check"} <= named
+    assert named <= TARGETS
