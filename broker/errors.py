@@ -44,6 +44,12 @@ class TokenInvalid(BrokerError):
     kind = "token_invalid"
 
 
+class TokenMissing(TokenInvalid):
+    """The request carries no access token at all: the challenge then names no error (RFC 6750, 3.1)."""
+
+    kind = "token_invalid"
+
+
 class ProofInvalid(BrokerError):
     """The DPoP proof is missing or does not fit this request (RFC 9449, 4.3)."""
 

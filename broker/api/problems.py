@@ -19,6 +19,7 @@ from broker.errors import (
     ScopeInsufficient,
     SourceOutage,
     TokenInvalid,
+    TokenMissing,
 )
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -174,7 +175,7 @@ def _document(problem: Problem, issuer: str, request_id: str, vietnamese: bool) 
 
 
 def _challenge(slug: str, error: Exception) -> str:
-    if isinstance(error, TokenInvalid) and not error.detail:
+    if isinstance(error, TokenMissing):
         return f'DPoP algs="{PROOF_ALGORITHMS}"'
     challenge = f'DPoP error="{_OAUTH_ERROR[slug]}", algs="{PROOF_ALGORITHMS}"'
     if isinstance(error, TokenInvalid | ProofInvalid) and error.detail.isascii() and '"' not in error.detail:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
-from broker.errors import TokenInvalid
+from broker.errors import TokenInvalid, TokenMissing
 from broker.oauth.bounded import BoundedMap
 from broker.oauth.dpop import ProofVerifier
 from broker.oauth.jose import (
@@ -155,7 +155,7 @@ class Protector:
 def _token_in(authorization: str | None) -> str:
     """Return the token of an Authorization field with scheme DPoP, in any case (RFC 9449, 7.1)."""
     if authorization is None:
-        raise TokenInvalid("the Authorization header is missing")
+        raise TokenMissing("the Authorization header is missing")
     scheme, _, token = authorization.partition(" ")
     if scheme.lower() != "dpop":
         raise TokenInvalid("the Authorization header must use the scheme DPoP")
