@@ -22,6 +22,7 @@ from broker.errors import (
     SourceOutage,
     StoreUnavailable,
     TokenInvalid,
+    TokenMissing,
 )
 from broker.evidence.recording import Verdict
 from broker.keys import SigningKeyUnavailable
@@ -39,6 +40,7 @@ EXPECTED: dict[type[BrokerError], tuple[BrokerError, str]] = {
     BrokerError: (BrokerError(), "internal"),
     RequestMalformed: (RequestMalformed((InputFault("/x", "y"),)), "request-malformed"),
     TokenInvalid: (TokenInvalid(), "token-invalid"),
+    TokenMissing: (TokenMissing(), "token-invalid"),
     ProofInvalid: (ProofInvalid(), "proof-invalid"),
     ScopeInsufficient: (ScopeInsufficient("s"), "scope-insufficient"),
     ReleaseRefused: (ReleaseRefused("no_agreement", reference="r"), "release-refused"),
