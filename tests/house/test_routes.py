@@ -66,7 +66,7 @@ def test_an_open_route_says_why(app: Flask) -> None:
 def test_a_protected_route_refuses_whoever_shows_nothing(app: Flask, content_type: str) -> None:
     """The first content type is answered by the hot face, the second by Flask."""
     protected = [rule.rule for rule in app.url_map.iter_rules() if AUTHENTICATION[rule.endpoint] == "dpop"]
-    assert len(protected) == 2
+    assert protected
     for path in protected:
         answer = Client(app).post(path, data=b"{}", content_type=content_type)
         document = answer.get_json(force=True)
