@@ -18,6 +18,7 @@ from broker.cli.session import embedded_environment
 from broker.settings import Settings, read_settings
 from tests.contracts.source_fixtures import InsuranceDatabase, loaded_database
 from tests.doors import InProcessCaller, Server, cluster_directory, in_process_caller, running_app
+from tests.log_reader import all_faults
 from tests.release_world import World, write_policies
 
 
@@ -89,9 +90,10 @@ def app_log(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def app(world: World, app_log: Path) -> Iterator[Flask]:
-    """The broker in this process, hot routes and all."""
+    """The broker in this process, hot routes and all. At the end its log is read: it names nobody."""
     with running_app(world.settings) as app:
         yield app
+    assert all_faults(app_log, world) == []
 
 
 @pytest.fixture
@@ -104,10 +106,11 @@ def local(app: Flask, world: World) -> InProcessCaller:
 def server(
     world: World, release_environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """A real server of two workers on the same databases."""
+    """A real server of two workers on the same databases. At the end its log is read: it names nobody."""
     server = Server(release_environ, tmp_path_factory.mktemp("server"))
     yield server
     server.stop()
+    assert all_faults(server.log, world) == []
 
 
 @pytest.fixture

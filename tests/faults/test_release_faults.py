@@ -26,6 +26,7 @@ from broker.cli.session import embedded_environment
 from broker.settings import read_settings
 from tests.contracts.source_fixtures import backend_pids, load
 from tests.doors import Server, at_once, cluster_directory, frozen, post, wait_until
+from tests.log_reader import all_faults
 from tests.release_world import World
 from tests.spec.test_entitlement_receipts import digest, opened
 from tests.spec.test_entitlement_refusals import problem_in
@@ -60,6 +61,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
         server = Server(environ, tmp_path_factory.mktemp("faulty_server"))
         yield Stage(ledger, source, world, server)
         server.stop()
+        assert all_faults(server.log, world) == []
         world.close()
 
 
