@@ -6,7 +6,9 @@ key looks at rest is `broker.oauth.stored_keys`.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -39,6 +41,7 @@ PUBLISHED_FOR: Final[Mapping[Purpose, timedelta]] = {
 
 REFRESH_SECONDS: Final = 30
 _KEY_ENCRYPTION_KEY_BYTES: Final = 32
+_log: Final = logging.getLogger("broker.keys")
 
 
 class SigningKeyStore(Protocol):
@@ -65,6 +68,7 @@ class _Snapshot:
     loaded_at: datetime
     stored: tuple[StoredKey, ...]
     verifying: Mapping[tuple[Purpose, str], VerifyingKey]
+    left_out: frozenset[Purpose]
 
 
 class KeyRing:
@@ -89,6 +93,7 @@ class KeyRing:
         self._clock = clock
         self.refresh_seconds = refresh_seconds
         self._lock = Lock()
+        self._opened: set[bytes] = set()
         self._snapshot: _Snapshot | None = None
         self._signing: dict[str, SigningKey] = {}
 
@@ -96,8 +101,13 @@ class KeyRing:
         """Make the first key of every purpose that has none; return the kids made.
 
         Two processes doing this at once make two keys, which is harmless: the older signs.
-        Raises StoreUnavailable.
+        Raises SigningKeyUnavailable when the store holds keys that do not open under this key-encryption
+        key (a wrong one would otherwise quietly begin a second set), StoreUnavailable.
         """
+        if left_out := self._load().left_out:
+            raise SigningKeyUnavailable(
+                f"keys in the store cannot be decrypted: {', '.join(sorted(left_out))}"
+            )
         present = {stored.purpose for stored in self._load().stored if stored.signs_until is None}
         return [self.rotate(purpose) for purpose in PURPOSES if purpose not in present]
 
@@ -162,6 +172,8 @@ class KeyRing:
             for stored in self._current().stored
             if stored.purpose == purpose and (stored.signs_until is None or stored.signs_until > now)
         ]
+        if not signing and purpose in self._current().left_out:
+            raise SigningKeyUnavailable(f"the {purpose} key cannot be decrypted")
         if not signing:
             raise SigningKeyUnavailable(f"there is no {purpose} key; run: broker keys rotate {purpose}")
         stored = min(signing, key=_end_of_signing)
@@ -185,6 +197,21 @@ class KeyRing:
         finally:
             self._lock.release()
 
+    def _is_ours(self, stored: StoredKey) -> bool:
+        """Whether this broker made the key: its row opens under the key-encryption key, public part included.
+
+        Each row is opened once; whoever can write to the table alone cannot make one that opens.
+        """
+        fingerprint = _fingerprint(stored)
+        if fingerprint not in self._opened:
+            try:
+                decrypt_private_key(self._key_encryption_key, stored)
+            except SigningKeyUnavailable:
+                _log.error("a signing key in the store is not ours and is left out: %s", stored.purpose)
+                return False
+            self._opened.add(fingerprint)
+        return True
+
     def _load(self) -> _Snapshot:
         with self._lock:
             return self._read()
@@ -192,13 +219,21 @@ class KeyRing:
     def _read(self) -> _Snapshot:
         now = self._clock()
         stored = tuple(self._store.find_keys())
+        foreign = {key.kid for key in stored if _is_live(key, now) and not self._is_ours(key)}
+        left_out = frozenset(key.purpose for key in stored if key.kid in foreign)
+        stored = tuple(key for key in stored if key.kid not in foreign)
         live = [key for key in stored if _is_live(key, now)]
         verifying = {
             (key.purpose, key.kid): import_public_jwk(dict(key.public_jwk), key.algorithm) for key in live
         }
         self._signing = {kid: self._signing[kid] for kid in self._signing.keys() & {key.kid for key in live}}
-        self._snapshot = _Snapshot(now, stored, verifying)
+        self._snapshot = _Snapshot(now, stored, verifying, left_out)
         return self._snapshot
+
+
+def _fingerprint(stored: StoredKey) -> bytes:
+    parts = [stored.kid, stored.purpose, stored.algorithm, sorted(stored.public_jwk.items())]
+    return hashlib.sha256(repr(parts).encode() + stored.private_key_encrypted).digest()
 
 
 def _is_live(stored: StoredKey, now: datetime) -> bool:

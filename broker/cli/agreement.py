@@ -7,6 +7,7 @@ import json
 import click
 
 from broker.app import load_policies
+from broker.cli.output import refusals
 from broker.cli.prepare import revisions
 from broker.cli.session import open_session
 from broker.storage.agreements import (
@@ -30,7 +31,7 @@ def agreement_group() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the published ids as JSON.")
 def publish_command(as_json: bool) -> None:
     """Publish every agreement of the policy directory whose revision is new."""
-    with open_session() as session:
+    with refusals(), open_session() as session:
         try:
             done = [
                 one.agreement_id
@@ -46,7 +47,7 @@ def publish_command(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the agreements as JSON.")
 def list_command(as_json: bool) -> None:
     """List agreements: id, status, current revision, validity."""
-    with open_session() as session:
+    with refusals(), open_session() as session:
         found = published_agreements(session.engine)
     if as_json:
         click.echo(
@@ -73,7 +74,7 @@ def list_command(as_json: bool) -> None:
 
 
 def _set_status(agreement_id: str, status: str) -> None:
-    with open_session() as session:
+    with refusals(), open_session() as session:
         if not set_agreement_status(session.engine, agreement_id, status):
             raise click.ClickException(f"no agreement {agreement_id} is published")
     click.echo(f"{agreement_id}: {status}")

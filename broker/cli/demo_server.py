@@ -86,7 +86,7 @@ def end_leftover(directory: Path) -> None:
     """End the server of a demo that was killed and could not; only if it is known to be one of ours."""
     try:
         pid = int((directory / PID_FILE).read_text(encoding="ascii"))
-        is_ours = b"broker.cli.gunicorn_config" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        is_ours = b"broker.gunicorn_config" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return  # none was left, or it is gone
     until = monotonic() + STOP_SECONDS

@@ -16,6 +16,8 @@ import click
 from broker.cli.session import deployment, settings_of
 from broker.settings import Settings
 
+SWEEPER_LOOK_SECONDS = 5.0
+
 
 @click.command()
 @click.option(
@@ -42,7 +44,7 @@ def server_command(settings: Settings, server: str) -> list[str]:
     """Return the command line of the HTTP server for these settings."""
     python = sys.executable
     if server == "gunicorn":
-        config = "python:broker.cli.gunicorn_config"
+        config = "python:broker.gunicorn_config"
         return [python, "-m", "gunicorn", "--config", config, "broker.app:create_app()"]
     if shutil.which("granian") is None and not Path(python).with_name("granian").exists():
         raise click.ClickException("granian is not installed: pip install 'insurance-data-broker[granian]'")
@@ -64,9 +66,8 @@ def with_metrics(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
 
 def run_server(command: list[str], environ: Mapping[str, str]) -> int:
     """Run the server as a child, hand signals through, and return its exit code."""
-    sweeper = [sys.executable, "-m", "broker.cli", "maintain", "--every", "60"]
     child = subprocess.Popen(command, env=dict(environ))
-    housekeeping = subprocess.Popen(sweeper, env=dict(environ), stdout=subprocess.DEVNULL)
+    sweeper = _started_sweeper(environ)
 
     def hand_through(number: int, _frame: FrameType | None) -> None:
         child.send_signal(number)
@@ -74,7 +75,18 @@ def run_server(command: list[str], environ: Mapping[str, str]) -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, hand_through)
     try:
-        return child.wait()
+        while True:
+            try:
+                return child.wait(SWEEPER_LOOK_SECONDS)
+            except subprocess.TimeoutExpired:
+                if sweeper.poll() is not None:
+                    sweeper = _started_sweeper(environ)
     finally:
-        housekeeping.terminate()
-        housekeeping.wait()
+        sweeper.terminate()
+        sweeper.wait()
+
+
+def _started_sweeper(environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start `broker maintain` beside the server; whoever calls looks after it."""
+    command = [sys.executable, "-m", "broker.cli", "maintain", "--every", "60"]
+    return subprocess.Popen(command, env=dict(environ), stdout=subprocess.DEVNULL)

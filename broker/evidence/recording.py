@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Final, Literal, TypeAlias
 
 from policies.model import Decision
+
+
+def _unbounded() -> float:
+    return inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,7 @@ class AccessContext:
 
     token_hash, proof_hash: 32 bytes. proof_issued_at_seconds: Unix time in the DPoP proof. at: aware UTC.
     reference: evidence reference (UUIDv7 text) under which this request will stand; request_id: for logs.
+    left_seconds: how long this request may still take, whatever it waits on.
     """
 
     client_id: str
@@ -26,6 +32,7 @@ class AccessContext:
     at: datetime
     reference: str
     request_id: str
+    left_seconds: Callable[[], float] = _unbounded
 
 
 @dataclass(frozen=True, slots=True)

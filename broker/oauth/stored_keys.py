@@ -1,14 +1,16 @@
 """A signing key as it is kept: made for one purpose, its private half encrypted.
 
-AES-256-GCM under a key-encryption key that is handed in; kid and purpose are the associated data, so a stored
-key cannot be moved under another name or purpose.
+AES-256-GCM under a key-encryption key that is handed in. Kid, purpose, algorithm and the public key are the
+associated data: a stored key cannot be moved under another name or purpose, and a public key that somebody
+put into the store by hand is not taken for ours.
 """
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal, get_args
 
@@ -49,34 +51,30 @@ class StoredKey:
     published_until: datetime | None = None
 
 
-def encrypt_private_key(key_encryption_key: bytes, kid: str, purpose: Purpose, der: bytes) -> bytes:
-    """Return a private key encrypted for the store: nonce, then AES-256-GCM (SP 800-38D) with its tag.
-
-    key_encryption_key: 32 bytes. der: PKCS #8.
-    """
+def _encrypted(key_encryption_key: bytes, key: StoredKey, der: bytes) -> bytes:
+    """Return a private key (PKCS #8) for the store: nonce, then AES-256-GCM (SP 800-38D) with its tag."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    return nonce + AESGCM(key_encryption_key).encrypt(nonce, der, _associated_data(kid, purpose))
+    return nonce + AESGCM(key_encryption_key).encrypt(nonce, der, _associated_data(key))
 
 
 def decrypt_private_key(key_encryption_key: bytes, stored: StoredKey) -> SigningKey:
     """Return a stored key, ready to sign.
 
-    Raises SigningKeyUnavailable when the key-encryption key is another one, or kid, purpose or ciphertext
-    were changed.
+    Raises SigningKeyUnavailable when the key-encryption key is another one, or anything about the key was
+    changed: kid, purpose, algorithm, public key or ciphertext.
     """
     nonce = stored.private_key_encrypted[:_NONCE_BYTES]
     ciphertext = stored.private_key_encrypted[_NONCE_BYTES:]
     try:
-        der = AESGCM(key_encryption_key).decrypt(
-            nonce, ciphertext, _associated_data(stored.kid, stored.purpose)
-        )
+        der = AESGCM(key_encryption_key).decrypt(nonce, ciphertext, _associated_data(stored))
     except (InvalidTag, ValueError):
         raise SigningKeyUnavailable(f"the {stored.purpose} key cannot be decrypted") from None
     return SigningKey(_import_private(stored.algorithm, der), stored.algorithm, {"kid": stored.kid})
 
 
-def _associated_data(kid: str, purpose: Purpose) -> bytes:
-    return f"{kid}\x1f{purpose}".encode()
+def _associated_data(key: StoredKey) -> bytes:
+    members = [key.kid, key.purpose, key.algorithm, dict(key.public_jwk)]
+    return json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
 
 
 def new_key(
@@ -87,14 +85,15 @@ def new_key(
     kid = key.thumbprint()
     public = {name: str(value) for name, value in key.as_dict(private=False).items()}
     der = key.as_der(private=True)
-    return StoredKey(
+    bare = StoredKey(
         kid=kid,
         purpose=purpose,
         algorithm=algorithm,
         public_jwk={**public, "kid": kid, "alg": algorithm, "use": "sig"},
-        private_key_encrypted=encrypt_private_key(key_encryption_key, kid, purpose, der),
+        private_key_encrypted=b"",
         created_at=created_at,
     )
+    return replace(bare, private_key_encrypted=_encrypted(key_encryption_key, bare, der))
 
 
 def generate_private_key(algorithm: Algorithm) -> AsymmetricKey:

@@ -8,6 +8,7 @@ from datetime import date
 from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from broker.storage.faults import store_answers
 from broker.storage.tables import agreement_revisions, agreements
 
 
@@ -46,7 +47,7 @@ def publish_agreement(engine: Engine, revision: AgreementRevision) -> bool:
     Releases decided on the revision before are refused by the recording statement from this commit on.
     Raises RevisionNotNewer when the current revision has a higher number, or the same and another text.
     """
-    with engine.begin() as connection:
+    with store_answers(), engine.begin() as connection:
         current = _current(connection, revision.agreement_id)
         if current is not None and current[1] == revision.revision_hash:
             return False
@@ -94,7 +95,7 @@ def _current(connection: Connection, agreement_id: str) -> tuple[int, str] | Non
 
 def set_agreement_status(engine: Engine, agreement_id: str, status: str) -> bool:
     """Suspend or resume an agreement (status: suspended | active); return whether it exists."""
-    with engine.begin() as connection:
+    with store_answers(), engine.begin() as connection:
         done = connection.execute(
             update(agreements).where(agreements.c.agreement_id == agreement_id).values(status=status)
         )
@@ -111,5 +112,5 @@ def published_agreements(engine: Engine) -> list[PublishedAgreement]:
         agreements.c.valid_to,
         agreements.c.review_date,
     ).order_by(agreements.c.agreement_id)
-    with engine.connect() as connection:
+    with store_answers(), engine.connect() as connection:
         return [PublishedAgreement(*row) for row in connection.execute(statement)]

@@ -82,12 +82,12 @@ class PostgresLedger:
             else:
                 statement = RELEASE_MANY
                 parameters = [*judged, *_many(record.rows), *_arrays(record.steps)]
-            return _judgement(self._execute(statement, parameters))
+            return _judgement(self._execute(context, statement, parameters))
         except DatabaseRefused as refused:
             if (refused.sqlstate, refused.constraint) == (UNIQUE_VIOLATION, PROOF_USED):
                 return Judgement("proof_replayed")
             if (refused.sqlstate, refused.constraint) == (CHECK_VIOLATION, LIMIT_REACHED):
-                reached = self._execute(REACHED, _arrays(record.steps))
+                reached = self._execute(context, REACHED, _arrays(record.steps))
                 names = {record.steps[int(row[0] or b"1") - 1].limit_name for row in reached}
                 return Judgement("limit_reached", tuple(sorted(names)))
             raise EvidenceUnavailable(f"the ledger refused to record: {refused}") from refused
@@ -96,14 +96,17 @@ class PostgresLedger:
         """Burn the proof and record a refusal; see `broker.actions.doors.Ledger`."""
         proof = [b"%d" % context.proof_issued_at_seconds, context.proof_hash]
         try:
-            return self._execute(REFUSAL, [*proof, *_one(row)])[0][0] == b"t"
+            return self._execute(context, REFUSAL, [*proof, *_one(row)])[0][0] == b"t"
         except DatabaseRefused as refused:
             raise EvidenceUnavailable(f"the ledger refused to record: {refused}") from refused
 
-    def _execute(self, statement: PreparedStatement, parameters: Sequence[bytes | None]) -> list[Row]:
-        """Run a statement. Raises DatabaseRefused (it had no effect) or EvidenceUnavailable."""
+    def _execute(
+        self, context: AccessContext, statement: PreparedStatement, parameters: Sequence[bytes | None]
+    ) -> list[Row]:
+        """Run a statement within what is left. Raises DatabaseRefused (no effect) or EvidenceUnavailable."""
+        deadline_seconds = min(self._deadline_seconds, context.left_seconds())
         try:
-            return self._connections.execute(statement, parameters, self._deadline_seconds)
+            return self._connections.execute(statement, parameters, deadline_seconds)
         except DatabaseRefused:
             raise
         except DatabaseError as fault:

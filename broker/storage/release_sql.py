@@ -13,12 +13,12 @@ from connectors.postgres import PreparedStatement
 # cannot wait for one another in a circle.
 _RELEASE_SQL: Final = """
 WITH judged AS MATERIALIZED (
-  SELECT c.status = 'active' AND c.expires_at > now()
-           AND $3::text = ANY (c.agreement_ids) AS client_alive,
+  SELECT c.status = 'active' AND c.expires_at > now() AS client_alive,
          coalesce(t.client_id = c.client_id AND t.revoked_at IS NULL AND t.expires_at > now(), false)
            AS token_alive,
          coalesce(a.revision_hash = $4::text AND a.status = 'active' AND a.review_date >= $8::date
-           AND $8::date BETWEEN a.valid_from AND a.valid_to, false) AS agreement_alive,
+           AND $8::date BETWEEN a.valid_from AND a.valid_to, false)
+           AND $3::text = ANY (c.agreement_ids) AS agreement_alive,
          $5::bytea IS NULL OR coalesce(
            s.organisation_id = c.organisation_id AND s.status = 'active', false) AS staff_alive,
          $5::bytea IS NULL OR coalesce(s.name_key = $11::text, false) AS staff_named,

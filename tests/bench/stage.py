@@ -198,7 +198,7 @@ def _serving(
     shutil.rmtree(state, ignore_errors=True)
     metrics.mkdir(parents=True)
     own = {**environ, "BROKER_METRICS_DIRECTORY": str(metrics), "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
-    command = [sys.executable, "-m", "gunicorn", "--config", "python:broker.cli.gunicorn_config", target]
+    command = [sys.executable, "-m", "gunicorn", "--config", "python:broker.gunicorn_config", target]
     with (state / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=own, stderr=log, stdout=log)
         try:

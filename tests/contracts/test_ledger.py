@@ -255,7 +255,7 @@ class TestAllOrNothing:
                 lambda r: replace(r, decision=replace(r.decision, revision_hash="0" * 64)),
             ),
             (
-                "client_not_active",
+                "agreement_not_active",
                 lambda r: replace(r, decision=replace(r.decision, agreement_id="bank_income_proof")),
             ),
             ("acting_person_unknown", lambda r: replace(r, staff_ref=b"y" * 32)),

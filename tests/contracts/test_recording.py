@@ -108,7 +108,7 @@ class TestTheClient:
         self, world: World, known: InProcessCaller, hospital: Hospital
     ) -> None:
         world.execute("UPDATE clients SET agreement_ids = '{}' WHERE client_id = :id", id=hospital.client_id)
-        assert_refused(world, known, hospital, "token-invalid", "client_not_active")
+        assert_refused(world, known, hospital, "release-refused", "agreement_not_active")
 
 
 class TestTheToken:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 
 import pytest
 from joserfc import jws
 from joserfc.jwk import KeySet
-from sqlalchemy import text
+from sqlalchemy import insert, text, update
 
 from broker.cli.embedded import EmbeddedCluster
 from broker.keys import KeyRing, SigningKeyUnavailable
 from broker.oauth.jose_keys import PRIVATE_MEMBERS
 from broker.oauth.metadata import well_known_path
+from broker.oauth.stored_keys import new_key
 from broker.storage.signing_keys import PostgresSigningKeys
+from broker.storage.tables import signing_keys
 from tests.oauth_world import (
     ISSUER,
     KEY_ENCRYPTION_KEY,
@@ -199,6 +202,36 @@ class TestAtRest:
         ring = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
         with pytest.raises(SigningKeyUnavailable, match="cannot be decrypted"):
             ring.sign_receipt({})
+
+    def test_a_key_that_somebody_put_into_the_store_is_not_trusted(
+        self, database: Database, world: World
+    ) -> None:
+        planted = new_key(bytes(32), "access_token", "ES256", world.clock())
+        with database.owner.begin() as connection:
+            connection.execute(insert(signing_keys).values(**asdict(planted)))
+        ring = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        assert ring.find_key(planted.kid) is None
+        published = {key["kid"] for key in ring.published_jwks()["keys"]}
+        assert published
+        assert planted.kid not in published
+
+    def test_a_public_key_that_was_changed_is_not_trusted(self, database: Database, world: World) -> None:
+        other = new_key(bytes(32), "access_token", "ES256", world.clock())
+        kid = next(key.kid for key in world.ring.stored_keys() if key.purpose == "access_token")
+        changed = {**other.public_jwk, "kid": kid}
+        with database.owner.begin() as connection:
+            connection.execute(
+                update(signing_keys).where(signing_keys.c.kid == kid).values(public_jwk=changed)
+            )
+        ring = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        assert ring.find_key(kid) is None
+
+    def test_a_wrong_key_encryption_key_begins_no_second_set(self, world: World) -> None:
+        ring = KeyRing(PostgresSigningKeys(world.engine), bytes(32), world.clock)
+        before = len(world.ring.stored_keys())
+        with pytest.raises(SigningKeyUnavailable, match="cannot be decrypted: access_token, receipt"):
+            ring.ensure_keys()
+        assert len(world.ring.stored_keys()) == before
 
     @pytest.mark.parametrize("length", [0, 16, 31, 33])
     def test_a_key_encryption_key_has_32_bytes(self, world: World, length: int) -> None:

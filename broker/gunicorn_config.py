@@ -1,6 +1,6 @@
 """gunicorn's configuration for the broker: measured worker shape, hard limits, clean metrics.
 
-Read by gunicorn as `python:broker.cli.gunicorn_config`; the numbers that differ per deployment come from
+Read by gunicorn as `python:broker.gunicorn_config`; the numbers that differ per deployment come from
 the environment, through the broker's settings. docs/operators.md gives the measurements behind them.
 """
 
