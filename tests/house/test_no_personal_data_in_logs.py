@@ -129,6 +129,8 @@ class TestTheReaderOfLogsItself:
             {"route": "/v1/GD4797912345678"},
             {"route": "/v1/x?card=1"},
             {"event": "Le Lan came"},
+            {"event": "person 7 came"},
+            {"logger": "werkzeug"},
             {"exception": "ValueError: Le Lan"},
             {"ms": "eyJhbGciOiJFUzI1NiJ9"},
             {"problem": "unheard-of"},
