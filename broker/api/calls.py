@@ -15,6 +15,7 @@ _UUID: Final = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
 # Nine digits in a row may be a number of a person, and request ids stand in logs and in the evidence.
 REQUEST_SECONDS: Final = 2.95
 """What one request may take, so that an answer is there within 3 s: hospitals do not wait longer."""
+_NOT_WANTED: Final = re.compile(r"q *= *0(\.0{0,3})?")
 _REQUEST_ID: Final = re.compile(rf"{_UUID}|(?!.*[0-9]{{9}})[A-Za-z0-9._\-]{{8,64}}")
 
 
@@ -73,5 +74,9 @@ def request_id_of(given: str | None, fresh: Callable[[], str]) -> str:
 
 
 def receipt_wanted(accept: str) -> bool:
-    """Whether the Accept field asks for a signed receipt (application/jwt)."""
-    return any(part.split(";")[0].strip().lower() == "application/jwt" for part in accept.split(","))
+    """Whether the Accept field asks for a signed receipt: application/jwt, not q=0 (RFC 9110, 12.5.1)."""
+    for part in accept.split(","):
+        media_type, *parameters = [word.strip().lower() for word in part.split(";")]
+        if media_type == "application/jwt":
+            return not any(_NOT_WANTED.fullmatch(parameter) for parameter in parameters)
+    return False

@@ -7,6 +7,7 @@ SQL; what is not in the table is 500 with a fixed text and a reference.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -134,7 +135,7 @@ def problem_reply(
     headers = list(_HEADERS)
     if isinstance(error, RequestMalformed):
         document["faults"] = [{"pointer": fault.pointer, "remedy": fault.remedy} for fault in error.faults]
-        if any(fault.pointer.startswith(_GATEWAY_FAULTS) for fault in error.faults):
+        if any(_GATEWAY_FAULT.fullmatch(fault.pointer) for fault in error.faults):
             document["gateway_code"] = "205"
     elif isinstance(error, ReleaseRefused):
         document["instance"] = f"urn:uuid:{error.reference}"
@@ -155,7 +156,8 @@ def problem_reply(
     return Reply(problem.status, tuple(headers), _encoded(document))
 
 
-_GATEWAY_FAULTS: Final = ("/card_number", "/birth_date", "/personal_id")
+# Of the card, alone or as an item of a batch; the acting person has codes of their own.
+_GATEWAY_FAULT: Final = re.compile(r"(/items/[0-9]+)?/(card_number|birth_date|personal_id)")
 
 
 def plain_problem(slug: str, *, issuer: str, request_id: str, vietnamese: bool) -> Reply:

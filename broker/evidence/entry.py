@@ -22,6 +22,16 @@ Result: TypeAlias = Literal["released", "answered_without_data", "refused", "err
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:>=<\-]{0,79}")
+_CODE_OR_NONE: Final = re.compile(rf"({_CODE.pattern})?")
+_REFERENCE: Final = re.compile(r"[0-9a-f]{32,64}")
+_RULE: Final = re.compile(r"[A-Za-z0-9_.:/\-]{1,160}")
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+_FORMS: Final = {
+    **dict.fromkeys(("client", "recipient", "action", "reference", "request_id"), _CODE),
+    **dict.fromkeys(("purpose", "legal_basis", "agreement", "reason"), _CODE_OR_NONE),
+    "agreement_revision": re.compile(r"([0-9a-f]{64})?"),
+    "at": _INSTANT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +148,19 @@ def _check_words(entry: Mapping[str, object]) -> None:
         pairs = entry[name]
         if not isinstance(pairs, list | tuple) or not all(_is_pair(pair) for pair in pairs):
             raise ValueError(f"{name} is a list of pairs of codes")
-    for name in ("client", "recipient", "action", "reference", "request_id"):
-        if not isinstance(entry[name], str) or not _CODE.fullmatch(str(entry[name])):
-            raise ValueError(f"{name} is a code")
+    for name, form in _FORMS.items():
+        value = entry[name]
+        if not isinstance(value, str) or not form.fullmatch(value):
+            raise ValueError(f"{name} is not of its form")
+    for name in ("acting_person", "encounter"):
+        value = entry[name]
+        if value is not None and (not isinstance(value, str) or not _REFERENCE.fullmatch(value)):
+            raise ValueError(f"{name} is a keyed hash in hex, or null")
+    rules = entry["determining_rules"]
+    if not isinstance(rules, list | tuple) or not all(
+        isinstance(r, str) and _RULE.fullmatch(r) for r in rules
+    ):
+        raise ValueError("determining_rules is a list of rule ids")
 
 
 def _is_pair(pair: object) -> bool:

@@ -7,6 +7,7 @@ from datetime import date
 
 from sqlalchemy import Connection, Engine, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 
 from broker.storage.faults import store_answers
 from broker.storage.tables import agreement_revisions, agreements
@@ -47,36 +48,45 @@ def publish_agreement(engine: Engine, revision: AgreementRevision) -> bool:
     Releases decided on the revision before are refused by the recording statement from this commit on.
     Raises RevisionNotNewer when the current revision has a higher number, or the same and another text.
     """
-    with store_answers(), engine.begin() as connection:
-        current = _current(connection, revision.agreement_id)
-        if current is not None and current[1] == revision.revision_hash:
-            return False
-        if current is not None and current[0] >= revision.revision:
-            raise RevisionNotNewer(
-                f"{revision.agreement_id}: revision {current[0]} is in force; "
-                f"publish a changed text as revision {current[0] + 1}"
-            )
-        connection.execute(
-            insert(agreement_revisions)
-            .values(
-                revision_hash=revision.revision_hash,
-                agreement_id=revision.agreement_id,
-                revision=revision.revision,
-                text=revision.text,
-            )
-            .on_conflict_do_nothing()
+    try:
+        with store_answers(), engine.begin() as connection:
+            return _publish(connection, revision)
+    except IntegrityError:
+        raise RevisionNotNewer(
+            f"{revision.agreement_id}: somebody else published revision {revision.revision} with another text"
+        ) from None
+
+
+def _publish(connection: Connection, revision: AgreementRevision) -> bool:
+    current = _current(connection, revision.agreement_id)
+    if current is not None and current[1] == revision.revision_hash:
+        return False
+    if current is not None and current[0] >= revision.revision:
+        raise RevisionNotNewer(
+            f"{revision.agreement_id}: revision {current[0]} is in force; "
+            f"publish a changed text as revision {current[0] + 1}"
         )
-        values = {
-            "revision_hash": revision.revision_hash,
-            "valid_from": revision.valid_from,
-            "valid_to": revision.valid_to,
-            "review_date": revision.review_date,
-        }
-        connection.execute(
-            insert(agreements)
-            .values(agreement_id=revision.agreement_id, **values)
-            .on_conflict_do_update(index_elements=["agreement_id"], set_=values)
+    connection.execute(
+        insert(agreement_revisions)
+        .values(
+            revision_hash=revision.revision_hash,
+            agreement_id=revision.agreement_id,
+            revision=revision.revision,
+            text=revision.text,
         )
+        .on_conflict_do_nothing(index_elements=["revision_hash"])
+    )
+    values = {
+        "revision_hash": revision.revision_hash,
+        "valid_from": revision.valid_from,
+        "valid_to": revision.valid_to,
+        "review_date": revision.review_date,
+    }
+    connection.execute(
+        insert(agreements)
+        .values(agreement_id=revision.agreement_id, **values)
+        .on_conflict_do_update(index_elements=["agreement_id"], set_=values)
+    )
     return True
 
 

@@ -3,10 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine
+import psycopg
+from psycopg import errors
+from psycopg.abc import PQGen
+from sqlalchemy import Engine, create_engine, event
 
 from connectors.postgres import PreparedConnections, conninfo_of_url
+
+_Result = TypeVar("_Result")
+
+
+class BoundedConnection(psycopg.Connection[Any]):
+    """A connection whose every wait ends, also where the server is frozen and would never answer.
+
+    wait_seconds: for one exchange with the server. A connection that waited for so long is closed: what it
+    asked for may still happen, so nothing may be taken for undone.
+    """
+
+    wait_seconds: float = 10.0
+
+    def wait(self, gen: PQGen[_Result], interval: float = 0.1, timeout: float | None = None) -> _Result:
+        """Run one exchange. Raises OperationalError when the server did not answer in time."""
+        bound = self.wait_seconds if timeout is None else min(timeout, self.wait_seconds)
+        try:
+            return super().wait(gen, interval, bound)
+        except errors._WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError("the server did not answer in time") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +53,8 @@ class Store:
 def open_store(database_url: str, *, deadline_seconds: float, pool_size: int = 4) -> Store:
     """Return the store behind a SQLAlchemy URL; connects lazily, so that forks stay safe.
 
-    deadline_seconds: statement timeout on the server's side as well.
+    deadline_seconds: of a hot statement, kept here and by the server; the engine's statements get twice as
+    long, kept here.
     """
     timeout_ms = max(1, int(deadline_seconds * 1000))
     engine = create_engine(
@@ -40,10 +66,17 @@ def open_store(database_url: str, *, deadline_seconds: float, pool_size: int = 4
         connect_args={
             "connect_timeout": 2,
             "application_name": "broker",
-            # Waiting a little longer than the hot statements: token issue and commands go this way.
-            "options": f"-c statement_timeout={timeout_ms * 4} -c synchronous_commit=on",
+            "options": f"-c statement_timeout={timeout_ms * 2} -c synchronous_commit=on",
         },
     )
+
+    class Bounded(BoundedConnection):
+        wait_seconds = deadline_seconds * 2
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> psycopg.Connection[Any]:
+        return Bounded.connect(*arguments, **parameters)
+
     prepared = PreparedConnections(
         conninfo_of_url(database_url),
         session_settings={

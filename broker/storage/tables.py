@@ -23,6 +23,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     func,
 )
@@ -95,10 +96,12 @@ agreement_revisions = Table(
     metadata,
     # Kept for ever, by hash: past decisions can be replayed.
     Column("revision_hash", Text, primary_key=True),
-    Column("agreement_id", Text, nullable=False, index=True),
+    Column("agreement_id", Text, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("text", Text, nullable=False),
     _instant("published_at", now=True),
+    # One number never names two texts, whoever publishes at the same moment.
+    UniqueConstraint("agreement_id", "revision"),
 )
 
 agreements = Table(

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from broker.cli.caller import Answer, Caller
+from broker.cli.caller import Answer, Caller, TokenRefused
 from broker.cli.embedded import EmbeddedCluster, embedded_cluster
 from broker.cli.prepare import prepare
 from broker.cli.session import embedded_environment
@@ -33,6 +33,10 @@ from tests.spec.test_entitlement_refusals import problem_in
 
 ANSWER_SECONDS = 3.0
 """No request takes longer, whatever is broken (Decree 188/2025 art. 38; clients give up at 8 to 10 s)."""
+
+
+ENGINE_SECONDS = 6.0
+"""Bound of what is no look-up: a wait on a dead pooled connection, then one for a new connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,21 @@ class TestTheLedger:
         with frozen(*pids, stage.ledger.postmaster_pid):
             assert_nothing_left(*timed(lambda: post(known, stage.world.document())))
         assert post(known, stage.world.document()).status == 200
+
+    def test_frozen_it_holds_nobody_who_needs_the_engine(self, stage: Stage, known: Caller) -> None:
+        pids = backend_pids(stage.ledger.administrator_url, "broker")
+        assert pids, "the engine has connections in its pool"
+        newcomer = stage.server.caller(stage.world.hospital)
+        with frozen(*pids, stage.ledger.postmaster_pid):
+            started = time.monotonic()
+            assert known.request("GET", "/readyz").status == 503
+            with pytest.raises(TokenRefused) as refused:
+                newcomer.token()
+            assert refused.value.status == 503
+            assert refused.value.error == "temporarily_unavailable"
+            assert time.monotonic() - started < 2 * ENGINE_SECONDS
+        wait_until(lambda: known.request("GET", "/readyz").status == 200, "it is ready again")
+        assert newcomer.token()
 
     def test_refusing_to_write(self, stage: Stage, known: Caller) -> None:
         world = stage.world

@@ -26,9 +26,7 @@ def upgrade() -> None:
             "published_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
         ),
         sa.PrimaryKeyConstraint("revision_hash", name=op.f("pk_agreement_revisions")),
-    )
-    op.create_index(
-        op.f("ix_agreement_revisions_agreement_id"), "agreement_revisions", ["agreement_id"], unique=False
+        sa.UniqueConstraint("agreement_id", "revision", name=op.f("uq_agreement_revisions_agreement_id")),
     )
     op.create_table(
         "evidence_annex",
@@ -189,5 +187,4 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_evidence_annex_data_subject_ref"), table_name="evidence_annex")
     op.drop_index("ix_evidence_annex_reference", table_name="evidence_annex", postgresql_using="brin")
     op.drop_table("evidence_annex")
-    op.drop_index(op.f("ix_agreement_revisions_agreement_id"), table_name="agreement_revisions")
     op.drop_table("agreement_revisions")
