@@ -123,7 +123,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         issuer=settings.issuer,
         protector=Protector(settings.issuer, settings.issuer, key_ring, proofs=_proofs(settings)),
         clock=system_clock,
-        new_reference=new_reference,
     )
     app = Flask("broker", static_folder=None)
     exchange = Exchange(settings.issuer, new_reference)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,7 +20,11 @@ _REQUEST_ID: Final = re.compile(rf"{_UUID}|(?!.*[0-9]{{9}})[A-Za-z0-9._\-]{{8,64
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Method, path and the header fields that matter; body as received."""
+    """Method, path and the header fields that matter; body as received.
+
+    reference: fresh UUIDv7 under which the evidence of this call will stand; request_id: the caller's own,
+    or the same.
+    """
 
     method: str
     path: str
@@ -30,6 +33,7 @@ class Call:
     accept: str
     accept_language: str
     request_id: str
+    reference: str
     body: bytes
 
     @property
@@ -46,7 +50,6 @@ class Caller:
     issuer: str
     protector: Protector
     clock: Clock
-    new_reference: Callable[[], str]
 
     def context(self, call: Call) -> AccessContext:
         """Return the access context of a call. Raises TokenInvalid or ProofInvalid."""
@@ -59,18 +62,18 @@ class Caller:
             proof_hash=token.proof_hash,
             proof_issued_at_seconds=token.proof_issued_at_seconds,
             at=at,
-            reference=self.new_reference(),
+            reference=call.reference,
             request_id=call.request_id,
             left_seconds=countdown(REQUEST_SECONDS),
         )
 
 
-def request_id_of(given: str | None, fresh: Callable[[], str]) -> str:
+def request_id_of(given: str | None, fresh: str) -> str:
     """Return the caller's own request id if it is harmless, else a fresh one.
 
     Harmless is a UUID, or a plain word of 8 to 64 characters that cannot hold a personal id or card number.
     """
-    return given if given is not None and _REQUEST_ID.fullmatch(given) else fresh()
+    return given if given is not None and _REQUEST_ID.fullmatch(given) else fresh
 
 
 def receipt_wanted(accept: str) -> bool:

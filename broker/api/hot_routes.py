@@ -44,6 +44,7 @@ class HotRoutes:
         if len(body) != length:
             # The client went away in the middle of its request; nobody is left to be answered.
             raise ConnectionError("the body ended early")
+        reference = self._exchange.new_reference()
         call = Call(
             method="POST",
             path=environ["PATH_INFO"],
@@ -51,7 +52,8 @@ class HotRoutes:
             dpop=environ.get("HTTP_DPOP"),
             accept=environ.get("HTTP_ACCEPT", ""),
             accept_language=environ.get("HTTP_ACCEPT_LANGUAGE", ""),
-            request_id=request_id_of(environ.get("HTTP_X_REQUEST_ID"), self._exchange.new_reference),
+            request_id=request_id_of(environ.get("HTTP_X_REQUEST_ID"), reference),
+            reference=reference,
             body=body,
         )
         reply = self._exchange.answer(handler, call, started)

@@ -72,11 +72,12 @@ def note_request(
         # The members are this program's own words and numbers, so the line needs no escaping encoder; it
         # is written once per request, on the release path.
         told = "" if problem is None else f',"problem":"{problem}"'
-        sys.stderr.write(
+        line = (
             f'{{"at":"{datetime.now(UTC).isoformat(timespec="milliseconds")}","level":"info",'
             f'"logger":"broker","event":"request","request_id":"{request_id}","method":"{method}",'
             f'"route":"{route}","status":{status},"ms":{seconds * 1000:.2f}{told}}}\n'
         )
+        sys.stderr.write(line)
 
 
 _children: Final[dict[Any, Any]] = {}

@@ -75,6 +75,7 @@ def _call() -> Call:
         accept=headers.get("Accept", ""),
         accept_language=headers.get("Accept-Language", ""),
         request_id=g.request_id,
+        reference=g.reference,
         body=request.get_data(cache=False),
     )
 
@@ -94,7 +95,8 @@ def install(app: Flask, exchange: Exchange) -> None:
     def begin() -> None:
         g.started = perf_counter()
         g.issuer = exchange.issuer
-        g.request_id = request_id_of(request.headers.get("X-Request-Id"), exchange.new_reference)
+        g.reference = exchange.new_reference()
+        g.request_id = request_id_of(request.headers.get("X-Request-Id"), g.reference)
         g.problem = None
         g.is_noted = False
 
@@ -129,4 +131,4 @@ def install(app: Flask, exchange: Exchange) -> None:
 
 def _call_without_body() -> Call:
     language = request.headers.get("Accept-Language", "")
-    return Call(request.method, request.path, None, None, "", language, g.request_id, b"")
+    return Call(request.method, request.path, None, None, "", language, g.request_id, g.reference, b"")

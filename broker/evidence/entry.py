@@ -24,7 +24,7 @@ _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:>=<\-]{0,79}")
 _CODE_OR_NONE: Final = re.compile(rf"({_CODE.pattern})?")
 _REFERENCE: Final = re.compile(r"[0-9a-f]{32,64}")
-_RULE: Final = re.compile(r"[A-Za-z0-9_.:/\-]{1,160}")
+_RULE: Final = re.compile(r"[A-Za-z0-9_.:/>=<\-]{1,160}")
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _FORMS: Final = {
     **dict.fromkeys(("client", "recipient", "action", "reference", "request_id"), _CODE),

@@ -12,7 +12,9 @@ from connectors.postgres import PreparedStatement
 # Counters are raised in one order (client, acting person, data subjects by key), so that two statements
 # cannot wait for one another in a circle.
 _RELEASE_SQL: Final = """
-WITH judged AS MATERIALIZED (
+WITH judged AS MATERIALIZED (SELECT *,
+  client_alive AND token_alive AND agreement_alive AND staff_alive AND staff_named AND clock_fits AS is_alive
+FROM (
   SELECT c.status = 'active' AND c.expires_at > now() AS client_alive,
          coalesce(t.client_id = c.client_id AND t.revoked_at IS NULL AND t.expires_at > now(), false)
            AS token_alive,
@@ -28,26 +30,25 @@ WITH judged AS MATERIALIZED (
     LEFT JOIN agreements a ON a.agreement_id = $3::text
     LEFT JOIN facility_staff s ON s.staff_ref = $5::bytea
   WHERE c.client_id = $1::text
-), alive AS MATERIALIZED (
-  SELECT FROM judged
-  WHERE client_alive AND token_alive AND agreement_alive AND staff_alive AND staff_named AND clock_fits
-), burned AS (
-  INSERT INTO used_proofs (issued_at_seconds, proof_hash) SELECT $9::bigint, $10::bytea FROM alive
+) AS facts), burned AS (
+  INSERT INTO used_proofs (issued_at_seconds, proof_hash)
+  SELECT $9::bigint, $10::bytea FROM judged WHERE is_alive
 ), entered AS (
   INSERT INTO evidence_entries (reference, kind, entry)
-  SELECT r.reference, r.kind, r.entry FROM alive CROSS JOIN ({rows}) AS r
+  SELECT r.reference, r.kind, r.entry FROM judged CROSS JOIN ({rows}) AS r WHERE is_alive
 ), annexed AS (
   INSERT INTO evidence_annex (reference, data_subject_ref, data_subject_salt, payload_salt)
   SELECT r.reference, r.data_subject_ref, r.data_subject_salt, r.payload_salt
-  FROM alive CROSS JOIN ({rows}) AS r
+  FROM judged CROSS JOIN ({rows}) AS r WHERE is_alive
 ){counted}
-SELECT EXISTS (SELECT FROM alive), client_alive, token_alive, clock_fits, agreement_alive, staff_alive,
+SELECT is_alive, client_alive, token_alive, clock_fits, agreement_alive, staff_alive,
   staff_named
 FROM judged
 """
 _COUNTED_SQL: Final = """, counted AS (
   INSERT INTO usage_counters AS u (window_start_seconds, counter_ref, used_count, limit_count)
-  SELECT s.window_start_seconds, s.counter_ref, s.add_count, s.limit_count FROM alive CROSS JOIN {steps}
+  SELECT s.window_start_seconds, s.counter_ref, s.add_count, s.limit_count
+  FROM judged CROSS JOIN {steps}
   ON CONFLICT (window_start_seconds, counter_ref) DO UPDATE
     SET used_count = u.used_count + EXCLUDED.used_count, limit_count = EXCLUDED.limit_count
 )"""
@@ -70,7 +71,7 @@ def _release_one(step_count: int) -> PreparedStatement:
         "SELECT $12::uuid AS reference, $13::text AS kind, $14::bytea AS entry, $15::bytea AS"
         " data_subject_ref, $16::bytea AS data_subject_salt, $17::bytea AS payload_salt"
     )
-    steps = f"(VALUES {values}) {_STEP_COLUMNS.format(more='')}"
+    steps = f"(VALUES {values}) {_STEP_COLUMNS.format(more='')} WHERE is_alive"
     sql = _RELEASE_SQL.format(rows=rows, counted=_COUNTED_SQL.format(steps=steps) if step_count else "")
     binary = {13, 14, 15, 16, *(n for n in numbers)}
     return PreparedStatement(f"record_release_{step_count}", sql, _JUDGED_BINARY | binary)
@@ -81,7 +82,7 @@ def _release_many() -> PreparedStatement:
     rows = _MANY_ROWS
     steps = (
         "unnest($18::bigint[], $19::bytea[], $20::int[], $21::int[]) WITH ORDINALITY "
-        f"{_STEP_COLUMNS.format(more=', position')} ORDER BY s.position"
+        f"{_STEP_COLUMNS.format(more=', position')} WHERE is_alive ORDER BY s.position"
     )
     sql = _RELEASE_SQL.format(rows=rows, counted=_COUNTED_SQL.format(steps=steps))
     return PreparedStatement("record_releases", sql, _JUDGED_BINARY)

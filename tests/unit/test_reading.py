@@ -129,7 +129,7 @@ def test_a_value_is_never_repeated() -> None:
     ],
 )
 def test_a_request_id_is_kept_only_if_it_is_harmless(given: str | None, kept: bool) -> None:
-    assert request_id_of(given, lambda: "fresh") == (given if kept else "fresh")
+    assert request_id_of(given, "fresh") == (given if kept else "fresh")
 
 
 @pytest.mark.parametrize(
