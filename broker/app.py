@@ -39,7 +39,7 @@ from broker.storage.agreements import published_agreements
 from broker.storage.clients import PostgresClients
 from broker.storage.ledger import PostgresLedger
 from broker.storage.readiness import find_fault
-from broker.storage.register import CachedRegister
+from broker.storage.register import CachedRegister, PreparedRegister
 from broker.storage.session import Store, open_store
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.tokens import PostgresTokens
@@ -177,7 +177,7 @@ def _enforcement(settings: Settings, store: Store, policy_set: PolicySet) -> Enf
             clock_skew_seconds=settings.clock_skew_seconds,
         ),
         facts=CachedRegister(
-            PostgresClients(store.engine).find_client,
+            PreparedRegister(store.prepared, settings.store_deadline_seconds).find_client,
             system_clock,
             settings.facts_seconds,
         ),
@@ -197,10 +197,14 @@ def _signing_fault(key_ring: KeyRing) -> str | None:
 
 
 def policies_fault(store: Store, policy_set: PolicySet) -> str | None:
-    """Return unpublished if an agreement that is in force is not the revision loaded here, or None."""
+    """Return unpublished if an agreement that opens a route here is not in force as loaded, or None."""
     try:
         published = {one.agreement_id: one.revision_hash for one in published_agreements(store.engine)}
     except Exception:
         return "unreachable"
-    loaded = {name: table.agreement.revision_hash for name, table in policy_set.tables.items()}
+    loaded = {
+        name: table.agreement.revision_hash
+        for name, table in policy_set.tables.items()
+        if table.agreement.action in SCOPES
+    }
     return None if loaded.items() <= published.items() else "unpublished"

@@ -56,16 +56,6 @@ class ProofInvalid(BrokerError):
     kind = "proof_invalid"
 
 
-class ScopeInsufficient(BrokerError):
-    """The token does not carry the scope that opens this door (RFC 6750, 3.1)."""
-
-    kind = "scope_insufficient"
-
-    def __init__(self, scope: str) -> None:
-        super().__init__(f"this resource needs the scope {scope}")
-        self.scope = scope
-
-
 class ReleaseRefused(BrokerError):
     """A station said no. The refusal stands in the evidence under `reference`.
 
@@ -90,6 +80,16 @@ class ReleaseRefused(BrokerError):
         self.determining_rules = determining_rules
         self.retry_after_seconds = retry_after_seconds
         self.gateway_code = gateway_code
+
+
+class ScopeInsufficient(ReleaseRefused):
+    """The token does not carry the scope that opens this door (RFC 6750, 3.1). Recorded like any refusal."""
+
+    kind = "scope_insufficient"
+
+    def __init__(self, scope: str, *, reference: str = "", determining_rules: tuple[str, ...] = ()) -> None:
+        super().__init__("scope_insufficient", reference=reference, determining_rules=determining_rules)
+        self.scope = scope
 
 
 class EvidenceUnavailable(BrokerError):

@@ -7,10 +7,14 @@ the environment, through the broker's settings. docs/operators.md gives the meas
 from __future__ import annotations
 
 import gc
+import logging
 import socket
 import struct
 from typing import Any
 
+from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+from broker.api.operations_log import JsonLines
 from broker.settings import read_settings
 
 _settings = read_settings()
@@ -38,9 +42,44 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108 - heartbeat files must not wait for a 
 control_socket_disable = True
 accesslog = None
 errorlog = "-"
+logger_class = "broker.gunicorn_config.QuietLogger"
 loglevel = "warning"
 proc_name = "insurance-data-broker"
 preload_app = False
+
+
+class QuietLogger(Logger):  # type: ignore[misc]
+    """gunicorn's own lines as JSON, without what clients sent: the words of the program alone."""
+
+    def setup(self, cfg: Any) -> None:
+        """Send errors to standard error as JSON lines."""
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(JsonLines())
+
+    def critical(self, msg: str, *_args: Any, **_kwargs: Any) -> None:
+        """Write a critical line."""
+        self._told(logging.CRITICAL, msg)
+
+    def error(self, msg: str, *_args: Any, **_kwargs: Any) -> None:
+        """Write an error line."""
+        self._told(logging.ERROR, msg)
+
+    def warning(self, msg: str, *_args: Any, **_kwargs: Any) -> None:
+        """Write a warning line."""
+        self._told(logging.WARNING, msg)
+
+    def info(self, msg: str, *_args: Any, **_kwargs: Any) -> None:
+        """Write an information line."""
+        self._told(logging.INFO, msg)
+
+    def exception(self, msg: str, *_args: Any, **_kwargs: Any) -> None:
+        """Write an error line with the kind and place of the exception under way, not its message."""
+        self._told(logging.ERROR, msg, exc_info=True)
+
+    def _told(self, level: int, msg: str, *, exc_info: bool = False) -> None:
+        # Some lines come with their arguments already put in; what follows the first colon is left out.
+        self.error_log.log(level, "%s", str(msg).partition(":")[0], exc_info=exc_info)
 
 
 def when_ready(server: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
@@ -66,7 +67,16 @@ def _postgresql_url(text: str) -> str:
 
 
 def _source_url(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+(\+[a-z0-9_]+)?://.*", text):
+        raise ValueError("a SQLAlchemy URL, such as postgresql://reader@host/insurance")
     return _postgresql_url(text) if text.startswith("postgresql") else text
+
+
+def _bind(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("an address and a port, such as 127.0.0.1:8000")
+    return text
 
 
 def _positive(kind: type[int] | type[float], highest: float) -> Callable[[str], Any]:
@@ -116,7 +126,7 @@ class Settings:
     )
     data_owner: str = _setting(str, "Organisation that owns the data and is named in every receipt.", "vss")
     policy_directory: str = _setting(str, "Directory of policies; empty means the ones shipped.", "")
-    bind: str = _setting(str, "Address and port that `broker serve` listens on.", "127.0.0.1:8000")
+    bind: str = _setting(_bind, "Address and port that `broker serve` listens on.", "127.0.0.1:8000")
     workers: int = _setting(_positive(int, 256), "Worker processes of `broker serve`.", 2)
     threads: int = _setting(
         _positive(int, 64), "Threads per worker: requests in flight, slow source or not.", 4

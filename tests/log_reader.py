@@ -14,7 +14,7 @@ _REQUEST_ID = r"[A-Za-z0-9._\-]{8,64}"
 _LINE: dict[str, str] = {
     "at": r"[0-9-]{10}T[0-9:]{8}\.[0-9]{3}\+00:00",
     "level": "info|warning|error",
-    "logger": r"broker(?:\.[a-z_]+)*",
+    "logger": r"broker(?:\.[a-z_]+)*|gunicorn\.error",
     "event": "[A-Za-z _:;,.'()-]+",
     "request_id": _REQUEST_ID,
     "method": "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS",

@@ -14,7 +14,7 @@ from broker.actions.doors import Facts, Ledger, Pseudonyms, Salts
 from broker.actions.evidence_rows import refusal_row
 from broker.actions.limits import LimitNotCountable, counter_steps, retry_after_seconds
 from broker.actions.matter import ActingPerson, Matter, unfounded_matter
-from broker.errors import ReleaseRefused
+from broker.errors import ReleaseRefused, ScopeInsufficient
 from broker.evidence.recording import AccessContext, EvidenceRow, ReleaseRecord
 from broker.oauth.registry import ClientFacts
 from policies.civil_time import civil_date
@@ -129,6 +129,8 @@ class Enforcement:
         """
         row = self.refusal_row(matter, reason, data_subject, error=error)
         fresh = self.ledger.record_refusal(matter.context, row)
+        if fresh and reason == "scope_insufficient":
+            raise ScopeInsufficient(matter.action, reference=matter.context.reference)
         raise ReleaseRefused(
             reason if fresh else "proof_replayed",
             reference=matter.context.reference,

@@ -50,9 +50,7 @@ def counter_steps(
     if (bound := bounds.get("data_subject_day")) is not None:
         found = [subject for subject in subjects if subject is not None]
         asked = Counter(found) if len(found) > 1 else dict.fromkeys(found, 1)
-        keyed = sorted(
-            [(_counter_ref(b"data_subject_day", agreement, who), count) for who, count in asked.items()]
-        )
+        keyed = sorted([(_subject_ref(agreement, client_id, who), count) for who, count in asked.items()])
         steps += [
             CounterStep(key, day, DAY_SECONDS, count, bound, "data_subject_day") for key, count in keyed
         ]
@@ -62,6 +60,11 @@ def counter_steps(
 @lru_cache(maxsize=4096)
 def _client_ref(agreement: bytes, client_id: str) -> bytes:
     return _counter_ref(b"client_day", agreement, client_id.encode())
+
+
+def _subject_ref(agreement: bytes, client_id: str, data_subject_ref: bytes) -> bytes:
+    """Per client: what one hospital asks about a person must not keep the person out of another."""
+    return _counter_ref(b"data_subject_day", agreement, b"%b\x1f%b" % (client_id.encode(), data_subject_ref))
 
 
 def _counter_ref(scope: bytes, agreement: bytes, who: bytes) -> bytes:

@@ -32,6 +32,8 @@ from policies.minimise import minimise
 from policies.model import Record, Released
 
 ACTION: Final = "verify_entitlement"
+RECORD_SECONDS: Final = 0.5
+"""What a request keeps back from the source, so that its answer can still be recorded."""
 _SUPPLIED: Final = frozenset({"full_name", "birth_date", "service_date", "encounter_reference"})
 _SUPPLIED_WITH_PERSON: Final = _SUPPLIED | {"acting_person"}
 _ESTABLISHED: Final = frozenset({"presenting_at_facility"})
@@ -143,11 +145,10 @@ class VerifyEntitlement:
     def _fetch(self, matter: Matter, question: EntitlementQuestion, deadline_seconds: float) -> Record | None:
         """Station fetch: only the permitted columns, one round trip."""
         number = question.number
-        field, value = number.lookup_field, number.lookup_value
+        key = LookupKey(number.lookup_field, number.lookup_value)
+        allowed_seconds = min(deadline_seconds, matter.context.left_seconds() - RECORD_SECONDS)
         try:
-            return self.source.fetch(
-                LookupKey(field, value), matter.decision.source_columns, deadline_seconds
-            )
+            return self.source.fetch(key, matter.decision.source_columns, allowed_seconds)
         except SourceUnavailable as down:
             context = matter.context
             row = self.enforcement.refusal_row(matter, down.kind, error=True)

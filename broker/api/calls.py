@@ -10,12 +10,12 @@ from broker.clock import Clock, countdown
 from broker.evidence.recording import AccessContext
 from broker.oauth.protector import Protector
 
-_UUID: Final = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 # Nine digits in a row may be a number of a person, and request ids stand in logs and in the evidence.
 REQUEST_SECONDS: Final = 2.95
 """What one request may take, so that an answer is there within 3 s: hospitals do not wait longer."""
 _NOT_WANTED: Final = re.compile(r"q *= *0(\.0{0,3})?")
-_REQUEST_ID: Final = re.compile(rf"{_UUID}|(?!.*[0-9]{{9}})[A-Za-z0-9._\-]{{8,64}}")
+_REQUEST_ID: Final = re.compile(_UUID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Caller:
 
     def context(self, call: Call) -> AccessContext:
         """Return the access context of a call. Raises TokenInvalid or ProofInvalid."""
-        at = self.clock()
+        at, left_seconds = self.clock(), countdown(REQUEST_SECONDS)
         token = self.protector.verify(call.authorization, call.dpop, call.method, self.issuer + call.path, at)
         return AccessContext(
             client_id=token.client_id,
@@ -63,8 +63,8 @@ class Caller:
             proof_issued_at_seconds=token.proof_issued_at_seconds,
             at=at,
             reference=call.reference,
-            request_id=call.request_id,
-            left_seconds=countdown(REQUEST_SECONDS),
+            request_id=call.reference,
+            left_seconds=left_seconds,
         )
 
 

@@ -115,6 +115,10 @@ class EntitlementFace:
             answers = self.verb.check_batch(context, questions, read_acting_person(document))
         except SourceOutage as outage:
             return self._outage(call, context, outage), "101"
+        if receipt_wanted(call.accept):
+            claims = self._claims(call, context, context.reference)
+            claims["entitlement_checks"] = [read_json(answer.content) for answer in answers]
+            return self._signed(claims), "batch"
         items = b",".join([answer.content for answer in answers])
         return Reply(200, _JSON_HEADERS, b'{"items":[' + items + b"]}"), "batch"
 
@@ -122,6 +126,9 @@ class EntitlementFace:
         """The same content, signed: what the hospital keeps. asked_digest ties it to the request's bytes."""
         claims = self._claims(call, context, answer.reference)
         claims["entitlement_check"] = read_json(answer.content)
+        return self._signed(claims)
+
+    def _signed(self, claims: Mapping[str, Any]) -> Reply:
         body = self.sign(claims).encode("ascii")
         return Reply(200, (("Content-Type", "application/jwt"), ("Cache-Control", "no-store")), body)
 

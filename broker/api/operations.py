@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from threading import Lock
+from time import monotonic
 
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
@@ -13,6 +15,30 @@ from broker.api.problems import PROBLEMS
 
 Probe = Callable[[], str | None]
 """Returns what is wrong, as a code, or None."""
+
+
+PROBE_SECONDS = 1.0
+
+
+class Remembered:
+    """A probe whose finding is told again for a second; while one asks, the others are told the last."""
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._lock = Lock()
+        self._until = 0.0
+        self._found: str | None = "not asked yet"
+
+    def __call__(self) -> str | None:
+        """Return what is wrong, as a code, or None."""
+        if monotonic() >= self._until and self._lock.acquire(blocking=self._until == 0.0):
+            try:
+                if monotonic() >= self._until:
+                    self._found = self._probe()
+                    self._until = monotonic() + PROBE_SECONDS
+            finally:
+                self._lock.release()
+        return self._found
 
 
 def operations_blueprint(
@@ -25,6 +51,8 @@ def operations_blueprint(
     answered with a signed receipt and must not take the broker out of service.
     """
     blueprint = Blueprint("operations", __name__)
+    needed = {name: Remembered(probe) for name, probe in needed.items()}
+    informative = {name: Remembered(probe) for name, probe in informative.items()}
 
     @blueprint.get("/healthz")
     def healthz() -> Response:

@@ -77,7 +77,6 @@ _BY_KIND: Final[Mapping[str, str]] = {
     "request_malformed": "request-malformed",
     "token_invalid": "token-invalid",
     "proof_invalid": "proof-invalid",
-    "scope_insufficient": "scope-insufficient",
     "evidence_unavailable": "evidence-unavailable",
     "store_unavailable": "evidence-unavailable",
     "source_outage": "source-outage",

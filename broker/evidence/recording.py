@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from policies.model import Decision
 
@@ -93,8 +93,6 @@ Verdict: TypeAlias = Literal[
     "clock_skewed",
 ]
 """What the recording statement says: recorded, or the first thing that is no longer so."""
-
-AUTHENTICATION_VERDICTS: Final = frozenset({"client_not_active", "token_not_active", "proof_replayed"})
 
 
 @dataclass(frozen=True, slots=True)

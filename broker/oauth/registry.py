@@ -14,11 +14,3 @@ class ClientFacts:
     organisation_kind: str
     facility_code: str | None
     agreement_ids: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StaffFacts:
-    """A registered staff member of a facility. staff_ref: keyed hash (32 bytes)."""
-
-    staff_ref: bytes
-    full_name: str

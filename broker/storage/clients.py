@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Engine, Text, bindparam, cast, select
 from sqlalchemy.dialects.postgresql import insert
 
 from broker.oauth.registration import ClientRegistration
-from broker.oauth.registry import ClientFacts
 from broker.storage.faults import store_answers
 from broker.storage.tables import access_tokens, clients, organisations
 
@@ -64,21 +63,10 @@ _REGISTRATION: Final = (
     .join_from(clients, organisations)
     .where(clients.c.client_id == bindparam("wanted"))
 )
-_FACTS: Final = (
-    select(
-        clients.c.client_id,
-        clients.c.organisation_id,
-        organisations.c.kind,
-        organisations.c.facility_code,
-        clients.c.agreement_ids,
-    )
-    .join_from(clients, organisations)
-    .where(clients.c.client_id == bindparam("wanted"))
-)
 
 
 class PostgresClients:
-    """Implements `broker.oauth.registration.ClientStore` and half of `broker.actions.doors.Facts`."""
+    """Implements `broker.oauth.registration.ClientStore`."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -101,20 +89,6 @@ class PostgresClients:
             grant_types=frozenset(row.grant_types or ()),
             jwks=row.jwks or "",
             expires_at=row.expires_at,
-        )
-
-    def find_client(self, client_id: str) -> ClientFacts | None:
-        """Return what the verbs need to know of a client, active or not. Raises StoreUnavailable."""
-        with store_answers(), self._autocommit.connect() as connection:
-            row = connection.execute(_FACTS, {"wanted": client_id}).one_or_none()
-        if row is None:
-            return None
-        return ClientFacts(
-            client_id=row.client_id,
-            organisation_id=row.organisation_id,
-            organisation_kind=row.kind,
-            facility_code=row.facility_code,
-            agreement_ids=tuple(row.agreement_ids),
         )
 
     def register_organisation(self, organisation: Organisation) -> bool:

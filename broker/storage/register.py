@@ -6,14 +6,57 @@ is not registered is never cached, so that a new client can work at once.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from threading import Lock
 from typing import Final
 
 from broker.clock import Clock
+from broker.errors import StoreUnavailable
 from broker.oauth.registry import ClientFacts
+from connectors.postgres import DatabaseError, PreparedConnections, PreparedStatement
 
 _KEPT_MAX: Final = 50_000
+
+
+_FACTS: Final = PreparedStatement(
+    "client_facts",
+    """
+SELECT o.organisation_id, o.kind, o.facility_code, array_to_json(c.agreement_ids)
+FROM clients c JOIN organisations o USING (organisation_id) WHERE c.client_id = $1::text
+""",
+    repeatable=True,
+)
+
+
+class PreparedRegister:
+    """Reads the register on the connections of the release path, whose waits all end.
+
+    deadline_seconds: for one look, connecting included.
+    """
+
+    def __init__(self, connections: PreparedConnections, deadline_seconds: float) -> None:
+        self._connections = connections
+        self._deadline_seconds = deadline_seconds
+
+    def find_client(self, client_id: str) -> ClientFacts | None:
+        """Return what the verbs need to know of a client, active or not. Raises StoreUnavailable."""
+        try:
+            rows = self._connections.execute(_FACTS, (client_id.encode(),), self._deadline_seconds)
+        except DatabaseError as fault:
+            raise StoreUnavailable(f"the register does not answer: {type(fault).__name__}") from fault
+        if not rows:
+            return None
+        organisation_id, kind, facility_code, agreement_ids = (
+            None if value is None else value.decode() for value in rows[0]
+        )
+        return ClientFacts(
+            client_id=client_id,
+            organisation_id=organisation_id or "",
+            organisation_kind=kind or "",
+            facility_code=facility_code,
+            agreement_ids=tuple(json.loads(agreement_ids or "[]")),
+        )
 
 
 class CachedRegister:

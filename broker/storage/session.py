@@ -53,7 +53,7 @@ class Store:
 def open_store(database_url: str, *, deadline_seconds: float, pool_size: int = 4) -> Store:
     """Return the store behind a SQLAlchemy URL; connects lazily, so that forks stay safe.
 
-    deadline_seconds: of a hot statement, kept here and by the server; the engine's statements get twice as
+    deadline_seconds: of a hot statement, kept here and by the server; the engine's statements get as
     long, kept here.
     """
     timeout_ms = max(1, int(deadline_seconds * 1000))
@@ -66,12 +66,12 @@ def open_store(database_url: str, *, deadline_seconds: float, pool_size: int = 4
         connect_args={
             "connect_timeout": 2,
             "application_name": "broker",
-            "options": f"-c statement_timeout={timeout_ms * 2} -c synchronous_commit=on",
+            "options": f"-c statement_timeout={timeout_ms} -c synchronous_commit=on",
         },
     )
 
     class Bounded(BoundedConnection):
-        wait_seconds = deadline_seconds * 2
+        wait_seconds = deadline_seconds
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> psycopg.Connection[Any]:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Engine, select
 from sqlalchemy.dialects.postgresql import insert
 
-from broker.oauth.registry import StaffFacts
 from broker.storage.clients import AlreadyRegistered, NotRegistered
 from broker.storage.faults import store_answers
 from broker.storage.tables import facility_staff, organisations
@@ -30,20 +29,10 @@ class StaffRecord:
 
 
 class PostgresStaff:
-    """Implements half of `broker.actions.doors.Facts` and what the command line needs."""
+    """The register of staff, for the command line; look-ups are judged by the recording statement."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
-
-    def find_staff(self, staff_ref: bytes) -> StaffFacts | None:
-        """Return the staff member with this keyed hash if not revoked, or None. Raises StoreUnavailable."""
-        statement = select(facility_staff.c.staff_ref, facility_staff.c.full_name).where(
-            facility_staff.c.staff_ref == staff_ref, facility_staff.c.status == "active"
-        )
-        with store_answers(), self._autocommit.connect() as connection:
-            row = connection.execute(statement).one_or_none()
-        return None if row is None else StaffFacts(staff_ref=bytes(row.staff_ref), full_name=row.full_name)
 
     def register_staff(self, record: StaffRecord) -> None:
         """Register a staff member, or renew name and assignment of one who was revoked.

