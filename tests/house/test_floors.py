@@ -6,6 +6,7 @@ import ast
 import configparser
 import subprocess
 import sys
+from pathlib import Path
 
 import grimp
 import pytest
