@@ -43,10 +43,12 @@ class BirthDateMalformed(ValueError):
 
 
 def match_names(asked: str, recorded: str) -> NameMatch:
-    """Compare two full names."""
-    if asked == recorded and asked:
+    """Compare two full names. A blank name fits nothing, a blank record neither."""
+    if asked == recorded and asked.strip():
         return NameMatch.EQUAL
     ours, theirs = name_syllables(recorded), name_syllables(asked)
+    if not ours or not theirs:
+        return NameMatch.DIFFERENT
     if ours == theirs:
         return NameMatch.EQUAL
     if len(ours) == len(theirs) and all(a[0][:1] == b[0][:1] for a, b in zip(ours, theirs, strict=True)):

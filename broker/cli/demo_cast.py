@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select
 
 from broker.actions.person_match import NameMatch, match_names
-from connectors.national_insurance.cases import SyntheticPerson, find_cases
+from connectors.national_insurance.cases import SyntheticCard, SyntheticPerson, find_cases
 from connectors.national_insurance.schema import person as person_table
 
 CANDIDATES: Final = 500
@@ -45,7 +45,8 @@ def invented_personal_id() -> str:
 def find_candidates(connection: Connection, on_date: date) -> dict[str, list[SyntheticPerson]]:
     """Return up to CANDIDATES persons for each case that the story needs, who can be asked about plainly.
 
-    Persons whose birth date is not known to the day, or whose SI number somebody else has too, are left out.
+    Persons whose birth date is not known to the day, or whose SI number somebody else has too, are left out;
+    and of the army's insured those whose card is not in force: of these the code is another.
     Raises CaseMissing naming the first case that nobody is left for.
     """
     found = find_cases(connection, CANDIDATES, on_date)
@@ -58,6 +59,7 @@ def find_candidates(connection: Connection, on_date: date) -> dict[str, list[Syn
             .having(func.count() > 1)
         )
     )
+    found["defence"] = [one for one in found["defence"] if _in_force(one.cards[0], on_date)]
     plain = {
         name: [
             one
@@ -70,6 +72,10 @@ def find_candidates(connection: Connection, on_date: date) -> dict[str, list[Syn
         if not persons:
             raise CaseMissing(name)
     return plain
+
+
+def _in_force(card: SyntheticCard, on_date: date) -> bool:
+    return card.card_status == "active" and card.valid_from <= on_date <= card.valid_to
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ cards_drawn = st.fixed_dictionaries(
         "hi_card": st.sampled_from([SI, "001090123456", *NUMBERS[:3]]),
         "benefit_level": st.sampled_from([*"12345", None]),
         "card_status": st.sampled_from(["active"] * 8 + [*STOPPED, "unheard_of"]),
-        "managed_by": st.sampled_from(["insurance_agency"] * 15 + ["defence", "public_security"]),
+        "managed_by": st.sampled_from(["insurance_agency"] * 6 + ["defence", "public_security"]),
         "valid_from": st.sampled_from([*DAYS, *DAYS, None]),
         "valid_to": st.sampled_from([*DAYS, *DAYS, None]),
         "previous_card": st.sampled_from([None, None, *NUMBERS]),
@@ -37,9 +37,40 @@ cards_drawn = st.fixed_dictionaries(
 asked_drawn = st.sampled_from([SI, "001090123456", *NUMBERS, f"XX179{SI}", f"GD431{SI}", f"GD379{SI}"])
 
 
-@settings(max_examples=1500)
+@settings(max_examples=2500)
 @given(asked=asked_drawn, cards=st.lists(cards_drawn, max_size=5), day=st.sampled_from(DAYS))
 def test_both_say_the_same_of_any_set_of_cards(asked: str, cards: list[Row], day: date) -> None:
+    theirs = reference_entitlement(asked, cards, day)
+    ours = decide_entitlement(parse_card_number(asked), _typed(cards), day)
+    assert (ours.name, ours.gateway_code) == (theirs.name, theirs.code)
+    assert ours.card is theirs.card
+    assert ours.new_card is theirs.new_card
+
+
+@settings(max_examples=500)
+@given(asked=asked_drawn, cards=st.lists(cards_drawn, min_size=1, max_size=5), day=st.sampled_from(DAYS))
+def test_no_field_leaves_of_a_card_of_the_armed_forces(asked: str, cards: list[Row], day: date) -> None:
+    outcome = decide_entitlement(parse_card_number(asked), _typed(cards), day)
+    for card in (outcome.card, outcome.new_card):
+        assert card is None or card["managed_by"] == "insurance_agency"
+    assert outcome.card is not None or outcome.new_card is None
+
+
+renewals_drawn = st.lists(
+    st.tuples(st.sampled_from(NUMBERS[:3]), st.sampled_from([None, *NUMBERS[:3]]), cards_drawn),
+    min_size=2,
+    max_size=6,
+).map(
+    lambda rows: [
+        {**card, "hi_card_15": number, "previous_card": before, "managed_by": "insurance_agency"}
+        for number, before, card in rows
+    ]
+)
+
+
+@settings(max_examples=1500)
+@given(asked=st.sampled_from([SI, *NUMBERS[:3]]), cards=renewals_drawn, day=st.sampled_from(DAYS))
+def test_both_say_the_same_of_long_and_tangled_renewals(asked: str, cards: list[Row], day: date) -> None:
     theirs = reference_entitlement(asked, cards, day)
     ours = decide_entitlement(parse_card_number(asked), _typed(cards), day)
     assert (ours.name, ours.gateway_code) == (theirs.name, theirs.code)
@@ -56,7 +87,7 @@ def test_both_say_the_same_of_every_code() -> None:
             assert (ours.name, ours.gateway_code) == (theirs.name, theirs.code)
             reached.add(ours.gateway_code)
     assert reached == {
-        "000", "001", "002", "003", "004", "010", "050", "051", "052", "053",
+        "000", "001", "002", "003", "004", "010", "050", "051", "052", "053", "100",
         *(code for _, code in STOPPED.values()),
     }  # fmt: skip
 
@@ -68,7 +99,9 @@ def _walked() -> list[list[Row]]:
     }  # fmt: skip
     ended = {**plain, "valid_from": DAYS[0], "valid_to": DAYS[2]}
     after = {**plain, "hi_card_15": NUMBERS[4], "previous_card": NUMBERS[0], "valid_from": DAYS[3]}
-    single: list[list[Row]] = [[{**plain, "card_status": status}] for status in ("active", *STOPPED)]
+    single: list[list[Row]] = [
+        [{**plain, "card_status": status}] for status in ("active", "unheard_of", *STOPPED)
+    ]
     managed: list[list[Row]] = [[{**plain, "managed_by": one}] for one in ("defence", "public_security")]
     return [[], [ended], [plain, after], [ended, after], *single, *managed]
 

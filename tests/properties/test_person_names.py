@@ -128,4 +128,4 @@ def test_marks_that_are_no_tones_are_never_dropped(name: str) -> None:
 def test_any_text_has_a_key_that_is_its_own(text: str) -> None:
     assume(all(unicodedata.category(one) != "Cs" for one in text))
     assert name_key(name_key(text)) == name_key(text)
-    assert match_names(text, text) is NameMatch.EQUAL
+    assert match_names(text, text) is (NameMatch.EQUAL if text.strip() else NameMatch.DIFFERENT)

@@ -1,7 +1,8 @@
 """A slow, obvious twin of `decide_entitlement`: it writes out every case as the gateway's list words it.
 
-It works on plain day numbers and looks at every pair of cards anew. Nothing is shared with the original but
-the words of the record.
+It works on plain day numbers, writes down who follows whom as a table of positions, and first says what the
+gateway would, then takes away what the army and the police keep. Nothing is shared with the original but the
+words of the record.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import product
 
 Row = Mapping[str, object]
 
@@ -22,6 +24,9 @@ STOPPED = {
     "child_without_card": ("child_without_card", "130"),
 }
 BEST_FIRST = "51234"
+MANAGERS = {"defence": "001", "public_security": "002"}
+OPEN = 10**9
+NOBODY = -1
 
 
 @dataclass(frozen=True)
@@ -38,86 +43,143 @@ def reference_entitlement(asked: str, cards: Sequence[Row], day: date) -> Said:
     """Say what a check of `asked` (10, 12 or 15 characters) answers about a person with these cards."""
     if len(cards) == 0:
         return Said("not_found", "050")
-    for manager, code in (("defence", "001"), ("public_security", "002")):
-        for card in cards:
-            if card["managed_by"] == manager:
-                return Said("valid_manual", code)
-    if len(asked) == 15:
-        candidates = [card for card in cards if card["hi_card_15"] == asked]
-        if not candidates:
-            return _number_that_fits_no_card(asked, cards)
-        printed = [card for card in candidates if card["hi_card"] == asked]
-        shown = _choose(printed if printed else candidates, day)
-    else:
-        holding = [card for card in cards if _holds(card, day)]
-        followed = [card for card in holding if _followers(card, cards)]
-        if followed:
-            shown = _choose(followed, day)
-        elif holding:
-            shown = _choose(holding, day)
-        else:
-            shown = _choose(list(cards), day)
-    return _about(shown, cards, day)
+    of_number = [at for at in range(len(cards)) if cards[at]["hi_card_15"] == asked]
+    if len(asked) == 15 and not of_number:
+        return _number_that_fits_no_card(asked, cards)
+    printed = [at for at in of_number if cards[at]["hi_card"] == asked]
+    everything = list(range(len(cards)))
+    shown = _Wallet(cards, day).best(printed or of_number or everything)
+    return _without_managed(_by_the_list(shown, len(asked) == 15, _Wallet(cards, day)))
 
 
-def _about(shown: Row, cards: Sequence[Row], day: date) -> Said:
-    followers = _followers(shown, cards)
-    last = followers[-1] if followers else None
-    if _holds(shown, day):
-        if last is None:
-            return Said("valid", "000", shown)
-        return Said("valid_with_successor", "004", shown, last)
-    status = str(shown["card_status"])
-    if status == "active" and last is not None and _holds(last, day):
-        return Said("replaced", "003", shown, last)
-    if status in STOPPED:
+def _by_the_list(shown: int, by_number: bool, wallet: _Wallet) -> Said:
+    """What the gateway's list says when nobody's cards are kept back."""
+    card, status = wallet.cards[shown], str(wallet.cards[shown]["card_status"])
+    if status not in ("active", *STOPPED):
+        return Said("record_unreadable", "100")
+    if status in STOPPED and not (status == "child_without_card" and wallet.holding):
         return Said(*STOPPED[status])
-    return Said("not_in_force", "010", shown)
+    if not wallet.holding:
+        return Said("not_in_force", "010", card)
+    # From here on something is in force.
+    best = wallet.best(wallet.holding)
+    if status == "child_without_card":
+        return _of_the_person(best, wallet)
+    if not by_number:
+        return _of_the_person(shown, wallet)
+    if shown not in wallet.holding and _days(card["valid_to"], OPEN) < wallet.today:
+        end = wallet.end_of_chain(shown)
+        return Said("replaced", "003", card, wallet.cards[end if end in wallet.holding else best])
+    in_hand = shown if shown in wallet.holding else wallet.first_still_holding(shown)
+    if in_hand == NOBODY:
+        return _of_the_person(best, wallet)
+    same_chain = best == shown or wallet.after[shown][best] or wallet.after[best][shown]
+    if wallet.benefit(best) < wallet.benefit(in_hand) and not same_chain:
+        return _of_the_person(best, wallet)
+    return _old_and_new(in_hand, wallet.end_of_chain(shown) if wallet.has_end(shown) else shown, wallet)
+
+
+def _of_the_person(best: int, wallet: _Wallet) -> Said:
+    new = wallet.end_of_chain(best) if wallet.has_end(best) else best
+    old = wallet.first_still_holding(best)
+    return _old_and_new(best if old == NOBODY else old, new, wallet)
+
+
+def _old_and_new(old: int, new: int, wallet: _Wallet) -> Said:
+    if old == new:
+        return Said("valid", "000", wallet.cards[old])
+    return Said("valid_with_successor", "004", wallet.cards[old], wallet.cards[new])
+
+
+def _without_managed(said: Said) -> Said:
+    """No field leaves of a card of the army or the police; the card that counts speaks first."""
+    by_weight = (said.new_card, said.card) if said.code == "003" else (said.card, said.new_card)
+    managers = [str(card["managed_by"]) for card in by_weight if card is not None]
+    kept_back = [MANAGERS[manager] for manager in managers if manager in MANAGERS]
+    if not kept_back:
+        return said
+    if said.code == "010":
+        return Said("not_in_force", "010")
+    return Said("valid_manual", kept_back[0])
+
+
+class _Wallet:
+    """All cards of a person on one day, by position. after[a][b]: b follows a, over however many renewals."""
+
+    def __init__(self, cards: Sequence[Row], day: date) -> None:
+        self.cards = cards
+        self.today = day.toordinal()
+        self.holding = [at for at, card in enumerate(cards) if _holds(card, self.today)]
+        places = range(len(cards))
+        self.after = [[_names(cards[b], cards[a], a == b) for b in places] for a in places]
+        for through, a, b in product(places, places, places):
+            if self.after[a][through] and self.after[through][b]:
+                self.after[a][b] = True
+
+    def benefit(self, at: int) -> int:
+        """0 is the best."""
+        return BEST_FIRST.index(level) if (level := str(self.cards[at]["benefit_level"])) in BEST_FIRST else 5
+
+    def best(self, places: Sequence[int]) -> int:
+        """Those that hold, of these the best benefit; the last to end; the smaller number; the first row."""
+        left = [at for at in places if at in self.holding]
+        if left:
+            highest = min(self.benefit(at) for at in left)
+            left = [at for at in left if self.benefit(at) == highest]
+        else:
+            left = list(places)
+        last = max(_days(self.cards[at]["valid_to"], OPEN) for at in left)
+        left = [at for at in left if _days(self.cards[at]["valid_to"], OPEN) == last]
+        smallest = min(str(self.cards[at]["hi_card_15"]) for at in left)
+        return next(at for at in left if str(self.cards[at]["hi_card_15"]) == smallest)
+
+    def end_of_chain(self, at: int) -> int:
+        """The last to begin of the active cards after this one that have not run out."""
+        later = [
+            other
+            for other, card in enumerate(self.cards)
+            if other != at
+            and self.after[at][other]
+            and card["card_status"] == "active"
+            and _days(card["valid_to"], OPEN) >= self.today
+        ]
+        return sorted(later, key=self._age, reverse=True)[0] if later else NOBODY
+
+    def has_end(self, at: int) -> bool:
+        """Whether anything follows."""
+        return self.end_of_chain(at) != NOBODY
+
+    def first_still_holding(self, at: int) -> int:
+        """The oldest card before this one that holds. In a ring nobody comes before anybody."""
+        earlier = [
+            other
+            for other in self.holding
+            if other != at and self.after[other][at] and not self.after[at][other]
+        ]
+        return sorted(earlier, key=self._age)[0] if earlier else NOBODY
+
+    def _age(self, at: int) -> tuple[int, int, str]:
+        card = self.cards[at]
+        return _days(card["valid_from"], OPEN), _days(card["valid_to"], OPEN), str(card["hi_card_15"])
 
 
 def _days(value: object, without: int) -> int:
     return value.toordinal() if isinstance(value, date) else without
 
 
-def _holds(card: Row, day: date) -> bool:
+def _holds(card: Row, today: int) -> bool:
     if card["card_status"] != "active" or card["valid_from"] is None:
         return False
-    first, last = _days(card["valid_from"], 0), _days(card["valid_to"], 10**9)
-    return first <= day.toordinal() <= last
+    return _days(card["valid_from"], OPEN) <= today <= _days(card["valid_to"], OPEN)
 
 
-def _followers(card: Row, cards: Sequence[Row]) -> list[Row]:
-    """The active cards that name this one as the previous one and begin later, the last of them last."""
-    found = []
-    for other in cards:
-        names_it = other["previous_card"] == card["hi_card_15"]
-        begins_later = _days(other["valid_from"], 10**9) > _days(card["valid_from"], 10**9)
-        if names_it and begins_later and other["card_status"] == "active":
-            found.append(other)
-    latest_first = sorted(found, key=lambda other: -_days(other["valid_from"], 10**9))
-    return latest_first[::-1]
-
-
-def _choose(cards: list[Row], day: date) -> Row:
-    """Holding before not holding, the higher benefit, the later end, the smaller number, the earlier row."""
-    best = cards[0]
-    for card in cards[1:]:
-        if _is_better(card, best, day):
-            best = card
-    return best
-
-
-def _is_better(card: Row, than: Row, day: date) -> bool:
-    if _holds(card, day) != _holds(than, day):
-        return _holds(card, day)
-    if _holds(card, day):
-        ours, theirs = (BEST_FIRST.find(str(one["benefit_level"])) for one in (card, than))
-        if ours != theirs:
-            return theirs == -1 or (ours != -1 and ours < theirs)
-    ours, theirs = (_days(one["valid_to"], 10**9) for one in (card, than))
-    if ours != theirs:
-        return ours > theirs
-    return str(card["hi_card_15"]) < str(than["hi_card_15"])
+def _names(new: Row, old: Row, same_row: bool) -> bool:
+    """Whether one row says that it came after another. Rows of one number differ by their beginning."""
+    if same_row or new["previous_card"] is None or new["previous_card"] != old["hi_card_15"]:
+        return False
+    if new["hi_card_15"] == old["hi_card_15"]:
+        return _days(new["valid_from"], OPEN) > _days(old["valid_from"], OPEN)
+    return _days(new["valid_from"], OPEN) >= _days(old["valid_from"], OPEN)
 
 
 def _number_that_fits_no_card(asked: str, cards: Sequence[Row]) -> Said:

@@ -13,7 +13,7 @@ from connectors.national_insurance.cases import SyntheticCard, SyntheticPerson
 from policies.civil_time import VIET_NAM
 from policies.load import load_directory
 from tests.doors import post
-from tests.release_world import AGENCY, AGREEMENT, World, birth_date_text
+from tests.release_world import AGENCY, AGREEMENT, SERVICE_DATE, World, birth_date_text
 
 ALWAYS = {"as_of", "evidence_reference", "gateway_code", "outcome", "valid_until"}
 ADMISSIBLE = {
@@ -51,6 +51,11 @@ def is_card(shown: dict[str, Any], card: SyntheticCard) -> bool:
         card.valid_to.isoformat(),
         card.primary_facility,
     )
+
+
+def is_in_force(card: SyntheticCard) -> bool:
+    """Return whether a card of the source holds on the day that is asked about."""
+    return card.card_status == "active" and card.valid_from <= SERVICE_DATE <= card.valid_to
 
 
 def changed(number: str, *, letters: str = "", benefit: str = "", province: str = "") -> str:
@@ -200,10 +205,22 @@ def test_a_card_that_does_not_hold_is_answered_by_its_code(
 def test_of_the_armed_forces_only_who_manages_the_card_is_said(
     caller: Caller, world: World, case: str, code: str
 ) -> None:
-    person = world.cases[case][0]
+    person = next(one for one in world.cases[case] if is_in_force(one.cards[0]))
     for number in (person.si_number, person.cards[0].hi_card_15):
         content = answer_to(caller, world.document(person, card_number=number))
         assert said(content) == ("valid_manual", code, set())
+
+
+@pytest.mark.parametrize("case", ["defence", "public_security"])
+def test_of_a_card_of_the_armed_forces_that_does_not_hold_no_field_leaves(
+    caller: Caller, world: World, case: str
+) -> None:
+    persons = [one for one in world.cases[case] if len(one.cards) == 1 and not is_in_force(one.cards[0])]
+    ended = [one for one in persons if one.cards[0].card_status == "active"]
+    for person in ended[:3]:
+        for number in (person.si_number, person.cards[0].hi_card_15):
+            content = answer_to(caller, world.document(person, card_number=number))
+            assert said(content) == ("not_in_force", "010", set())
 
 
 class TestAMismatch:

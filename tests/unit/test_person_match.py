@@ -66,6 +66,10 @@ def test_names_that_agree_in_first_letters_only_are_a_near_miss(asked: str, reco
         ("", "Nguyễn Văn An"),
         ("   ", "Nguyễn Văn An"),
         ("Nguyễn Văn An", ""),
+        ("", ""),
+        ("  ", ""),
+        ("  ", "  "),
+        ("\u00a0", " "),
     ],
 )
 def test_other_names_are_different(asked: str, recorded: str) -> None:
