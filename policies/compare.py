@@ -1,110 +1,69 @@
-"""What a new revision widens or narrows: recipient x purpose x field x form, and every clause around them.
+"""What B widens or narrows against A: all that decides, as written and as compiled, and the registers.
 
-Where two forms cannot be put in order, the change counts as widening: somebody has to look at it.
+Fail closed: where two forms, two words or two clauses cannot be put in order, the change counts as widening,
+and so does a member that nobody listed here. Somebody has to look at it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import fields, replace
 from datetime import date
-from typing import Literal, TypeAlias
+from typing import Final
 
-from policies.form_context import read_edges
+from policies.compare_cells import compare_cells, compiled_openings, form_text, ruled_openings
+from policies.compare_change import Change, Direction, compare_amount, compare_members
+from policies.compare_registers import compare_registers
+from policies.compile import AgreementTable, compile_policies
 from policies.load import Policies
-from policies.model import Agreement, Form, RowScope
-from policies.registers import Registers
+from policies.model import Agreement, RowScope
 
-Direction: TypeAlias = Literal["widens", "narrows", "rewords"]
-Cell: TypeAlias = tuple[str, str, str, str]
-"""Recipient ("hospital/*" = every one that acceded), action, purpose, field."""
+__all__ = ["Change", "Direction", "compare_agreements", "compare_policies", "form_text"]
 
+_NO_KEY: Final = "(no key)"
+"""Stands for the lookup key "", which an agreement without lookup keys permits."""
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One difference. where: the cell or clause; before and after: "" = absent."""
-
-    direction: Direction
-    agreement: str
-    where: str
-    before: str
-    after: str
-
-
-def form_text(form: Form) -> str:
-    """Return a form and its parameters in one line."""
-    inner = ", ".join(f"{name}={value}" for name, value in form.parameters if name != "precision_field")
-    return f"{form.name}({inner})" if inner else form.name
-
-
-def _is_at_most(one: Form, other: Form) -> bool:
-    """Return whether `one` tells no more than `other` does, as far as that is certain."""
-    if one == other or other.name == "value":
-        return True
-    if one.name in ("aggregate", "present") and other.name not in (
-        "aggregate",
-        "present",
-        "count",
-        "predicate",
-    ):
-        return True
-    if (one.name, other.name) == ("year", "year_month"):
-        return True
-    if one.name != other.name:
-        return False
-    mine, theirs = dict(one.parameters), dict(other.parameters)
-    if one.name in ("age_band", "amount_band"):
-        return set(read_edges(mine)) <= set(read_edges(theirs))
-    if one.name in ("masked_keep_first", "masked_keep_last"):
-        return int(str(mine["keep"])) <= int(str(theirs["keep"]))
-    return False
-
-
-def _cells(agreement: Agreement, named: frozenset[str]) -> dict[Cell, Form]:
-    """Return every cell that an agreement opens; an accession opens all named organisations' cells too."""
-    kind = agreement.recipient_kind
-    organisations = agreement.recipients or (named | {"*"})
-    return {
-        (f"{kind}/{organisation}", agreement.action, agreement.purpose, name): rule.form
-        for organisation in organisations
-        for rule in agreement.rules
-        for name in rule.fields
+COMPARED: Final = frozenset(
+    {
+        *("id", "revision", "revision_hash", "file", "text", "title_vi", "title_en", "data_owner", "action"),
+        *("purpose", "recipient_kind", "recipients", "accession_framework", "legal_basis", "citations"),
+        *("procedure", "risk_assessment", "complaint_contact", "conditions", "lookup_keys", "must_match"),
+        *("must_supply", "computing_fields", "rules", "denies", "row_scopes", "limits", "batch_maximum"),
+        *("obligations", "retention_days", "valid_from", "valid_to", "review_date", "items"),
     }
+)
+"""Members of an agreement that are compared (file and text say nothing); another that differs widens."""
 
-
-def _compare_cells(old: Agreement | None, new: Agreement | None) -> Iterator[Change]:
-    agreement_id = (new or old).id  # type: ignore[union-attr]
-    named = frozenset().union(*(agreement.recipients for agreement in (old, new) if agreement))
-    before = _cells(old, named) if old else {}
-    after = _cells(new, named) if new else {}
-    for cell in sorted(before.keys() | after.keys()):
-        form, other = before.get(cell), after.get(cell)
-        if form == other:
-            continue
-        narrower = other is None or (form is not None and _is_at_most(other, form))
-        yield Change(
-            "narrows" if narrower else "widens",
-            agreement_id,
-            " x ".join(cell),
-            form_text(form) if form else "",
-            form_text(other) if other else "",
-        )
+COMPARED_AS_COMPILED: Final = frozenset(
+    {
+        # by the clauses of the agreement
+        *("agreement", "recipients", "lookup_keys", "required_supplied", "required_established", "denies"),
+        *("row_scopes", "always_read"),
+        # by the cells and the forms in them
+        *("covered", "permitted", "permitted_by", "withheld", "prohibited_by", "companions"),
+        # by _compare_tables and the order of the catalogue
+        *("first_day", "last_day", "needs_consent", "defect", "positions", "memo"),
+    }
+)
+"""Members of a compiled table that are compared; another that differs widens."""
 
 
 def _scope_text(scope: RowScope) -> str:
     return f"{scope.group}: {scope.keep} {scope.field}" + (f" {scope.months} months" if scope.months else "")
 
 
-_MORE_IS_WIDER: tuple[tuple[str, Callable[[Agreement], int | date]], ...] = (
-    ("batch_maximum", lambda agreement: agreement.batch_maximum),
-    ("retention_days", lambda agreement: agreement.retention_days),
-    ("valid_to", lambda agreement: agreement.valid_to),
-    ("review_date", lambda agreement: agreement.review_date),
+_AMOUNTS: Final[tuple[tuple[str, bool, Callable[[Agreement], int | date]], ...]] = (
+    # clause, whether more (or later) is wider, its amount
+    ("valid_from", False, lambda agreement: agreement.valid_from),
+    ("batch_maximum", True, lambda agreement: agreement.batch_maximum),
+    ("retention_days", True, lambda agreement: agreement.retention_days),
+    ("valid_to", True, lambda agreement: agreement.valid_to),
+    ("review_date", True, lambda agreement: agreement.review_date),
 )
 
-_MEMBERS: tuple[tuple[str, bool, Callable[[Agreement], set[str]]], ...] = (
+_MEMBERS: Final[tuple[tuple[str, bool, Callable[[Agreement], set[str]]], ...]] = (
     # clause, whether one member more is wider, its members
-    ("lookup_keys", True, lambda agreement: set(agreement.lookup_keys)),
+    ("lookup_keys", True, lambda agreement: set(agreement.lookup_keys) or {_NO_KEY}),
     ("computing_fields", True, lambda agreement: set(agreement.computing_fields)),
     ("must_match", False, lambda agreement: set(agreement.must_match)),
     ("must_supply", False, lambda agreement: set(agreement.must_supply)),
@@ -112,7 +71,7 @@ _MEMBERS: tuple[tuple[str, bool, Callable[[Agreement], set[str]]], ...] = (
     ("obligations", False, lambda agreement: set(agreement.obligations)),
 )
 
-_WORDS: tuple[tuple[str, Callable[[Agreement], object]], ...] = (
+_WORDS: Final[tuple[tuple[str, Callable[[Agreement], object]], ...]] = (
     ("title", lambda agreement: (agreement.title_vi, agreement.title_en)),
     ("data_owner", lambda agreement: agreement.data_owner),
     ("accession_framework", lambda agreement: agreement.accession_framework),
@@ -124,19 +83,9 @@ _WORDS: tuple[tuple[str, Callable[[Agreement], object]], ...] = (
 )
 
 
-def _ordered(clause: str, agreement: str, before: int | date, after: int | date, *, wider: bool) -> Change:
-    return Change("widens" if wider else "narrows", agreement, clause, str(before), str(after))
-
-
 def _compare_amounts(old: Agreement, new: Agreement) -> Iterator[Change]:
-    if new.valid_from != old.valid_from:
-        wider = new.valid_from < old.valid_from
-        yield _ordered("valid_from", new.id, old.valid_from, new.valid_from, wider=wider)
-    for clause, read in _MORE_IS_WIDER:
-        before, after = read(old), read(new)
-        if before != after:
-            wider = after > before  # type: ignore[operator]
-            yield _ordered(clause, new.id, before, after, wider=wider)
+    for clause, more_is_wider, read in _AMOUNTS:
+        yield from compare_amount(new.id, clause, read(old), read(new), more_is_wider=more_is_wider)
     limits = {limit.scope: limit.count for limit in old.limits}
     for limit in new.limits:
         # A limit that was not there before can only narrow; one that is gone is found below.
@@ -154,13 +103,9 @@ def _compare_amounts(old: Agreement, new: Agreement) -> Iterator[Change]:
         yield Change("widens", new.id, f"limits.{scope}", str(count), "")
 
 
-def _compare_members(old: Agreement, new: Agreement) -> Iterator[Change]:
+def _compare_sets(old: Agreement, new: Agreement) -> Iterator[Change]:
     for clause, more_is_wider, read in _MEMBERS:
-        before, after = read(old), read(new)
-        for member in sorted(after - before):
-            yield Change("widens" if more_is_wider else "narrows", new.id, clause, "", member)
-        for member in sorted(before - after):
-            yield Change("narrows" if more_is_wider else "widens", new.id, clause, member, "")
+        yield from compare_members(new.id, clause, read(old), read(new), more_is_wider=more_is_wider)
     scopes_before, scopes_after = set(old.row_scopes), set(new.row_scopes)
     for scope in sorted(scopes_before - scopes_after, key=_scope_text):
         yield Change("widens", new.id, "row_scope", _scope_text(scope), "")
@@ -199,35 +144,70 @@ def _compare_words(old: Agreement, new: Agreement) -> Iterator[Change]:
         yield Change("rewords", new.id, "revision", str(old.revision), f"{new.revision} (should have risen)")
 
 
+def _compare_rest(old: Agreement, new: Agreement) -> Iterator[Change]:
+    names, others = ([rule.id for rule in side.rules for _ in rule.fields] for side in (old, new))
+    if set(names) != set(others):
+        yield Change(
+            "changes", new.id, "release.id", ", ".join(sorted(set(names))), ", ".join(sorted(set(others)))
+        )
+    for member in fields(Agreement):
+        one, other = getattr(old, member.name), getattr(new, member.name)
+        if member.name not in COMPARED and one != other:
+            yield Change("widens", new.id, member.name, str(one), str(other))
+
+
+def _compare_clauses(old: Agreement, new: Agreement) -> Iterator[Change]:
+    for compare in (_compare_amounts, _compare_sets, _compare_denies, _compare_words, _compare_rest):
+        yield from compare(old, new)
+
+
+def _compare_tables(old: AgreementTable, new: AgreementTable) -> Iterator[Change]:
+    """Compare what the registers decide: the days on which all holds, and whether a consent is due."""
+    where = new.agreement.id
+    yield from compare_amount(where, "first_day", old.first_day, new.first_day, more_is_wider=False)
+    yield from compare_amount(where, "last_day", old.last_day, new.last_day, more_is_wider=True)
+    if old.needs_consent != new.needs_consent:
+        words = ("yes", "no") if old.needs_consent else ("no", "yes")
+        yield Change("widens" if old.needs_consent else "narrows", where, "needs_consent", *words)
+    if old.defect != new.defect:
+        yield Change(
+            "narrows" if new.defect and not old.defect else "widens", where, "defect", old.defect, new.defect
+        )
+    for member in fields(AgreementTable):
+        one, other = getattr(old, member.name), getattr(new, member.name)
+        if member.name not in COMPARED_AS_COMPILED and one != other:
+            yield Change("widens", where, member.name, str(one), str(other))
+
+
 def compare_agreements(old: Agreement | None, new: Agreement | None) -> tuple[Change, ...]:
-    """Return every difference between two revisions; None = the agreement is not there on that side."""
-    changes = list(_compare_cells(old, new))
+    """Return every difference between two revisions as written; None = not there on that side.
+
+    What the registers make of them is not looked at: see `compare_policies`.
+    """
+    changes = list(compare_cells(old, new, ruled_openings(old), ruled_openings(new)))
     if old is not None and new is not None:
-        for compare in (_compare_amounts, _compare_members, _compare_denies, _compare_words):
-            changes.extend(compare(old, new))
+        changes.extend(_compare_clauses(old, new))
     return tuple(changes)
 
 
-def _compare_prohibitions(old: Registers, new: Registers) -> Iterator[Change]:
-    before, after = (
-        {
-            f"{kind} x {name}"
-            for rule in side.prohibitions
-            for kind in rule.recipient_kinds
-            for name in rule.fields
-        }
-        for side in (old, new)
-    )
-    for pair in sorted(before - after):
-        yield Change("widens", "prohibitions", pair, "prohibited", "")
-    for pair in sorted(after - before):
-        yield Change("narrows", "prohibitions", pair, "", "prohibited")
+def _compare_compiled(old: AgreementTable | None, new: AgreementTable | None) -> Iterator[Change]:
+    before = {} if old is None else compiled_openings(old)
+    after = {} if new is None else compiled_openings(new)
+    written, rewritten = (None if side is None else side.agreement for side in (old, new))
+    yield from compare_cells(written, rewritten, before, after)
+    if old is not None and new is not None:
+        yield from _compare_clauses(old.agreement, new.agreement)
+        yield from _compare_tables(old, new)
 
 
 def compare_policies(old: Policies, new: Policies) -> tuple[Change, ...]:
-    """Return every difference between two policy directories: prohibitions, then agreement by agreement."""
-    changes = list(_compare_prohibitions(old.registers, new.registers))
-    ids = {agreement.id for agreement in (*old.agreements, *new.agreements)}
-    for agreement_id in sorted(ids):
-        changes.extend(compare_agreements(old.find_agreement(agreement_id), new.find_agreement(agreement_id)))
+    """Return every difference between two policy directories: registers, then agreements as compiled.
+
+    Raises PolicyError if one of them cannot be compiled.
+    """
+    changes = list(compare_registers((old.catalogue, old.registers), (new.catalogue, new.registers)))
+    before = compile_policies(old.agreements, old.catalogue, old.registers).tables
+    after = compile_policies(new.agreements, new.catalogue, new.registers).tables
+    for agreement_id in sorted(before.keys() | after.keys()):
+        changes.extend(_compare_compiled(before.get(agreement_id), after.get(agreement_id)))
     return tuple(changes)

@@ -44,7 +44,10 @@ OBLIGATIONS: Mapping[str, Label] = {
 }
 
 CONDITIONS: Mapping[str, Label] = {
-    "presenting_at_facility": ("người bệnh đang có mặt tại cơ sở", "presents at the facility"),
+    "presenting_at_facility": (
+        "cơ sở khai báo người bệnh đang có mặt tại cơ sở (nêu lượt khám, ngày và người thực hiện)",
+        "the facility declares that the person presents there (naming encounter, day and acting person)",
+    ),
     "own_employees": ("là người lao động của chính đơn vị", "is an employee of the recipient's own unit"),
     "has_consented": ("đã đồng ý", "has consented"),
     "residents_of_province": ("cư trú trong tỉnh của bên nhận", "resides in the recipient's province"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
@@ -215,9 +216,10 @@ def matrix_command(directory: Path, as_json: bool, form: str, agreement_id: str 
 def compare_command(old: Path, new: Path, as_json: bool) -> None:
     """Say what B widens or narrows against A: two policy directories, or two agreement files.
 
-    Covers every recipient, purpose, field and form, and limits, batches, lookup keys, what must match,
-    validity, retention, obligations, deny rules and prohibitions. What has no order counts as wider.
-    Exits 3 if B widens anything, 0 if it only narrows or rewords.
+    Covers all that decides, as compiled: every recipient, purpose, field and form, and limits, batches,
+    lookup keys, conditions, what must match, days, retention, obligations and deny rules; and the registers:
+    prohibitions, legal bases, kinds of recipients, purposes, catalogue. What has no order counts as wider.
+    Exits 3 if B widens anything, 0 if it only narrows, changes what decides nothing, or rewords.
     """
     try:
         changes = compare_policies(load_path(old), load_path(new))
@@ -229,6 +231,8 @@ def compare_command(old: Path, new: Path, as_json: bool) -> None:
         for change in changes:
             before, after = change.before or "(nothing)", change.after or "(nothing)"
             click.echo(f"{change.direction:8} {change.agreement}: {change.where}: {before} -> {after}")
-        counts = [sum(c.direction == word for c in changes) for word in ("widens", "narrows", "rewords")]
-        click.echo("{} widen, {} narrow, {} reword".format(*counts))
+        counts = Counter[str](change.direction for change in changes)
+        words = ("widens", "narrows", "rewords")
+        summary = "{} widen, {} narrow, {} reword".format(*(counts[word] for word in words))
+        click.echo(f"{summary}, {counts['changes']} change" if counts["changes"] else summary)
     raise SystemExit(WIDENS if any(change.direction == "widens" for change in changes) else 0)

@@ -272,7 +272,10 @@ def test_a_field_more_widens_its_cell() -> None:
         (Form("amount_band", (("edges", "5,9"),)), Form("amount_band", (("edges", "5"),)), "narrows"),
         (Form("amount_band", (("edges", "5"),)), Form("amount_band", (("edges", "6"),)), "widens"),
         (Form("masked_keep_last", (("keep", 4),)), Form("masked_keep_last", (("keep", 5),)), "widens"),
-        (Form("masked_keep_last", (("keep", 4),)), Form("masked_keep_last", (("keep", 3),)), "narrows"),
+        # a value of four characters was hidden whole, and now shows three
+        (Form("masked_keep_last", (("keep", 4),)), Form("masked_keep_last", (("keep", 3),)), "widens"),
+        (Form("latest", (("by", "valid_from"),)), Form("present"), "widens"),
+        (Form("value"), Form("predicate", (("operator", "in_range"), ("to_field", "valid_to"))), "widens"),
         (Form("predicate", (("operator", ">="),)), Form("predicate", (("operator", "<="),)), "widens"),
     ],
     ids=str,
