@@ -65,7 +65,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
             # The exception's text could hold what the client sent: only its kind is written down.
             place = traceback.extract_tb(fault.__traceback__)[-1]
             kind = type(fault).__name__
-            _log.error("token endpoint failed: %s in %s, line %s", kind, place.name, place.lineno)
+            _log.error("token endpoint failed: %s in %s", kind, place.name)
             return self.handle_response(*ServerFailed()())
 
     def query_client(self, client_id: str) -> ClientRegistration | None:
