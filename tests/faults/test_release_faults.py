@@ -192,11 +192,8 @@ class TestTheSource:
             assert seconds < ANSWER_SECONDS
             claims = opened(problem_in(answer, "source-outage")["receipt"], stage.server.get("/oauth/jwks"))
             assert claims["outage"]["outcome"] == "unavailable"
-            assert stage.server.get("/readyz").json() == {
-                "status": "ready",
-                "faults": {},
-                "source": "unavailable",
-            }
+            told = {"status": "ready", "faults": {}, "source": "unavailable"}
+            wait_until(lambda: stage.server.get("/readyz").json() == told, "the outage is told")
         wait_until(lambda: post(known, world.document()).status == 200, "the circuit closes", 15)
 
 
@@ -267,7 +264,7 @@ class TestTheWorkers:
         # A request under way may have been recorded and not delivered; sent again, its proof is used up.
         assert load.statuses().keys() <= {200, 401}
         assert load.statuses()[401] + load.broken <= 2 * 6
-        assert server.status("/readyz") == 200
+        wait_until(lambda: server.status("/readyz") == 200, "it is ready")
 
     def test_a_reload_under_load_drops_no_request(self, stage: Stage) -> None:
         world, server = stage.world, stage.server
