@@ -1,11 +1,7 @@
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +20,7 @@ from tests.contracts.source_fixtures import (
     reading,
     sqlite_database,
 )
+from tests.doors import frozen
 
 APPLICATION = "broker source"
 
@@ -36,18 +33,6 @@ def database(cluster: EmbeddedCluster) -> InsuranceDatabase:
 @pytest.fixture
 def key(database: InsuranceDatabase) -> LookupKey:
     return LookupKey("si_number", database.cases["valid"][0].si_number)
-
-
-@contextmanager
-def frozen(*pids: int) -> Iterator[None]:
-    """Stop processes in the middle of whatever they do, and let them go on afterwards."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def test_a_frozen_server_cannot_hold_a_request_past_its_deadline(
