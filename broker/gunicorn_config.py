@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import re
 import socket
 import struct
 from typing import Any
@@ -18,6 +19,7 @@ from broker.api.operations_log import JsonLines
 from broker.settings import read_settings
 
 _settings = read_settings()
+_PLAIN_WORDS = re.compile(r"[A-Za-z ,.'-]*")
 CLIENT_SECONDS = 5
 
 bind = _settings.bind
@@ -78,8 +80,9 @@ class QuietLogger(Logger):  # type: ignore[misc]
         self._told(logging.ERROR, msg, exc_info=True)
 
     def _told(self, level: int, msg: str, *, exc_info: bool = False) -> None:
-        # Some lines come with their arguments already put in; what follows the first colon is left out.
-        self.error_log.log(level, "%s", str(msg).partition(":")[0], exc_info=exc_info)
+        # Some lines come with their arguments already put in: only the plain words they begin with are told.
+        words = _PLAIN_WORDS.match(str(msg))
+        self.error_log.log(level, "%s", words[0].strip() if words else "", exc_info=exc_info)
 
 
 def when_ready(server: Any) -> None:

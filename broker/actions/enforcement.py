@@ -154,7 +154,8 @@ class Enforcement:
     ) -> None:
         """Record the rows and return, or refuse: only after this may anything be said.
 
-        data_subjects: one per item asked, for the limits. Raises ReleaseRefused or EvidenceUnavailable.
+        data_subjects: opaque key or None per row, for the refusal of a single question.
+        Raises ReleaseRefused or EvidenceUnavailable.
         """
         context, decision = matter.context, matter.decision
         try:

@@ -10,12 +10,11 @@ from broker.clock import Clock, countdown
 from broker.evidence.recording import AccessContext
 from broker.oauth.protector import Protector
 
-_UUID: Final = r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-# Nine digits in a row may be a number of a person, and request ids stand in logs and in the evidence.
 REQUEST_SECONDS: Final = 2.95
 """What one request may take, so that an answer is there within 3 s: hospitals do not wait longer."""
 _NOT_WANTED: Final = re.compile(r"q *= *0(\.0{0,3})?")
-_REQUEST_ID: Final = re.compile(_UUID)
+# Random or ordered by time (RFC 9562, versions 4 and 7), lower case: no words of one's own in the logs.
+_REQUEST_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +68,9 @@ class Caller:
 
 
 def request_id_of(given: str | None, fresh: str) -> str:
-    """Return the caller's own request id if it is harmless, else a fresh one.
+    """Return the caller's own request id if it is a UUID of version 4 or 7, else fresh.
 
-    Harmless is a UUID, or a plain word of 8 to 64 characters that cannot hold a personal id or card number.
+    It stands in logs and answers only; the evidence knows the broker's own id.
     """
     return given if given is not None and _REQUEST_ID.fullmatch(given) else fresh
 

@@ -122,6 +122,16 @@ class TestTheLedger:
         wait_until(lambda: known.request("GET", "/readyz").status == 200, "it is ready again")
         assert newcomer.token()
 
+    def test_frozen_it_holds_no_check_of_a_client_that_is_not_known_yet(self, stage: Stage) -> None:
+        hospital = stage.world.register_hospital(staff=1)
+        newcomer = stage.server.caller(hospital)
+        newcomer.token()
+        document = stage.world.document(hospital=hospital)
+        pids = backend_pids(stage.ledger.administrator_url, "broker-release")
+        with frozen(*pids, stage.ledger.postmaster_pid):
+            assert_nothing_left(*timed(lambda: post(newcomer, document)))
+        assert post(newcomer, document).status == 200
+
     def test_refusing_to_write(self, stage: Stage, known: Caller) -> None:
         world = stage.world
         world.execute(

@@ -62,6 +62,26 @@ class TestOfAnAnswer:
         assert evidence.payload_salt is not None
         assert evidence.entry["payload_commit"] == commitment(evidence.payload_salt, canonical_bytes(content))
 
+    def test_a_batch_has_one_receipt_over_all_its_answers(self, server: Server, world: World) -> None:
+        hospital = world.register_hospital(staff=1)
+        items = [
+            world.document(acting_person=...),
+            world.document(acting_person=..., birth_date="01/01/1951"),
+        ]
+        body = json.dumps({"acting_person": hospital.staff[0].as_document(), "items": items}).encode()
+        answer = post(server.caller(hospital), body, BATCH, Accept="application/jwt")
+        assert (answer.status, answer.headers["content-type"]) == (200, "application/jwt")
+        claims = opened(answer.body.decode(), server.get("/oauth/jwks"))
+        assert claims.keys() == CLAIMS | {"entitlement_checks"}
+        assert [one["gateway_code"] for one in claims["entitlement_checks"]] == ["000", "070"]
+        assert claims["asked_digest"] == digest(body)
+        for content in claims["entitlement_checks"]:
+            evidence = world.evidence(content["evidence_reference"])
+            assert evidence.payload_salt is not None
+            assert evidence.entry["payload_commit"] == commitment(
+                evidence.payload_salt, canonical_bytes(content)
+            )
+
     def test_a_receipt_that_was_changed_does_not_verify(
         self, caller: Caller, server: Server, world: World
     ) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from flask import Flask
 from broker.api import operations
 from broker.api.problems import PROBLEMS
 from tests.doors import Server, in_process_caller, post, running_app, wait_until
+from tests.log_reader import all_faults
 from tests.release_world import World
 
 
@@ -37,6 +41,36 @@ def test_a_finding_is_remembered_for_a_moment(monkeypatch: pytest.MonkeyPatch) -
     probe = operations.Remembered(lambda: asked.append("asked"))
     assert [probe() for _ in range(3)] == [None, None, None]
     assert asked == ["asked"]
+
+
+def test_what_gunicorn_says_of_a_bad_request_is_json_without_the_request(
+    server: Server, world: World
+) -> None:
+    person = world.person()
+    before = len(server.log.read_text(encoding="utf-8").splitlines())
+    for line in (f"X Patient {person.personal_id}: x", f"{person.si_number}", "X-Name: \x00"):
+        with socket.create_connection(("127.0.0.1", int(server.issuer.rpartition(":")[2])), 5) as raw:
+            raw.sendall(f"GET /healthz HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n".encode())
+            assert raw.recv(64).startswith(b"HTTP/1.1 400 ")
+    wait_until(
+        lambda: len(server.log.read_text(encoding="utf-8").splitlines()) >= before + 3, "gunicorn has said it"
+    )
+    said = server.log.read_text(encoding="utf-8").splitlines()[before:]
+    told = [json.loads(one) for one in said]
+    assert {one["logger"] for one in told if one["event"].startswith("Invalid request")} == {"gunicorn.error"}
+    assert person.personal_id not in "".join(said)
+    assert person.si_number not in "".join(said)
+    assert all_faults(server.log, world) == []
+
+
+def test_connections_without_a_request_cost_no_thread(server: Server) -> None:
+    address = ("127.0.0.1", int(server.issuer.rpartition(":")[2]))
+    with ExitStack() as opened:
+        for _ in range(40):
+            opened.enter_context(socket.create_connection(address, 5))
+        started = time.monotonic()
+        assert server.get("/healthz").json() == {"status": "alive"}
+        assert time.monotonic() - started < 2, "8 threads, 40 idle connections, and none of them in the way"
 
 
 @contextmanager
