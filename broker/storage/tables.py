@@ -27,7 +27,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import CIDR, JSONB
 
 metadata = MetaData(
     naming_convention={
@@ -68,6 +68,8 @@ clients = Table(
     Column("status", Text, nullable=False, server_default="active"),
     Column("scopes", ARRAY(Text), nullable=False),
     Column("agreement_ids", ARRAY(Text), nullable=False),
+    # Networks that its requests may come from; none given: from anywhere.
+    Column("source_networks", ARRAY(CIDR), nullable=False, server_default="{}"),
     # RFC 7591 client metadata, jwks included (public keys only). Not called "metadata": SQLAlchemy's word.
     Column("client_metadata", JSONB, nullable=False),
     _instant("expires_at"),
@@ -129,7 +131,7 @@ signing_keys = Table(
     _instant("created_at", now=True),
     _instant("signs_until", nullable=True),
     _instant("published_until", nullable=True),
-    CheckConstraint("purpose IN ('access_token', 'receipt')", name="purpose"),
+    CheckConstraint("purpose IN ('access_token', 'receipt', 'id_token', 'introspection')", name="purpose"),
 )
 
 access_tokens = Table(
@@ -138,10 +140,13 @@ access_tokens = Table(
     # SHA-256 of the whole token; the token itself is not kept (RFC 9700, 4.10).
     Column("token_hash", LargeBinary, primary_key=True),
     Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False, index=True),
+    # NULL: the client acts for itself.
+    Column("grant_id", Text, ForeignKey("grants.grant_id"), nullable=True),
     Column("scope", Text, nullable=False),
     _instant("issued_at"),
     _instant("expires_at"),
     _instant("revoked_at", nullable=True),
+    Index("ix_access_tokens_grant_id", "grant_id", postgresql_where="grant_id IS NOT NULL"),
 )
 
 used_assertions = Table(
@@ -201,6 +206,100 @@ evidence_annex = Table(
     Index("ix_evidence_annex_reference", "reference", postgresql_using="brin"),
 )
 
+citizens = Table(
+    "citizens",
+    metadata,
+    Column("citizen_id", Uuid, primary_key=True),
+    # Keyed hash of the 12-digit personal id: finds the account. The id itself only encrypted.
+    Column("personal_id_ref", LargeBinary, nullable=False, unique=True),
+    Column("personal_id_encrypted", LargeBinary, nullable=False),
+    # argon2id in its own notation (PHC string), parameters included.
+    Column("password_hash", Text, nullable=False),
+    Column("totp_secret_encrypted", LargeBinary, nullable=True),
+    # Time step of the last one-time code accepted: none is good twice (RFC 6238, 5.2).
+    Column("totp_last_step", BigInteger, nullable=True),
+    Column("status", Text, nullable=False, server_default="active"),
+    _instant("registered_at", now=True),
+    CheckConstraint("status IN ('active', 'suspended')", name="status"),
+)
+
+citizen_sessions = Table(
+    "citizen_sessions",
+    metadata,
+    # SHA-256 of the cookie's value.
+    Column("session_ref", LargeBinary, primary_key=True),
+    Column("citizen_id", Uuid, ForeignKey("citizens.citizen_id"), nullable=False, index=True),
+    # 1: password; 2: password and one-time code.
+    Column("level", Integer, nullable=False),
+    _instant("authenticated_at"),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    CheckConstraint("level IN (1, 2)", name="level"),
+)
+
+pushed_requests = Table(
+    "pushed_requests",
+    metadata,
+    # SHA-256 of the request_uri.
+    Column("request_ref", LargeBinary, primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False, index=True),
+    # The checked parameters, as the authorization endpoint will use them.
+    Column("parameters", JSONB, nullable=False),
+    _instant("pushed_at"),
+    # Until when it may be opened first; once opened, until when it may be decided.
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    _instant("opened_at", nullable=True),
+    _instant("decided_at", nullable=True),
+)
+
+grants = Table(
+    "grants",
+    metadata,
+    Column("grant_id", Text, primary_key=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False, index=True),
+    Column("citizen_id", Uuid, ForeignKey("citizens.citizen_id"), nullable=False, index=True),
+    # The "sub" that this client's organisation knows the person by: pairwise.
+    Column("subject", Text, nullable=False),
+    Column("scope", Text, nullable=False),
+    Column("authorization_details", JSONB, nullable=False),
+    Column("level", Integer, nullable=False),
+    _instant("authenticated_at"),
+    _instant("granted_at"),
+    _instant("expires_at"),
+    _instant("revoked_at", nullable=True),
+    Column("revoked_by", Text, nullable=True),
+    CheckConstraint("level IN (1, 2)", name="level"),
+    CheckConstraint("(revoked_at IS NULL) = (revoked_by IS NULL)", name="revoked"),
+    CheckConstraint("revoked_by IN ('client', 'data_subject', 'code_replay', 'operator')", name="revoked_by"),
+)
+
+authorization_codes = Table(
+    "authorization_codes",
+    metadata,
+    Column("code_hash", LargeBinary, primary_key=True),
+    Column("grant_id", Text, ForeignKey("grants.grant_id"), nullable=False, index=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("redirect_uri", Text, nullable=False),
+    Column("code_challenge", Text, nullable=False),
+    Column("dpop_jkt", Text, nullable=True),
+    Column("nonce", Text, nullable=True),
+    _instant("issued_at"),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    # Kept after its use, so that a second one is known for what it is (RFC 6749, 4.1.2).
+    _instant("consumed_at", nullable=True),
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("grant_id", Text, ForeignKey("grants.grant_id"), nullable=False, index=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
+    Column("scope", Text, nullable=False),
+    _instant("issued_at"),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    _instant("revoked_at", nullable=True),
+)
+
 APPLICATION_GRANTS: Final[Mapping[str, str]] = {
     "organisations": "SELECT, INSERT, UPDATE",
     "clients": "SELECT, INSERT, UPDATE",
@@ -209,6 +308,12 @@ APPLICATION_GRANTS: Final[Mapping[str, str]] = {
     "agreements": "SELECT, INSERT, UPDATE",
     "signing_keys": "SELECT, INSERT, UPDATE, DELETE",
     "access_tokens": "SELECT, INSERT, UPDATE, DELETE",
+    "citizens": "SELECT, INSERT, UPDATE",
+    "citizen_sessions": "SELECT, INSERT, UPDATE, DELETE",
+    "pushed_requests": "SELECT, INSERT, UPDATE, DELETE",
+    "grants": "SELECT, INSERT, UPDATE",
+    "authorization_codes": "SELECT, INSERT, UPDATE, DELETE",
+    "refresh_tokens": "SELECT, INSERT, UPDATE, DELETE",
     "used_assertions": "SELECT, INSERT, DELETE",
     "used_proofs": "SELECT, INSERT, DELETE",
     "usage_counters": "SELECT, INSERT, UPDATE, DELETE",
