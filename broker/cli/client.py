@@ -18,7 +18,7 @@ from broker.clock import system_clock
 from broker.oauth.client_authentication import CLIENT_ID
 from broker.oauth.client_credentials import CLIENT_CREDENTIALS
 from broker.oauth.jose_keys import ALGORITHMS, Algorithm
-from broker.oauth.registration import AUTHENTICATION_METHOD, registrable_jwks
+from broker.oauth.registration import PRIVATE_KEY_JWT, registrable_jwks
 from broker.oauth.stored_keys import generate_private_key
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
 from policies.civil_time import VIET_NAM
@@ -162,7 +162,7 @@ def _record(given: Mapping[str, Any], jwks: Mapping[str, Any]) -> ClientRecord:
         agreement_ids=tuple(dict.fromkeys(given["agreements"])),
         client_metadata={
             "grant_types": [CLIENT_CREDENTIALS],
-            "token_endpoint_auth_method": AUTHENTICATION_METHOD,
+            "token_endpoint_auth_method": PRIVATE_KEY_JWT,
             "dpop_bound_access_tokens": True,
             "jwks": dict(jwks),
         },

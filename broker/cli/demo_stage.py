@@ -20,7 +20,7 @@ from broker.cli.embedded import EmbeddedCluster
 from broker.clock import system_clock
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.client_credentials import CLIENT_CREDENTIALS
-from broker.oauth.registration import AUTHENTICATION_METHOD, registrable_jwks
+from broker.oauth.registration import PRIVATE_KEY_JWT, registrable_jwks
 from broker.oauth.stored_keys import generate_private_key
 from broker.settings import Settings
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
@@ -133,7 +133,7 @@ class Stage:
                 agreement_ids=(AGREEMENT,),
                 client_metadata={
                     "grant_types": [CLIENT_CREDENTIALS],
-                    "token_endpoint_auth_method": AUTHENTICATION_METHOD,
+                    "token_endpoint_auth_method": PRIVATE_KEY_JWT,
                     "dpop_bound_access_tokens": True,
                     "jwks": registrable_jwks(json.dumps(key.as_dict(private=False))),
                 },

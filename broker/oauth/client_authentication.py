@@ -20,7 +20,7 @@ from broker.oauth.jose import (
     is_number,
     split_compact,
 )
-from broker.oauth.registration import AUTHENTICATION_METHOD, ClientRegistration, JwksRefused, read_jwks
+from broker.oauth.registration import PRIVATE_KEY_JWT, ClientRegistration, JwksRefused, read_jwks
 from broker.oauth.token_errors import client_refused
 
 MAX_LIFETIME_SECONDS: Final = 300
@@ -36,7 +36,7 @@ FindRegistration = Callable[[str], ClientRegistration | None]
 class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
     """Authlib's client authentication by JWT, with the rules of FAPI 2.0 (5.3.2.1-8 and -13, 5.4.1)."""
 
-    CLIENT_AUTH_METHOD = AUTHENTICATION_METHOD
+    CLIENT_AUTH_METHOD = PRIVATE_KEY_JWT
 
     def __init__(self, issuer: str) -> None:
         super().__init__(validate_jti=True, leeway=0)

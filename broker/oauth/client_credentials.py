@@ -8,7 +8,7 @@ from authlib.oauth2.rfc6749 import UnauthorizedClientError  # type: ignore[impor
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant  # type: ignore[import-untyped]
 
 from broker.oauth.bound_tokens import MACHINE_SUBJECT_PREFIX, TokenIssuer, granted_scope
-from broker.oauth.registration import AUTHENTICATION_METHOD
+from broker.oauth.registration import PRIVATE_KEY_JWT
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
 
@@ -19,7 +19,7 @@ class BoundClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]
     `server` must offer `token_issuer` and `scopes_offered`.
     """
 
-    TOKEN_ENDPOINT_AUTH_METHODS = [AUTHENTICATION_METHOD]  # noqa: RUF012 (Authlib's)
+    TOKEN_ENDPOINT_AUTH_METHODS = [PRIVATE_KEY_JWT]  # noqa: RUF012 (Authlib's)
 
     def validate_token_request(self) -> None:
         """Authenticate, check grant, target, scope and proof, in this order. Raises OAuth2Error."""

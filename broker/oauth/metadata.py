@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from broker.oauth.client_credentials import CLIENT_CREDENTIALS
 from broker.oauth.jose_keys import ALGORITHMS
-from broker.oauth.registration import AUTHENTICATION_METHOD
+from broker.oauth.registration import PRIVATE_KEY_JWT
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 (a path)
 JWKS_PATH: Final = "/oauth/jwks"
@@ -29,7 +29,7 @@ def authorization_server_metadata(issuer: str, scopes: Iterable[str]) -> dict[st
         "scopes_supported": sorted(scopes),
         "response_types_supported": [],
         "grant_types_supported": [CLIENT_CREDENTIALS],
-        "token_endpoint_auth_methods_supported": [AUTHENTICATION_METHOD],
+        "token_endpoint_auth_methods_supported": [PRIVATE_KEY_JWT],
         "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
         "dpop_signing_alg_values_supported": list(ALGORITHMS),
     }

@@ -7,12 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, Final, Protocol, TypeAlias
 
 from broker.oauth.jose import JoseRefused, decode_object
 from broker.oauth.jose_keys import VerifyingKey, import_public_jwk
 
-AUTHENTICATION_METHOD: Final = "private_key_jwt"
+PRIVATE_KEY_JWT: Final = "private_key_jwt"
+TLS_CLIENT_AUTH: Final = "tls_client_auth"
+SELF_SIGNED_TLS_CLIENT_AUTH: Final = "self_signed_tls_client_auth"
+AUTHENTICATION_METHODS: Final = (PRIVATE_KEY_JWT, TLS_CLIENT_AUTH, SELF_SIGNED_TLS_CLIENT_AUTH)
+"""All that FAPI 2.0 allows (5.3.2.1-6): nobody is identified by a secret that both sides know."""
 MAX_KEYS: Final = 8
 
 
@@ -20,12 +25,18 @@ class JwksRefused(ValueError):
     """A client's key set cannot be registered; the text says what to mend and holds nothing of the keys."""
 
 
-@dataclass(frozen=True, slots=True)
+Network: TypeAlias = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRegistration:
     """A registered client, as Authlib asks for one (RFC 7591 metadata behind it).
 
-    jwks: JSON text of its public key set (RFC 7517, 5). is_active: neither the client nor its organisation is
-    suspended. expires_at: aware; afterwards the client is unknown to every endpoint.
+    jwks: JSON text of its public key set (RFC 7517, 5), "" when jwks_uri says where it is published.
+    is_active: neither suspended nor its organisation. expires_at: aware; afterwards the client is unknown to
+    every endpoint. source_networks: where its requests may come from, empty for anywhere.
+    tls_name: the one registered name of its certificate, (RFC 8705 2.1.2 metadata name, value), for
+    tls_client_auth. detail_types: types of authorization_details it may send, None for all that its scopes allow.
     """
 
     client_id: str
@@ -33,8 +44,21 @@ class ClientRegistration:
     is_active: bool
     scopes: frozenset[str]
     grant_types: frozenset[str]
-    jwks: str
     expires_at: datetime
+    jwks: str = ""
+    jwks_uri: str = ""
+    name: str = ""
+    organisation_kind: str = ""
+    organisation_name_vi: str = ""
+    organisation_name_en: str = ""
+    agreement_ids: tuple[str, ...] = ()
+    redirect_uris: tuple[str, ...] = ()
+    authentication_method: str = PRIVATE_KEY_JWT
+    tls_name: tuple[str, str] | None = None
+    is_dpop_bound: bool = False
+    is_certificate_bound: bool = False
+    detail_types: frozenset[str] | None = None
+    source_networks: tuple[Network, ...] = ()
 
     def get_client_id(self) -> str:
         """Return the client's identifier."""
@@ -42,11 +66,29 @@ class ClientRegistration:
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 (Authlib's)
         """Return whether the client authenticates with method; it is the same at every endpoint."""
-        return method == AUTHENTICATION_METHOD
+        return method == self.authentication_method
 
     def check_grant_type(self, grant_type: str) -> bool:
         """Return whether the client is registered for a grant type."""
         return grant_type in self.grant_types
+
+    def check_response_type(self, response_type: str) -> bool:
+        """Return whether the client may ask for a response type: code, if it has the code grant."""
+        return response_type == "code" and "authorization_code" in self.grant_types
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        """Return whether a redirect URI is registered, compared character by character (RFC 9700, 2.1)."""
+        return redirect_uri in self.redirect_uris
+
+    def is_source(self, address: str) -> bool:
+        """Return whether requests may come from an IP address; one that cannot be read is nobody's."""
+        if not self.source_networks:
+            return True
+        try:
+            source = ip_address(address)
+        except ValueError:
+            return False
+        return any(source in network for network in self.source_networks)
 
 
 class ClientStore(Protocol):
@@ -56,6 +98,17 @@ class ClientStore(Protocol):
         """Return the registration of a client, suspended and expired ones included.
 
         Raises StoreUnavailable.
+        """
+        ...
+
+
+class PublishedClientKeys(Protocol):
+    """Where key sets behind a jwks_uri are read; `connectors.client_keys` implements it."""
+
+    def find_jwks(self, jwks_uri: str, *, renew: bool = False) -> str | None:
+        """Return the JSON text of the key set, or None when it cannot be had.
+
+        renew: the set kept does not fit; read it anew, if that was not done just before.
         """
         ...
 

@@ -21,7 +21,7 @@ from broker.oauth.bound_tokens import TokenIssuer
 from broker.oauth.client_authentication import PrivateKeyJwt
 from broker.oauth.client_credentials import BoundClientCredentials
 from broker.oauth.form_request import FormRequest
-from broker.oauth.registration import AUTHENTICATION_METHOD, ClientRegistration, ClientStore
+from broker.oauth.registration import PRIVATE_KEY_JWT, ClientRegistration, ClientStore
 from broker.oauth.token_errors import GrantTypeUnsupported, ServerFailed, TemporarilyUnavailable
 
 _log: Final = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.scopes_offered = scopes_offered
         self._clients = clients
         self._clock = clock
-        self.register_client_auth_method(AUTHENTICATION_METHOD, PrivateKeyJwt(token_issuer.issuer))
+        self.register_client_auth_method(PRIVATE_KEY_JWT, PrivateKeyJwt(token_issuer.issuer))
         self.register_grant(BoundClientCredentials)
 
     def token_response(self, request: Request) -> Response:
