@@ -23,6 +23,14 @@ class KeyedPseudonyms:
         """Return the reference under which a data subject's evidence is found (32 bytes)."""
         return self._hash("data_subject", data_subject)
 
+    def citizen_ref(self, personal_id: str) -> bytes:
+        """Return the reference under which a citizen's account is found (32 bytes)."""
+        return self._hash("citizen", personal_id)
+
+    def source_ref(self, address: str) -> bytes:
+        """Return the reference of a network address from which somebody tries to sign in (32 bytes)."""
+        return self._hash("source", address)
+
     def encounter_ref(self, organisation_id: str, encounter_reference: str) -> str:
         """Return a hex reference (32 characters) that groups the look-ups of one visit."""
         return self._hash("encounter", organisation_id, encounter_reference)[:16].hex()

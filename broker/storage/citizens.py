@@ -1,0 +1,227 @@
+"""Citizens' accounts and sessions in PostgreSQL: references, hashes and ciphertexts, never a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Engine, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
+
+from broker.oauth.citizens import AttemptCounter, CitizenAccount, CitizenSession, SessionOpening
+from broker.storage.clients import AlreadyRegistered, NotRegistered
+from broker.storage.faults import store_answers
+from broker.storage.tables import citizen_sessions, citizens, usage_counters
+
+_WITHIN_LIMIT: Final = "ck_usage_counters_within_limit"
+
+# A full counter violates its check and undoes the whole statement: no attempt is counted by halves.
+_COUNT: Final = text("""
+INSERT INTO usage_counters AS u (window_start_seconds, counter_ref, used_count, limit_count)
+SELECT s.window_start_seconds, s.counter_ref, 1, s.limit_count
+FROM unnest(CAST(:windows AS bigint[]), CAST(:refs AS bytea[]), CAST(:limits AS int[])) WITH ORDINALITY
+  AS s (window_start_seconds, counter_ref, limit_count, position)
+ORDER BY s.position
+ON CONFLICT (window_start_seconds, counter_ref) DO UPDATE
+  SET used_count = u.used_count + 1, limit_count = EXCLUDED.limit_count
+""")
+
+# The row lock makes one of two sign-ins with the same code wait and then find the step used; a suspension
+# that comes at the same moment is either seen here, or deletes the session that is inserted next.
+_ENTER: Final = text("""
+UPDATE citizens SET totp_last_step = coalesce(CAST(:step AS bigint), totp_last_step),
+  password_hash = coalesce(CAST(:password_hash AS text), password_hash)
+WHERE citizen_id = :citizen_id AND status = 'active'
+  AND (CAST(:step AS bigint) IS NULL OR totp_last_step IS NULL OR totp_last_step < CAST(:step AS bigint))
+""")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CitizenRecord:
+    """An account to be registered. personal_id_ref: keyed hash (32 bytes). password_hash: PHC string."""
+
+    citizen_id: str
+    personal_id_ref: bytes
+    personal_id_encrypted: bytes
+    password_hash: str
+    totp_secret_encrypted: bytes | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CitizenSummary:
+    """What operators see of an account: nothing that says who it is. level: of a sign-in to it."""
+
+    citizen_id: str
+    status: str
+    level: int
+    registered_at: datetime
+
+
+class PostgresCitizens:
+    """Implements `broker.oauth.citizens.CitizenStore`, and the register behind `broker citizen`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def count_attempt(self, counters: Sequence[AttemptCounter]) -> bool:
+        """Raise all counters by one, or none and return False when one is full. Raises StoreUnavailable."""
+        parameters = {
+            "windows": [counter.window_start_seconds for counter in counters],
+            "refs": [counter.counter_ref for counter in counters],
+            "limits": [counter.limit_count for counter in counters],
+        }
+        try:
+            with store_answers(), self._autocommit.connect() as connection:
+                connection.execute(_COUNT, parameters)
+        except IntegrityError as fault:
+            if getattr(getattr(fault.orig, "diag", None), "constraint_name", "") != _WITHIN_LIMIT:
+                raise
+            return False
+        return True
+
+    def give_back(self, counters: Sequence[AttemptCounter]) -> None:
+        """Lower counters by one. Raises StoreUnavailable."""
+        with store_answers(), self._autocommit.connect() as connection:
+            for counter in counters:
+                connection.execute(_lowered(counter))
+
+    def find_account(self, personal_id_ref: bytes) -> CitizenAccount | None:
+        """Return an account, suspended ones included. Raises StoreUnavailable."""
+        statement = select(
+            citizens.c.citizen_id,
+            citizens.c.status,
+            citizens.c.password_hash,
+            citizens.c.totp_secret_encrypted,
+        ).where(citizens.c.personal_id_ref == personal_id_ref)
+        with store_answers(), self._autocommit.connect() as connection:
+            row = connection.execute(statement).one_or_none()
+        if row is None:
+            return None
+        return CitizenAccount(
+            citizen_id=str(row.citizen_id),
+            is_active=row.status == "active",
+            password_hash=row.password_hash,
+            totp_secret_encrypted=row.totp_secret_encrypted,
+        )
+
+    def open_session(self, opening: SessionOpening) -> bool:
+        """Begin a session, all or nothing; False when the code was used or the account is closed.
+
+        Raises StoreUnavailable; whether the session then exists is unknown, but nobody holds its value.
+        """
+        citizen_id = UUID(opening.citizen_id)
+        entry = {
+            "step": opening.totp_step,
+            "password_hash": opening.password_hash,
+            "citizen_id": citizen_id,
+        }
+        session = {
+            "session_ref": opening.session_ref,
+            "citizen_id": citizen_id,
+            "level": opening.level,
+            "authenticated_at": opening.authenticated_at,
+            "expires_at": opening.expires_at,
+        }
+        with store_answers(), self._engine.begin() as connection:
+            if not connection.execute(_ENTER, entry).rowcount:
+                return False
+            if opening.replaced_ref is not None:
+                connection.execute(_session(opening.replaced_ref))
+            connection.execute(citizen_sessions.insert().values(**session))
+            connection.execute(_lowered(opening.counted))
+            return True
+
+    def find_session(self, session_ref: bytes, at: datetime) -> CitizenSession | None:
+        """Return a session that has not ended, of an active account. Raises StoreUnavailable."""
+        statement = (
+            select(
+                citizen_sessions.c.citizen_id,
+                citizen_sessions.c.level,
+                citizen_sessions.c.authenticated_at,
+                citizen_sessions.c.expires_at,
+                citizens.c.personal_id_encrypted,
+            )
+            .join_from(citizen_sessions, citizens)
+            .where(citizen_sessions.c.session_ref == session_ref, citizen_sessions.c.expires_at > at)
+            .where(citizens.c.status == "active")
+        )
+        with store_answers(), self._autocommit.connect() as connection:
+            row = connection.execute(statement).mappings().one_or_none()
+        return None if row is None else CitizenSession(**{**row, "citizen_id": str(row["citizen_id"])})
+
+    def end_session(self, session_ref: bytes) -> None:
+        """End a session; one that is not there has ended already. Raises StoreUnavailable."""
+        with store_answers(), self._autocommit.connect() as connection:
+            connection.execute(_session(session_ref))
+
+    def delete_ended_sessions(self, now: datetime) -> int:
+        """Delete sessions that have ended; return how many. Raises StoreUnavailable."""
+        statement = citizen_sessions.delete().where(citizen_sessions.c.expires_at < now)
+        with store_answers(), self._autocommit.connect() as connection:
+            return connection.execute(statement).rowcount
+
+    def register_citizen(self, record: CitizenRecord) -> None:
+        """Register an account. Raises AlreadyRegistered (this personal id has one), StoreUnavailable."""
+        values = {**asdict(record), "citizen_id": UUID(record.citizen_id)}
+        statement = insert(citizens).values(**values).on_conflict_do_nothing()
+        with store_answers(), self._engine.begin() as connection:
+            if connection.execute(statement.returning(citizens.c.citizen_id)).one_or_none() is None:
+                raise AlreadyRegistered("this person already has an account")
+
+    def suspend_citizen(self, personal_id_ref: bytes) -> int:
+        """Close an account and end its sessions, in one transaction; return how many sessions.
+
+        Raises NotRegistered, StoreUnavailable.
+        """
+        with store_answers(), self._engine.begin() as connection:
+            citizen_id = _set_status(connection, personal_id_ref, "suspended")
+            ended = citizen_sessions.delete().where(citizen_sessions.c.citizen_id == citizen_id)
+            return connection.execute(ended).rowcount
+
+    def resume_citizen(self, personal_id_ref: bytes) -> None:
+        """Open a closed account again. Raises NotRegistered, StoreUnavailable."""
+        with store_answers(), self._engine.begin() as connection:
+            _set_status(connection, personal_id_ref, "active")
+
+    def list_citizens(self) -> Sequence[CitizenSummary]:
+        """Return all accounts, oldest first. Raises StoreUnavailable."""
+        has_codes = citizens.c.totp_secret_encrypted.is_not(None).label("has_codes")
+        columns = (citizens.c.citizen_id, citizens.c.status, has_codes, citizens.c.registered_at)
+        statement = select(*columns).order_by(citizens.c.registered_at, citizens.c.citizen_id)
+        with store_answers(), self._engine.connect() as connection:
+            return [
+                CitizenSummary(
+                    citizen_id=str(row.citizen_id),
+                    status=row.status,
+                    level=2 if row.has_codes else 1,
+                    registered_at=row.registered_at,
+                )
+                for row in connection.execute(statement)
+            ]
+
+
+def _session(session_ref: bytes) -> Any:
+    return citizen_sessions.delete().where(citizen_sessions.c.session_ref == session_ref)
+
+
+def _lowered(counter: AttemptCounter) -> Any:
+    return (
+        usage_counters.update()
+        .where(usage_counters.c.window_start_seconds == counter.window_start_seconds)
+        .where(usage_counters.c.counter_ref == counter.counter_ref, usage_counters.c.used_count > 0)
+        .values(used_count=usage_counters.c.used_count - 1)
+    )
+
+
+def _set_status(connection: Any, personal_id_ref: bytes, status: str) -> UUID:
+    statement = citizens.update().where(citizens.c.personal_id_ref == personal_id_ref).values(status=status)
+    row = connection.execute(statement.returning(citizens.c.citizen_id)).one_or_none()
+    if row is None:
+        raise NotRegistered("this person has no account")
+    citizen_id: UUID = row.citizen_id
+    return citizen_id
