@@ -11,14 +11,18 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from cryptography.x509 import load_pem_x509_certificates
 
 from broker.errors import SettingsInvalid
 
 PREFIX: Final = "BROKER_"
 LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
+_HOST: Final = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)*[a-z]([a-z0-9-]*[a-z0-9])?")
 
 
 class Secret:
@@ -79,6 +83,39 @@ def _bind(text: str) -> str:
     return text
 
 
+def _or_empty(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: read(text) if text else ""
+
+
+def _networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Read networks that are separated by commas; the whole Internet is none."""
+    try:
+        networks = tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("a comma-separated list of networks, such as 10.0.8.0/28, ::1/128") from None
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("a list of the proxies' own networks, never of all addresses")
+    return networks
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    """Read names of hosts that are separated by commas; addresses and wildcards are none."""
+    hosts = tuple(part.strip().lower() for part in text.split(",") if part.strip())
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        raise ValueError("a comma-separated list of host names, such as keys.agency.internal; no addresses")
+    return hosts
+
+
+def _authorities(text: str) -> str:
+    """Read the certificates of authorities from a PEM file; return them as they stand there."""
+    try:
+        pem = Path(text).read_text(encoding="utf-8")
+        load_pem_x509_certificates(pem.encode("utf-8"))
+    except (OSError, ValueError):
+        raise ValueError("a readable PEM file with the certificate of at least one authority") from None
+    return pem
+
+
 def _positive(kind: type[int] | type[float], highest: float) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
@@ -127,6 +164,27 @@ class Settings:
     data_owner: str = _setting(str, "Organisation that owns the data and is named in every receipt.", "vss")
     policy_directory: str = _setting(str, "Directory of policies; empty means the ones shipped.", "")
     bind: str = _setting(_bind, "Address and port that `broker serve` listens on.", "127.0.0.1:8000")
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(
+        _networks, "Networks of the proxies whose X-Forwarded-For and Client-Cert are believed.", ()
+    )
+    mtls_url: str = _setting(
+        _or_empty(_issuer),
+        "URL of the host where client certificates are asked for; empty: no mutual TLS.",
+        "",
+    )
+    tls_client_ca_file: str = _setting(
+        _or_empty(_authorities),
+        "PEM file of the authorities whose certificates clients may use; empty: no tls_client_auth.",
+        "",
+    )
+    client_keys_ca_file: str = _setting(
+        _or_empty(_authorities),
+        "PEM file of the authorities trusted where clients publish keys (jwks_uri); empty: the system's.",
+        "",
+    )
+    client_keys_private_hosts: tuple[str, ...] = _setting(
+        _hosts, "Hosts of a jwks_uri that may have private addresses: an agency's inner network.", ()
+    )
     workers: int = _setting(_positive(int, 256), "Worker processes of `broker serve`.", 2)
     threads: int = _setting(
         _positive(int, 64), "Threads per worker: requests in flight, slow source or not.", 4
@@ -212,3 +270,11 @@ def _check_together(settings: Settings) -> None:
         )
     if settings.key_encryption_key_file.reveal() == settings.pseudonym_key_file.reveal():
         raise SettingsInvalid("BROKER_KEY_ENCRYPTION_KEY_FILE and BROKER_PSEUDONYM_KEY_FILE hold one secret")
+    if settings.mtls_url and not settings.trusted_proxies:
+        raise SettingsInvalid(
+            "BROKER_MTLS_URL needs BROKER_TRUSTED_PROXIES: only a trusted proxy knows a caller's certificate"
+        )
+    if settings.tls_client_ca_file and not settings.mtls_url:
+        raise SettingsInvalid(
+            "BROKER_TLS_CLIENT_CA_FILE needs BROKER_MTLS_URL, where certificates are asked for"
+        )

@@ -21,7 +21,7 @@ def told_default(declared: Field[Any]) -> str:
     """Return how the page writes the default of a setting."""
     if declared.default is MISSING:
         return "(required)"
-    return f"`{declared.default}`" if declared.default != "" else "(empty)"
+    return f"`{declared.default}`" if declared.default not in ("", ()) else "(empty)"
 
 
 def read(declared: Field[Any], text: str) -> Any:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import base64
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from broker.errors import SettingsInvalid
 from broker.settings import COMPANIONS, Secret, Settings, companion, read_settings
@@ -88,6 +93,14 @@ def test_variables_of_commands_are_left_alone(environ: dict[str, str]) -> None:
         ("DATABASE_URL", "mysql://root:secret-word@db/x"),
         ("SOURCE_URL", "nonsense-of-a-source"),
         ("SOURCE_URL", "insurance.db"),
+        ("TRUSTED_PROXIES", "proxy.internal"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "10.0.0.0/8 10.1.0.0/16"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
+        ("TRUSTED_PROXIES", "127.0.0.1,::/0"),
+        ("MTLS_URL", "http://mtls.broker.example"),
+        ("MTLS_URL", "https://mtls.broker.example?x=1"),
+        ("TLS_CLIENT_CA_FILE", "/nonexistent/secret-place.pem"),
         ("BIND", "garbage"),
         ("BIND", ":8000"),
         ("BIND", "127.0.0.1:65536"),
@@ -162,3 +175,59 @@ def test_a_slow_source_must_leave_a_thread_free(environ: dict[str, str]) -> None
     with pytest.raises(SettingsInvalid, match="below BROKER_THREADS"):
         read_settings({**environ, **asked})
     assert read_settings({**environ, **asked, "BROKER_THREADS": "5"}).threads == 5
+
+
+MUTUAL_TLS = {"BROKER_TRUSTED_PROXIES": "127.0.0.1", "BROKER_MTLS_URL": "https://mtls.broker.example/"}
+
+
+def authorities_file(directory: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name.from_rfc4514_string("CN=Authority")
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    now = datetime.now(UTC)
+    certificate = (
+        builder.not_valid_before(now).not_valid_after(now + timedelta(days=1)).sign(key, hashes.SHA256())
+    )
+    path = directory / "authorities.pem"
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_nobody_is_a_proxy_unless_named(environ: dict[str, str]) -> None:
+    empty = {f"BROKER_{name}": "" for name in ("TRUSTED_PROXIES", "MTLS_URL", "TLS_CLIENT_CA_FILE")}
+    for settings in (read_settings(environ), read_settings({**environ, **empty})):
+        assert (settings.trusted_proxies, settings.mtls_url, settings.tls_client_ca_file) == ((), "", "")
+
+
+def test_proxies_are_read_as_networks(environ: dict[str, str]) -> None:
+    settings = read_settings({**environ, "BROKER_TRUSTED_PROXIES": "127.0.0.1, 10.0.8.0/28,::1/128,"})
+    assert list(map(str, settings.trusted_proxies)) == ["127.0.0.1/32", "10.0.8.0/28", "::1/128"]
+
+
+def test_the_authorities_are_read_at_the_start(environ: dict[str, str], tmp_path: Path) -> None:
+    path = authorities_file(tmp_path)
+    settings = read_settings({**environ, **MUTUAL_TLS, "BROKER_TLS_CLIENT_CA_FILE": str(path)})
+    assert settings.tls_client_ca_file == path.read_text()
+    assert settings.mtls_url == "https://mtls.broker.example"
+
+
+@pytest.mark.parametrize("content", [b"", b"no PEM", b"\xff\xfe"])
+def test_a_file_without_a_certificate_is_refused(
+    environ: dict[str, str], tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "authorities.pem"
+    path.write_bytes(content)
+    with pytest.raises(SettingsInvalid, match="BROKER_TLS_CLIENT_CA_FILE cannot be used: it must be a readable PEM"):
+        read_settings({**environ, **MUTUAL_TLS, "BROKER_TLS_CLIENT_CA_FILE": str(path)})
+
+
+def test_mutual_tls_needs_a_proxy_that_is_trusted(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsInvalid, match="BROKER_MTLS_URL needs BROKER_TRUSTED_PROXIES"):
+        read_settings({**environ, "BROKER_MTLS_URL": MUTUAL_TLS["BROKER_MTLS_URL"]})
+
+
+def test_authorities_need_a_host_where_certificates_are_asked_for(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(SettingsInvalid, match="BROKER_TLS_CLIENT_CA_FILE needs BROKER_MTLS_URL"):
+        read_settings({**environ, "BROKER_TLS_CLIENT_CA_FILE": str(authorities_file(tmp_path))})
