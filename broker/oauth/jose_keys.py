@@ -75,10 +75,13 @@ def import_public_jwk(jwk: object, algorithm: str | None = None) -> VerifyingKey
     algorithm: what the JWS header says; None takes the JWK's "alg" or the only one that fits its "kty".
     Refused (JoseRefused): private members, another key type or curve than the algorithm needs, RSA below
     2048 or above 4096 bits, a coordinate of the wrong length (it would give one key several thumbprints),
-    a point off the curve, "use" or "alg" or "key_ops" that say otherwise.
+    a point off the curve, "use" or "alg" or "key_ops" that say otherwise, x5u (FAPI 2.0, 5.4.2). x5c is not
+    looked at here.
     """
     if not isinstance(jwk, dict) or not PRIVATE_MEMBERS.isdisjoint(jwk):
         raise JoseRefused("jwk must be a public key")
+    if "x5u" in jwk:
+        raise JoseRefused("x5u is not allowed: a certificate itself stands in x5c")
     algorithm = algorithm or jwk.get("alg") or _algorithm_of(jwk)
     if not isinstance(algorithm, str) or algorithm not in _SHAPES:
         raise JoseRefused("only ES256, EdDSA and PS256 are accepted")
