@@ -1,0 +1,224 @@
+"""One GET over HTTPS from a host that somebody else chose: no detours, a small answer, in time.
+
+The name is resolved once, every address is judged, and the connection goes to exactly a judged one, so that
+no second answer of the DNS can lead elsewhere. TLS and the Host field keep the name. Redirects, proxies of
+the environment and compressed bodies do not exist here.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from threading import Event
+from time import monotonic
+from typing import Final, TypeAlias
+
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import HTTPError
+
+BODY_BYTES_MAX: Final = 65_536
+CONNECT_SECONDS: Final = 0.7
+ADDRESSES_MAX: Final = 4
+
+# No user information, no fragment, a port in digits; the last label of a host is never a number, so that no
+# spelling of an address (127.1, 0x7f.1) passes for a name.
+_URL: Final = re.compile(
+    r"https://(?P<host>(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?(?P<target>/[!-\"$-\[\]-~]*)?",
+    re.IGNORECASE,
+)
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+# Inside what ipaddress calls global: IPv4 in disguise, protocol assignments, documentation.
+_DETOURS: Final = tuple(
+    map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2002::/16", "3fff::/20"))
+)
+
+Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
+"""(host, port) → its addresses as text. Raises OSError."""
+
+
+class FetchRefused(Exception):
+    """Nothing was fetched. The text is fixed words and holds nothing of what was received."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A document. media_type: lower case, without parameters. cache_control, age: as received, or ""."""
+
+    media_type: str
+    cache_control: str
+    age: str
+    body: bytes
+
+
+def system_addresses(host: str, port: int) -> Sequence[str]:
+    """Return the addresses of a host as the system's resolver knows them. Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(one[4][0]) for one in found))
+
+
+def is_reachable(address: str, *, private: bool = False) -> bool:
+    """Return whether a connection to an address may be made.
+
+    Without private: addresses of the public internet only, and no IPv6 address that stands for an IPv4 one
+    (mapped, 6to4, NAT64, Teredo). private: also those of inner networks and the loopback, never a link-local
+    one, at which machines of clouds tell their secrets.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return False
+    if found.is_multicast or found.is_unspecified or found.is_link_local:
+        return False
+    if private and (found.is_loopback or _is_inner(found)):
+        return True
+    if isinstance(found, IPv6Address) and found not in _GLOBAL_UNICAST:
+        return False
+    return found.is_global and not any(found in network for network in _DETOURS)
+
+
+def _is_inner(address: IPv4Address | IPv6Address) -> bool:
+    inner = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+    return any(address in ip_network(network) for network in inner)
+
+
+class PinnedFetch:
+    """One GET. It runs in one thread, and another may end it.
+
+    url: https only. context: verifies certificate and name. private_hosts: lower case; they may have inner
+    addresses. until: instant of time.monotonic() after which nothing more is done.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        context: ssl.SSLContext,
+        resolve: Resolve,
+        private_hosts: Collection[str],
+        until: float,
+    ) -> None:
+        self._url = url
+        self._context = context
+        self._resolve = resolve
+        self._private_hosts = private_hosts
+        self._until = until
+        self._connection: HTTPSConnection | None = None
+        self._socket: socket.socket | None = None
+        self._aborted = Event()
+
+    def run(self) -> Fetched:
+        """Return the document. Raises FetchRefused."""
+        parts = _URL.fullmatch(self._url)
+        if parts is None:
+            raise FetchRefused("the URL is not a plain https URL with the name of a host")
+        host, port = parts["host"].lower(), int(parts["port"] or 443)
+        if port > 65535:
+            raise FetchRefused("the URL is not a plain https URL with the name of a host")
+        addresses = self._addresses(host, port)
+        try:
+            self._connection = self._connected(host, port, addresses)
+            return self._document(self._connection, host, port, parts["target"] or "/")
+        except ssl.SSLCertVerificationError:
+            raise FetchRefused("the certificate of the host is not valid for it") from None
+        except (OSError, HTTPError, ValueError) as fault:
+            certificate = isinstance(fault.__cause__ or fault.__context__, ssl.SSLCertVerificationError)
+            raise FetchRefused(
+                "the certificate of the host is not valid for it"
+                if certificate
+                else "the host does not answer"
+            ) from None
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+
+    def abort(self) -> None:
+        """End what run() is waiting for, whatever the host does; safe at any time from any thread."""
+        self._aborted.set()
+        connection = self._connection
+        # An answer without length takes the socket away from its connection: it was kept when it stood.
+        sock = self._socket or (None if connection is None else connection.sock)
+        if sock is not None:
+            try:
+                # Not SSLSocket's own, which takes the TLS state away under the thread that reads.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+            except OSError:
+                return
+
+    def _addresses(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a host if every one of them may be reached."""
+        try:
+            addresses = self._resolve(host, port)
+        except OSError:
+            raise FetchRefused("the name of the host is not known") from None
+        except UnicodeError:
+            raise FetchRefused("the name of the host is not known") from None
+        private = host in self._private_hosts
+        if not addresses or not all(is_reachable(address, private=private) for address in addresses):
+            raise FetchRefused("the host has an address that must not be reached")
+        return addresses[:ADDRESSES_MAX]
+
+    def _connected(self, host: str, port: int, addresses: Sequence[str]) -> HTTPSConnection:
+        """Return a verified connection to the first address that takes one."""
+        fault: Exception | None = None
+        for address in addresses:
+            connection = HTTPSConnection(
+                address,
+                port,
+                timeout=min(self._left(), CONNECT_SECONDS),
+                server_hostname=host,
+                ssl_context=self._context,
+            )
+            # Known to abort() before it waits for anything.
+            self._connection = connection
+            try:
+                connection.connect()
+            except (OSError, HTTPError) as refused:
+                connection.close()
+                fault = refused
+                continue
+            self._socket = connection.sock
+            return connection
+        raise fault or FetchRefused("the host does not answer")
+
+    def _document(self, connection: HTTPSConnection, host: str, port: int, target: str) -> Fetched:
+        connection.timeout = self._left()
+        connection.request(
+            "GET",
+            target,
+            headers={
+                "Host": host if port == 443 else f"{host}:{port}",
+                "Accept": "application/jwk-set+json, application/json",
+                "Accept-Encoding": "identity",
+                "User-Agent": "insurance-data-broker",
+            },
+            preload_content=False,
+            decode_content=False,
+        )
+        connection.timeout = self._left()
+        response = connection.getresponse()
+        if response.status != 200:
+            raise FetchRefused("the host answers with another status than 200")
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise FetchRefused("the host compresses what it sends")
+        body = response.read(BODY_BYTES_MAX + 1)
+        self._left()
+        if len(body) > BODY_BYTES_MAX:
+            raise FetchRefused("the document is larger than 64 KiB")
+        return Fetched(
+            media_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+            cache_control=response.headers.get("Cache-Control", ""),
+            age=response.headers.get("Age", ""),
+            body=body,
+        )
+
+    def _left(self) -> float:
+        """Return the seconds that are left."""
+        left = self._until - monotonic()
+        if left <= 0 or self._aborted.is_set():
+            raise FetchRefused("the host does not answer in time")
+        return left
