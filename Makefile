@@ -26,6 +26,7 @@ demo: $(STAMP) ## a hospital's day against a real broker on 127.0.0.1:8000 (ONCE
 	@$(BIN)/broker demo $(if $(ONCE),--once)
 
 test: $(STAMP) ## run every test
+	@.ci/system-packages
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 
 lint: $(STAMP) ## ruff and formatting
