@@ -1,1 +1,1 @@
-"""Citizen face: consent pages."""
+"""Citizen face: where citizens sign in and decide. Server-rendered, without scripts."""

@@ -1,0 +1,88 @@
+"""Where the citizen's pages are, and the handle by which a page names an authorization request."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+REQUEST_RULE: Final = "/citizen/requests/<handle>"
+SIGN_IN_RULE: Final = "/citizen/sign-in"
+SIGN_OUT_RULE: Final = "/citizen/sign-out"
+STYLE_RULE: Final = "/citizen/style.css"
+_REF_BYTES: Final = 32
+
+
+def handle_of(request_ref: bytes) -> str:
+    """Return the handle of a request: base64url of its 32-byte reference, without padding."""
+    return urlsafe_b64encode(request_ref).rstrip(b"=").decode("ascii")
+
+
+def request_ref_of(handle: str) -> bytes | None:
+    """Return the reference that a handle names, or None: one spelling for every reference, nothing else.
+
+    So nothing that comes from outside is ever an address to go to.
+    """
+    try:
+        request_ref = urlsafe_b64decode(handle.encode("ascii") + b"=")
+    except (UnicodeEncodeError, binascii.Error):
+        return None
+    return request_ref if len(request_ref) == _REF_BYTES and handle_of(request_ref) == handle else None
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Paths as the browser must ask for them. issuer: public URL of this broker; it may have a path."""
+
+    issuer: str
+
+    @property
+    def root(self) -> str:
+        """Return what stands before every path of ours, "" for nothing."""
+        return urlsplit(self.issuer).path.rstrip("/")
+
+    @property
+    def origin(self) -> str:
+        """Return the origin of our own pages (RFC 6454)."""
+        return origin_of(self.issuer)
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers come over TLS; only a demonstration on the loopback does without."""
+        return self.issuer.startswith("https://")
+
+    def request(self, handle: str, language: str = "") -> str:
+        """Return the path of a decision page."""
+        path = self.root + REQUEST_RULE.replace("<handle>", handle)
+        return path + "?" + urlencode({"lang": language}) if language else path
+
+    def sign_in(self, handle: str, language: str) -> str:
+        """Return the path of the sign-in page that leads to a decision page."""
+        return f"{self.root}{SIGN_IN_RULE}?" + urlencode({"next": handle, "lang": language})
+
+    def sign_in_form(self) -> str:
+        """Return where the sign-in form is posted."""
+        return self.root + SIGN_IN_RULE
+
+    def sign_out(self) -> str:
+        """Return where the sign-out form is posted."""
+        return self.root + SIGN_OUT_RULE
+
+    def style(self, version: str) -> str:
+        """Return the path of the style sheet; another version is another address."""
+        return f"{self.root}{STYLE_RULE}?v={version}"
+
+
+def origin_of(url: str) -> str:
+    """Return what a content security policy calls the place of a URL: origin, or scheme of a private one.
+
+    An origin is written as browsers write it (RFC 6454, 6.2): lower case, no port where it is the usual one.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or parts.hostname is None:
+        return f"{parts.scheme}:"
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    usual = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + ("" if parts.port in (None, usual) else f":{parts.port}")

@@ -1,0 +1,97 @@
+"""The citizen's pages as the roof takes them: a blueprint, and what the authorization endpoint must know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flask import Blueprint, Response
+
+from broker.clock import Clock
+from broker.errors import StoreUnavailable
+from broker.oauth.caller_facts import CallerReader
+from broker.oauth.citizens import CitizenSignIn
+from consent_ui.addresses import (
+    REQUEST_RULE,
+    SIGN_IN_RULE,
+    SIGN_OUT_RULE,
+    STYLE_RULE,
+    Addresses,
+    handle_of,
+)
+from consent_ui.cookies import Cookies
+from consent_ui.decision import DecisionViews
+from consent_ui.doors import Authorizations
+from consent_ui.form_tokens import FormTokens
+from consent_ui.pages import GUARDS, Pages, style_response
+from consent_ui.sign_in import SignInViews
+from consent_ui.visit import Visit, words_of_request
+from consent_ui.words import Words
+from policies.compile import PolicySet
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionPage:
+    """What the authorization endpoint needs to know of the pages. issuer: public URL of this broker."""
+
+    issuer: str
+
+    def address(self, request_ref: bytes) -> str:
+        """Return the path of the page on which a pushed request is decided. request_ref: 32 bytes."""
+        return Addresses(self.issuer).request(handle_of(request_ref))
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the header fields that go with `fault`'s document, its type included."""
+        return {"Content-Type": "text/html; charset=utf-8", **GUARDS}
+
+    def fault(self, reason: str, vietnamese: bool) -> str:
+        """Return a complete HTML document for a request that cannot be redirected to its client.
+
+        reason: of AuthorizationRefused; one without words of its own says what request_unknown says.
+        The status is the caller's; `headers` go with it.
+        """
+        return Pages(Addresses(self.issuer)).fault(reason, Words("vi" if vietnamese else "en"))
+
+
+def citizen_blueprint(
+    *,
+    issuer: str,
+    sign_in: CitizenSignIn,
+    authorizations: Authorizations,
+    policies: PolicySet,
+    callers: CallerReader,
+    clock: Clock,
+    form_key: bytes,
+) -> Blueprint:
+    """Return the routes under /citizen: sign-in, sign-out, decision, style sheet.
+
+    form_key: 32 bytes that sign form tokens and nothing else, the same on all workers
+    (`broker.oauth.citizen_secrets.derived_key(key_encryption_key, "citizen/forms")`).
+    """
+    addresses = Addresses(issuer)
+    visit = Visit(
+        pages=Pages(addresses),
+        cookies=Cookies(addresses.is_secure),
+        tokens=FormTokens(form_key),
+        sign_in=sign_in,
+        authorizations=authorizations,
+        clock=clock,
+    )
+    signing, deciding = SignInViews(visit, callers), DecisionViews(visit, policies)
+    blueprint = Blueprint("citizen", __name__)
+    blueprint.add_url_rule(REQUEST_RULE, "decision", deciding.show, methods=["GET"])
+    blueprint.add_url_rule(REQUEST_RULE, "decide", deciding.decide, methods=["POST"])
+    blueprint.add_url_rule(SIGN_IN_RULE, "sign_in_page", signing.show, methods=["GET"])
+    blueprint.add_url_rule(SIGN_IN_RULE, "sign_in", signing.sign_in, methods=["POST"])
+    blueprint.add_url_rule(SIGN_OUT_RULE, "sign_out", signing.sign_out, methods=["POST"])
+    blueprint.add_url_rule(STYLE_RULE, "style", style_response, methods=["GET"])
+
+    @blueprint.errorhandler(StoreUnavailable)
+    def store_unavailable(_error: StoreUnavailable) -> Response:
+        """Say so in words; whether a decision was kept is unknown, and the page then shown again tells."""
+        response = visit.pages.page("busy.html", words_of_request(), 503, is_error=True, again="")
+        response.headers["Retry-After"] = "5"
+        return response
+
+    return blueprint

@@ -1,0 +1,24 @@
+"""What the citizen's pages need from behind: pending authorization requests, and what becomes of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from broker.oauth.authorization_request import Approval, AuthorizationRequest
+
+
+class Authorizations(Protocol):
+    """Pending requests; `broker.oauth.authorization.Authorizations` is one. All raise StoreUnavailable."""
+
+    def find(self, request_ref: bytes, at: datetime) -> AuthorizationRequest | None:
+        """Return a request that waits for a decision; None when unknown, expired or decided."""
+        ...
+
+    def approve(self, request: AuthorizationRequest, approval: Approval, at: datetime) -> str:
+        """Return the URL of the client, with a code. Raises AuthorizationRefused when it cannot be kept."""
+        ...
+
+    def refuse(self, request: AuthorizationRequest, at: datetime) -> str:
+        """Return the URL of the client, with access_denied. Raises AuthorizationRefused as approve does."""
+        ...

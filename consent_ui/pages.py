@@ -1,0 +1,94 @@
+"""Templates, and the response around them: what the browser may do with a citizen's page."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any, Final
+
+from flask import Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from consent_ui.addresses import Addresses
+from consent_ui.words import WORDS, Words
+
+STYLE: Final = files("consent_ui").joinpath("static/citizen.css").read_bytes()
+STYLE_VERSION: Final = hashlib.sha256(STYLE).hexdigest()[:12]
+STYLE_SECONDS: Final = 86_400
+
+_OWN_FORMS: Final = "form-action 'self'"
+GUARDS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'self'; {_OWN_FORMS}; frame-ancestors 'none'; base-uri 'none'"
+    ),
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""What every page tells the browser to keep from it; CORS is never allowed."""
+
+_ENVIRONMENT: Final = Environment(
+    loader=PackageLoader("consent_ui"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class Pages:
+    """Renders pages for one broker."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self.addresses = addresses
+
+    def html(self, template: str, words: Words, **content: Any) -> str:
+        """Return a complete HTML document. content: what the template names; escaped wherever it goes."""
+        shown = {"other_address": "", "is_error": False, "signed_in_as": "", **content}
+        return _ENVIRONMENT.get_template(template).render(
+            t=words, style=self.addresses.style(STYLE_VERSION), **shown
+        )
+
+    def page(
+        self, template: str, words: Words, status: int = 200, *, goes_to: str = "", **content: Any
+    ) -> Response:
+        """Return a page. goes_to: origin of the client to which the answer to its form may redirect.
+
+        Browsers hold form-action against redirects of a form's answer too, so that origin must be named.
+        """
+        response = Response(self.html(template, words, **content), status, mimetype="text/html")
+        response.headers["Content-Language"] = words.language
+        return guarded(response, goes_to)
+
+    def redirect(self, address: str) -> Response:
+        """Return a 303: whatever was posted is not posted again elsewhere (RFC 9700, 4.12)."""
+        response = Response(status=303)
+        response.headers["Location"] = address
+        # Werkzeug would otherwise complete a path with the Host that the request named.
+        response.autocorrect_location_header = False
+        return guarded(response)
+
+    def fault(self, reason: str, words: Words) -> str:
+        """Return the document that says why a request cannot go on; an unknown reason says less."""
+        key = f"fault_{reason}"
+        return self.html("fault.html", words, reason=words(key if key in WORDS else "fault_request_unknown"))
+
+
+def guarded(response: Response, goes_to: str = "") -> Response:
+    """Return a response with what keeps other sites, caches and scripts away from it."""
+    response.headers.update(GUARDS)
+    if goes_to:
+        policy = GUARDS["Content-Security-Policy"]
+        response.headers["Content-Security-Policy"] = policy.replace(_OWN_FORMS, f"{_OWN_FORMS} {goes_to}")
+    return response
+
+
+def style_response() -> Response:
+    """Return the style sheet; its address changes with it, so it may be kept."""
+    response = Response(STYLE, mimetype="text/css")
+    response.cache_control.public = True
+    response.cache_control.max_age = STYLE_SECONDS
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

@@ -1,0 +1,68 @@
+"""What the views share: who is signed in, in which language, for which request, with a good form or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Response, request
+
+from broker.clock import Clock
+from broker.oauth.authorization_request import AuthorizationRequest
+from broker.oauth.citizens import CitizenSession, CitizenSignIn
+from consent_ui.addresses import Addresses, request_ref_of
+from consent_ui.cookies import Cookies
+from consent_ui.doors import Authorizations
+from consent_ui.form_tokens import FormTokens, is_from_own_page
+from consent_ui.pages import Pages, guarded
+from consent_ui.words import Words, words_for
+
+
+def words_of_request(asked_for: AuthorizationRequest | None = None) -> Words:
+    """Return the words for the request under way: its own lang first, then the client's ui_locales."""
+    return words_for(
+        request.values.get("lang"),
+        "" if asked_for is None else asked_for.ui_locales,
+        request.headers.get("Accept-Language", ""),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """The parts that every view works with."""
+
+    pages: Pages
+    cookies: Cookies
+    tokens: FormTokens
+    sign_in: CitizenSignIn
+    authorizations: Authorizations
+    clock: Clock
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the pages are."""
+        return self.pages.addresses
+
+    def find_request(self, handle: str, at: datetime) -> AuthorizationRequest | None:
+        """Return the pending request of a handle, None for one that is unknown, expired or decided."""
+        request_ref = request_ref_of(handle)
+        return None if request_ref is None else self.authorizations.find(request_ref, at)
+
+    def find_session(self, at: datetime) -> CitizenSession | None:
+        """Return the session of whoever asks."""
+        return self.sign_in.find_session(self.cookies.session(request), at)
+
+    def is_good_form(self, cookie: str, page: str, at: datetime) -> bool:
+        """Return whether the form that was posted stood on that page, in this browser, a short time ago."""
+        token = request.form.get("token", "")
+        is_own = is_from_own_page(request, self.addresses.origin)
+        return is_own and self.tokens.is_good(token, cookie, page, at)
+
+    def masked(self, session: CitizenSession) -> str:
+        """Return the last three digits of who is signed in: enough to see that it is oneself."""
+        return "•" * 9 + self.sign_in.personal_id(session)[-3:]
+
+    def fault(self, reason: str, words: Words, status: int) -> Response:
+        """Return the page that says why a request cannot go on."""
+        response = Response(self.pages.fault(reason, words), status, mimetype="text/html")
+        return guarded(response)
