@@ -1,21 +1,13 @@
-"""Key sets of clients: what of a published one is used, how a registered one changes, certificates in it."""
+"""Key sets of clients: what of a published one is used, how a registered one changes."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509 import load_der_x509_certificate
-from joserfc.errors import JoseError
-from joserfc.jwk import import_key
-
 from broker.oauth.jose import JoseRefused, decode_object
-from broker.oauth.jose_keys import PRIVATE_MEMBERS, AsymmetricKey, import_public_jwk
+from broker.oauth.jose_keys import PRIVATE_MEMBERS, import_public_jwk
 from broker.oauth.registration import JwksRefused, read_jwks
 
 REFERENCES: Final = frozenset({"x5u", "jku"})
@@ -80,35 +72,3 @@ def rotated_jwks(
         raise JwksRefused("no key would be left; suspend the client instead")
     read_jwks(json.dumps(changed))
     return changed
-
-
-def check_certificates(jwks: Mapping[str, Any]) -> None:
-    """Check that every key of a set carries its certificate in x5c (RFC 8705, 2.2.2; RFC 7517, 4.7).
-
-    Raises JwksRefused.
-    """
-    for jwk in jwks["keys"]:
-        chain = jwk.get("x5c")
-        if not isinstance(chain, list) or not chain or not all(isinstance(one, str) for one in chain):
-            raise JwksRefused("self_signed_tls_client_auth needs a certificate (x5c) in every key")
-        if _certified_key(chain[0]) != _encoded_key(jwk):
-            raise JwksRefused("the first certificate of x5c is not one of the key it stands in")
-
-
-def _certified_key(text: str) -> bytes:
-    try:
-        certificate = load_der_x509_certificate(base64.b64decode(text, validate=True))
-        return certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    except (binascii.Error, ValueError, UnsupportedAlgorithm):
-        raise JwksRefused("a certificate in x5c cannot be read") from None
-
-
-def _encoded_key(jwk: Mapping[str, Any]) -> bytes:
-    bare = {name: jwk[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in jwk}
-    try:
-        key = import_key(bare)
-    except (JoseError, ValueError, TypeError):
-        raise JwksRefused("a key of the set cannot be read") from None
-    if not isinstance(key, AsymmetricKey):
-        raise JwksRefused("a key of the set is not asymmetric")
-    return key.as_der(private=False)

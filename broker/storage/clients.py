@@ -1,16 +1,19 @@
-"""The register: organisations and their clients, in PostgreSQL."""
+"""The register: organisations and their clients, in PostgreSQL. How they come in and are changed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from ipaddress import ip_network
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Text, bindparam, cast, select
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from broker.oauth.registration import ClientRegistration
+from broker.oauth.client_jwks import rotated_jwks
+from broker.oauth.registration import ClientRegistration, JwksRefused, Network
+from broker.storage.client_registrations import REGISTRATION_SQL, read_registration
 from broker.storage.faults import store_answers
 from broker.storage.tables import access_tokens, clients, organisations
 
@@ -37,7 +40,11 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientRecord:
-    """A client as registered. client_metadata: RFC 7591 members, public keys under "jwks". Instants aware."""
+    """A client as registered. Instants aware.
+
+    client_metadata: RFC 7591 members less client_id, client_name and scope; public keys under "jwks".
+    source_networks: where its requests may come from, empty for anywhere.
+    """
 
     client_id: str
     organisation_id: str
@@ -47,22 +54,10 @@ class ClientRecord:
     client_metadata: Mapping[str, Any]
     expires_at: datetime
     status: str = "active"
+    source_networks: tuple[Network, ...] = ()
 
 
-# Two tables in one statement; the JWK set as text, so that parsed keys can be kept by it.
-_REGISTRATION: Final = (
-    select(
-        clients.c.client_id,
-        clients.c.organisation_id,
-        (clients.c.status == "active").label("is_active"),
-        clients.c.scopes,
-        clients.c.client_metadata["grant_types"].label("grant_types"),
-        cast(clients.c.client_metadata["jwks"], Text).label("jwks"),
-        clients.c.expires_at,
-    )
-    .join_from(clients, organisations)
-    .where(clients.c.client_id == bindparam("wanted"))
-)
+_REGISTRATION: Final = text(REGISTRATION_SQL.replace("$1::text", ":wanted"))
 
 
 class PostgresClients:
@@ -79,17 +74,7 @@ class PostgresClients:
         """
         with store_answers(), self._autocommit.connect() as connection:
             row = connection.execute(_REGISTRATION, {"wanted": client_id}).one_or_none()
-        if row is None:
-            return None
-        return ClientRegistration(
-            client_id=row.client_id,
-            organisation_id=row.organisation_id,
-            is_active=row.is_active,
-            scopes=frozenset(row.scopes),
-            grant_types=frozenset(row.grant_types or ()),
-            jwks=row.jwks or "",
-            expires_at=row.expires_at,
-        )
+        return None if row is None else read_registration(*row)
 
     def register_organisation(self, organisation: Organisation) -> bool:
         """Register an organisation; return False if it already stands there with the same particulars.
@@ -117,6 +102,7 @@ class PostgresClients:
         """
         values = {**asdict(record), "client_metadata": dict(record.client_metadata)}
         values |= {"scopes": list(record.scopes), "agreement_ids": list(record.agreement_ids)}
+        values["source_networks"] = list(map(str, record.source_networks))
         with store_answers(), self._engine.begin() as connection:
             known = select(organisations.c.organisation_id).where(
                 organisations.c.organisation_id == record.organisation_id
@@ -129,18 +115,51 @@ class PostgresClients:
 
     def list_clients(self, client_id: str | None = None) -> Sequence[ClientRecord]:
         """Return all clients by id, or the one with client_id. Raises StoreUnavailable."""
-        columns = [clients.c[name] for name in ClientRecord.__dataclass_fields__]
-        statement = select(*columns).order_by(clients.c.client_id)
+        statement = select(*_COLUMNS).order_by(clients.c.client_id)
         if client_id is not None:
             statement = statement.where(clients.c.client_id == client_id)
         with store_answers(), self._engine.connect() as connection:
-            rows = connection.execute(statement).mappings().all()
-        return [
-            ClientRecord(
-                **{**row, "scopes": tuple(row["scopes"]), "agreement_ids": tuple(row["agreement_ids"])}
-            )
-            for row in rows
-        ]
+            return [_record(row._asdict()) for row in connection.execute(statement)]
+
+    def replace_keys(
+        self,
+        client_id: str,
+        *,
+        jwks: Mapping[str, Any] | None = None,
+        jwks_uri: str = "",
+        keep_old: bool = False,
+        retire: Collection[str] = (),
+    ) -> ClientRecord:
+        """Change a client's keys in one transaction; return the client as it is then.
+
+        jwks: a registered set (`registrable_jwks`) that takes the place of the old keys, or comes beside them
+        with keep_old. retire: kids to take out; all others stay. jwks_uri: from now on keys are published
+        there, and none are kept here. Counts from the next token request on; tokens that live end by
+        themselves. Raises NotRegistered, JwksRefused (see `rotated_jwks`; keys behind a jwks_uri can only be
+        replaced), StoreUnavailable.
+        """
+        wanted = select(*_COLUMNS).where(clients.c.client_id == client_id).with_for_update()
+        with store_answers(), self._engine.begin() as connection:
+            row = connection.execute(wanted).one_or_none()
+            if row is None:
+                raise NotRegistered(f"there is no client {client_id}")
+            record = _record(row._asdict())
+            metadata = dict(record.client_metadata)
+            old = metadata.pop("jwks", {})
+            if metadata.pop("jwks_uri", "") and (keep_old or retire):
+                raise JwksRefused("its keys are published by the client itself; they can only be replaced")
+            if jwks_uri:
+                metadata["jwks_uri"] = jwks_uri
+            else:
+                metadata["jwks"] = rotated_jwks(old, jwks, keep_old=keep_old, retire=retire)
+            statement = clients.update().where(clients.c.client_id == client_id)
+            connection.execute(statement.values(client_metadata=metadata))
+        return replace(record, client_metadata=metadata)
+
+    def extend_client(self, client_id: str, expires_at: datetime) -> None:
+        """Set until when a client is registered. Raises NotRegistered, StoreUnavailable."""
+        with store_answers(), self._engine.begin() as connection:
+            self._update(connection, client_id, expires_at=expires_at)
 
     def suspend_client(self, client_id: str, now: datetime) -> int:
         """Suspend a client and revoke its live tokens, in one transaction; return how many tokens.
@@ -154,16 +173,25 @@ class PostgresClients:
             .values(revoked_at=now)
         )
         with store_answers(), self._engine.begin() as connection:
-            self._set_status(connection, client_id, "suspended")
+            self._update(connection, client_id, status="suspended")
             return connection.execute(revoke).rowcount
 
     def resume_client(self, client_id: str) -> None:
         """Let a suspended client ask for tokens again. Raises NotRegistered, StoreUnavailable."""
         with store_answers(), self._engine.begin() as connection:
-            self._set_status(connection, client_id, "active")
+            self._update(connection, client_id, status="active")
 
     @staticmethod
-    def _set_status(connection: Connection, client_id: str, status: str) -> None:
-        statement = clients.update().where(clients.c.client_id == client_id).values(status=status)
+    def _update(connection: Connection, client_id: str, **values: object) -> None:
+        statement = clients.update().where(clients.c.client_id == client_id).values(**values)
         if not connection.execute(statement).rowcount:
             raise NotRegistered(f"there is no client {client_id}")
+
+
+_COLUMNS: Final = [clients.c[name] for name in ClientRecord.__dataclass_fields__]
+
+
+def _record(row: Mapping[str, Any]) -> ClientRecord:
+    listed = {name: tuple(row[name]) for name in ("scopes", "agreement_ids")}
+    networks = tuple(ip_network(str(one)) for one in row["source_networks"])
+    return ClientRecord(**{**row, **listed, "source_networks": networks})

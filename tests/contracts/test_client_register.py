@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
 
 from broker.cli.embedded import EmbeddedCluster
 from broker.errors import StoreUnavailable
-from broker.oauth.registration import read_jwks
+from broker.oauth.registration import ClientRegistration, JwksRefused, read_jwks
+from broker.storage.client_registrations import PreparedClients
 from broker.storage.clients import (
     AlreadyRegistered,
     ClientRecord,
@@ -112,6 +116,175 @@ def test_a_client_is_registered_once_and_only_for_a_known_organisation(
         clients.register_client(record("other", "99999"))
     assert clients.find_registration("other") is None
     assert register(database).find_client("other") is None
+
+
+FULL = {
+    "grant_types": ["authorization_code", "client_credentials"],
+    "response_types": ["code"],
+    "token_endpoint_auth_method": "tls_client_auth",
+    "tls_client_auth_san_dns": "gateway.bank.example",
+    "tls_client_certificate_bound_access_tokens": True,
+    "redirect_uris": ["https://bank.example/back"],
+    "jwks_uri": "https://keys.bank.example/jwks",
+    "authorization_details_types": ["insurance_record"],
+}
+
+
+def both(database: Database) -> list[PostgresClients | PreparedClients]:
+    """Return the register as commands read it and as the server does."""
+    connections = PreparedConnections(conninfo_of_url(database.application_url))
+    return [PostgresClients(database.application), PreparedClients(connections, 2.0)]
+
+
+def test_the_server_and_the_commands_read_the_same_registration_in_full(
+    clients: PostgresClients, database: Database
+) -> None:
+    networks = (ip_network("10.20.0.0/16"), ip_network("2001:db8::/32"))
+    expires_at = datetime(2027, 6, 30, 17, 0, 0, 123457, tzinfo=UTC)
+    wanted = replace(record(), client_metadata=FULL, source_networks=networks, expires_at=expires_at)
+    clients.register_client(wanted)
+    assert clients.list_clients() == [wanted]
+    found = [store.find_registration("hospital-a") for store in both(database)]
+    assert (
+        found
+        == [
+            ClientRegistration(
+                client_id="hospital-a",
+                organisation_id="79001",
+                is_active=True,
+                scopes=frozenset({"verify_entitlement"}),
+                grant_types=frozenset({"authorization_code", "client_credentials"}),
+                expires_at=expires_at,
+                jwks_uri="https://keys.bank.example/jwks",
+                name="Bệnh viện A",
+                organisation_kind="hospital",
+                organisation_name_vi="Bệnh viện A",
+                organisation_name_en="A",
+                agreement_ids=("hospital_entitlement_check",),
+                redirect_uris=("https://bank.example/back",),
+                authentication_method="tls_client_auth",
+                tls_name=("tls_client_auth_san_dns", "gateway.bank.example"),
+                is_certificate_bound=True,
+                detail_types=frozenset({"insurance_record"}),
+                source_networks=networks,
+            )
+        ]
+        * 2
+    )
+
+
+def test_a_row_written_before_there_was_more_than_keys_is_one_of_private_key_jwt(
+    clients: PostgresClients, database: Database
+) -> None:
+    clients.register_client(record())
+    for store in both(database):
+        found = store.find_registration("hospital-a")
+        assert found is not None
+        assert found.authentication_method == "private_key_jwt"
+        assert (found.jwks_uri, found.redirect_uris, found.tls_name) == ("", (), None)
+        assert (found.detail_types, found.source_networks) == (None, ())
+
+
+def test_metadata_that_somebody_wrote_by_hand_opens_nothing(
+    clients: PostgresClients, database: Database
+) -> None:
+    spoiled = {
+        "grant_types": "client_credentials",
+        "redirect_uris": [1, None],
+        "dpop_bound_access_tokens": "yes",
+        "authorization_details_types": {},
+        "tls_client_auth_san_dns": "a.example",
+        "tls_client_auth_san_ip": "10.0.0.1",
+    }
+    clients.register_client(replace(record(), client_metadata=spoiled))
+    for store in both(database):
+        found = store.find_registration("hospital-a")
+        assert found is not None
+        assert (found.grant_types, found.redirect_uris, found.jwks) == (frozenset(), (), "")
+        assert (found.is_dpop_bound, found.tls_name, found.detail_types) == (False, None, frozenset())
+
+
+def test_what_changes_in_the_register_is_seen_by_the_next_look(
+    clients: PostgresClients, database: Database
+) -> None:
+    clients.register_client(record())
+    _, server = both(database)
+    first = server.find_registration("hospital-a")
+    assert first is not None
+    assert server.find_registration("hospital-a") is first
+    clients.suspend_client("hospital-a", datetime.now(UTC))
+    suspended = server.find_registration("hospital-a")
+    assert suspended == replace(first, is_active=False)
+    later = first.expires_at + timedelta(days=1)
+    clients.extend_client("hospital-a", later)
+    assert server.find_registration("hospital-a") == replace(first, is_active=False, expires_at=later)
+    assert server.find_registration("nobody") is None
+    with pytest.raises(NotRegistered):
+        clients.extend_client("nobody", later)
+
+
+def test_a_statement_of_the_register_that_finds_no_server_is_one_kind_of_error() -> None:
+    away = PreparedClients(PreparedConnections("host=127.0.0.1 port=1 user=nobody dbname=none"), 1.0)
+    with pytest.raises(StoreUnavailable):
+        away.find_registration("x")
+
+
+def key_set(*parties: Party) -> dict[str, Any]:
+    return {"keys": [{**party.public_jwk, "alg": "ES256", "use": "sig"} for party in parties]}
+
+
+def kids(clients: PostgresClients) -> list[str | None]:
+    found = clients.find_registration("hospital-a")
+    assert found is not None
+    return [key.kid for key in read_jwks(found.jwks)]
+
+
+def test_keys_are_exchanged_without_a_moment_in_which_neither_works(clients: PostgresClients) -> None:
+    old, new = Party("x"), Party("x")
+    clients.register_client(replace(record(), client_metadata={**FULL, "jwks": key_set(old), "jwks_uri": ""}))
+    clients.replace_keys("hospital-a", jwks=key_set(new), keep_old=True)
+    assert kids(clients) == [old.kid, new.kid]
+    changed = clients.replace_keys("hospital-a", retire=[old.kid])
+    assert kids(clients) == [new.kid]
+    assert clients.list_clients() == [changed]
+    assert changed.client_metadata["redirect_uris"] == FULL["redirect_uris"]
+    clients.replace_keys("hospital-a", jwks=key_set(old))
+    assert kids(clients) == [old.kid]
+    clients.replace_keys("hospital-a", jwks=key_set(new), retire=[old.kid])
+    assert kids(clients) == [new.kid]
+    clients.replace_keys("hospital-a", jwks=key_set(new), keep_old=True)
+    assert kids(clients) == [new.kid]
+
+
+def test_a_change_of_keys_that_cannot_be_right_changes_nothing(clients: PostgresClients) -> None:
+    old, new = Party("x"), Party("x")
+    renamed = {"keys": [{**key_set(new)["keys"][0], "kid": old.kid}]}
+    clients.register_client(replace(record(), client_metadata={**FULL, "jwks": key_set(old), "jwks_uri": ""}))
+    many = [Party("x") for _ in range(8)]
+    for change in (
+        {"retire": [old.kid]},
+        {"retire": ["unknown"]},
+        {"jwks": renamed, "keep_old": True},
+        {"jwks": key_set(*many), "keep_old": True},
+    ):
+        with pytest.raises(JwksRefused):
+            clients.replace_keys("hospital-a", **change)
+        assert kids(clients) == [old.kid]
+    with pytest.raises(NotRegistered):
+        clients.replace_keys("nobody", jwks=key_set(new))
+
+
+def test_keys_move_to_an_address_of_the_client_and_back(clients: PostgresClients) -> None:
+    old, new = Party("x"), Party("x")
+    clients.register_client(replace(record(), client_metadata={"jwks": key_set(old)}))
+    clients.replace_keys("hospital-a", jwks_uri="https://keys.bank.example/jwks")
+    found = clients.find_registration("hospital-a")
+    assert found is not None
+    assert (found.jwks, found.jwks_uri) == ("", "https://keys.bank.example/jwks")
+    with pytest.raises(JwksRefused):
+        clients.replace_keys("hospital-a", jwks=key_set(new), keep_old=True)
+    clients.replace_keys("hospital-a", jwks=key_set(new))
+    assert kids(clients) == [new.kid]
 
 
 def test_suspending_and_resuming_name_unknown_clients(clients: PostgresClients) -> None:
