@@ -29,6 +29,8 @@ from broker.oauth.registration import JwksRefused, read_jwks
 
 MAX_INTERMEDIATES: Final = 0
 """Proxies send the client's own certificate alone: whoever issues those stands in the operator's file."""
+_MIN_RSA_BITS: Final = 2048
+_MIN_CURVE_BITS: Final = 224
 _UNREADABLE: Final = (
     ValueError,
     UnsupportedAlgorithm,
@@ -59,9 +61,11 @@ class Authorities:
         """Return whether one of them issued a client certificate that is good at an instant (RFC 5280, 6).
 
         Signature, dates of both, key usage and basic constraints, no critical extension unknown; extended
-        key usage, where there is one, must name clientAuth. The certificate is a person's or machine's own:
-        one of an authority is refused. RSA below 2048 bits, SHA-1 and Ed25519 are refused by the library.
+        key usage, where there is one, must name clientAuth. The certificate is a client's own: one of an
+        authority is refused. So are keys that are too short (FAPI 2.0, 5.4.1), and SHA-1 by the library.
         """
+        if not _is_key_strong(certificate):  # the library asks this of authorities' keys only
+            return False
         verifier = (
             PolicyBuilder()
             .store(self._store)
@@ -75,6 +79,19 @@ class Authorities:
         except (VerificationError, *_UNREADABLE):
             return False
         return True
+
+
+def _is_key_strong(certificate: x509.Certificate) -> bool:
+    """Return whether a certificate's key is long enough, or Ed25519 (FAPI 2.0, 5.4.1)."""
+    try:
+        key = certificate.public_key()
+    except _UNREADABLE:
+        return False
+    if isinstance(key, RSAPublicKey):
+        return key.key_size >= _MIN_RSA_BITS
+    if isinstance(key, EllipticCurvePublicKey):
+        return key.curve.key_size >= _MIN_CURVE_BITS
+    return isinstance(key, Ed25519PublicKey)
 
 
 def _client_policy() -> ExtensionPolicy:
@@ -129,14 +146,15 @@ def _certificate_of(jwk: dict[str, Any]) -> bytes:
 
 
 def _thumbprint(certificate: x509.Certificate) -> str | None:
-    """Return the RFC 7638 thumbprint of a certificate's key, None for a kind that no client may have."""
+    """Return the RFC 7638 thumbprint of a certificate's key, None for one that no client may have."""
+    if not _is_key_strong(certificate):
+        return None
     try:
         key = certificate.public_key()
         der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         if isinstance(key, EllipticCurvePublicKey):
             return ECKey.import_key(der).thumbprint()
-        if isinstance(key, RSAPublicKey):
-            return RSAKey.import_key(der).thumbprint()
-        return OKPKey.import_key(der).thumbprint() if isinstance(key, Ed25519PublicKey) else None
+        kind = RSAKey if isinstance(key, RSAPublicKey) else OKPKey
+        return kind.import_key(der).thumbprint()
     except (JoseError, *_UNREADABLE):
         return None
