@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Final
 
 import uuid_utils
-from flask import Blueprint, Flask
+from flask import Flask
 
 from broker.actions.enforcement import Enforcement
 from broker.actions.verify_entitlement import ACTION as VERIFY_ENTITLEMENT
 from broker.actions.verify_entitlement import VerifyEntitlement
-from broker.api.calls import Caller
 from broker.api.entitlement import EntitlementFace
 from broker.api.exchange import Exchange
 from broker.api.hot_routes import HotRoutes
-from broker.api.oauth import oauth_blueprint
 from broker.api.operations import operations_blueprint
 from broker.api.operations_log import start_logging
 from broker.api.resources import BODY_BYTES_MAX, install, resources_blueprint
@@ -29,27 +27,23 @@ from broker.clock import countdown, system_clock
 from broker.errors import BrokerError, SettingsInvalid
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.keys import KeyRing
-from broker.oauth.bound_tokens import TokenIssuer
-from broker.oauth.dpop import ProofVerifier
-from broker.oauth.metadata import TOKEN_PATH, authorization_server_metadata
-from broker.oauth.protector import Protector
-from broker.oauth.server import AuthorizationServer
+from broker.oauth.proxies import TrustedProxies
 from broker.settings import Settings, read_settings
 from broker.storage.agreements import published_agreements
-from broker.storage.clients import PostgresClients
 from broker.storage.ledger import PostgresLedger
 from broker.storage.readiness import find_fault
 from broker.storage.register import CachedRegister, PreparedRegister
 from broker.storage.session import Store, open_store
 from broker.storage.signing_keys import PostgresSigningKeys
-from broker.storage.tokens import PostgresTokens
+from broker.wiring import Wiring
 from connectors.national_insurance.source import InsuranceSource
 from policies.compile import PolicySet, compile_policies
 from policies.decide import decide
 from policies.load import SHIPPED, load_directory
 from policies.model import Decision, DecisionRequest, PolicyError
 
-SCOPES: Final = frozenset({VERIFY_ENTITLEMENT})
+RELEASE_SCOPES: Final = frozenset({VERIFY_ENTITLEMENT})
+"""The actions that a route serves: their agreements must be in force as loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +113,18 @@ def create_app(settings: Settings | None = None) -> Flask:
         countdown=countdown,
         source_deadline_seconds=settings.source_deadline_seconds,
     )
-    caller = Caller(
-        issuer=settings.issuer,
-        protector=Protector(settings.issuer, settings.issuer, key_ring, proofs=_proofs(settings)),
-        clock=system_clock,
-    )
+    callers = TrustedProxies(settings.trusted_proxies)
+    wiring = Wiring(settings, store, key_ring, policy_set, callers)
+    caller = wiring.caller()
     app = Flask("broker", static_folder=None)
     exchange = Exchange(settings.issuer, new_reference)
     install(app, exchange)
     face = EntitlementFace(caller, verb, key_ring.sign_receipt, settings.data_owner)
     routes = {"/v1/entitlement-checks": face.check, "/v1/entitlement-checks/batch": face.batch}
-    app.register_blueprint(resources_blueprint(exchange, routes))
-    app.register_blueprint(_authorization_server(settings, store, key_ring))
+    bodiless = wiring.bodiless_routes(wiring.judge(caller))
+    app.register_blueprint(resources_blueprint(exchange, routes, bodiless, callers))
+    for blueprint in wiring.blueprints():
+        app.register_blueprint(blueprint)
     app.register_blueprint(
         operations_blueprint(
             needed={
@@ -142,31 +136,10 @@ def create_app(settings: Settings | None = None) -> Flask:
             metrics_directory=settings.metrics_directory,
         )
     )
-    app.wsgi_app = HotRoutes(app.wsgi_app, exchange, routes, BODY_BYTES_MAX)  # type: ignore[method-assign]
+    app.wsgi_app = HotRoutes(  # type: ignore[method-assign]
+        app.wsgi_app, exchange, routes, BODY_BYTES_MAX, callers
+    )
     return app
-
-
-def _proofs(settings: Settings) -> ProofVerifier:
-    return ProofVerifier(max_age_seconds=settings.proof_age_seconds)
-
-
-def _authorization_server(settings: Settings, store: Store, key_ring: KeyRing) -> Blueprint:
-    issuer = TokenIssuer(
-        issuer=settings.issuer,
-        audience=settings.issuer,
-        token_endpoint=settings.issuer + TOKEN_PATH,
-        signer=key_ring,
-        store=PostgresTokens(store.engine),
-        proofs=_proofs(settings),
-        lifetime_seconds=settings.access_token_seconds,
-    )
-    server = AuthorizationServer(
-        token_issuer=issuer,
-        clients=PostgresClients(store.engine),
-        scopes_offered=SCOPES,
-        clock=system_clock,
-    )
-    return oauth_blueprint(server, key_ring, authorization_server_metadata(settings.issuer, SCOPES))
 
 
 def _enforcement(settings: Settings, store: Store, policy_set: PolicySet) -> Enforcement:
@@ -205,6 +178,6 @@ def policies_fault(store: Store, policy_set: PolicySet) -> str | None:
     loaded = {
         name: table.agreement.revision_hash
         for name, table in policy_set.tables.items()
-        if table.agreement.action in SCOPES
+        if table.agreement.action in RELEASE_SCOPES
     }
     return None if loaded.items() <= published.items() else "unpublished"

@@ -56,6 +56,16 @@ class ProofInvalid(BrokerError):
     kind = "proof_invalid"
 
 
+class ProofNonceNeeded(ProofInvalid):
+    """The proof must be made anew with a nonce of this server (RFC 9449, 8 and 9). nonce: the one to use."""
+
+    kind = "proof_invalid"
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__("the proof needs the nonce that is told in the DPoP-Nonce header")
+        self.nonce = nonce
+
+
 class ReleaseRefused(BrokerError):
     """A station said no. The refusal stands in the evidence under `reference`.
 

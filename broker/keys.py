@@ -30,12 +30,16 @@ from broker.oauth.stored_keys import (
 __all__ = ["PURPOSES", "KeyRing", "Purpose", "SigningKeyStore", "SigningKeyUnavailable", "StoredKey"]
 
 RECEIPT_TYPE: Final = "entitlement-receipt+jwt"
+INTROSPECTION_TYPE: Final = "token-introspection+jwt"
 
 PUBLISHED_FOR: Final[Mapping[Purpose, timedelta]] = {
     # The longest access token lives 300 s; a minute more for clocks.
     "access_token": timedelta(seconds=360),
     # A receipt is shown when a claim is disputed, years later.
     "receipt": timedelta(days=3650),
+    # Read on arrival, and good for 300 s.
+    "id_token": timedelta(days=1),
+    "introspection": timedelta(days=1),
 }
 """How long a public key stays published after its key has signed for the last time."""
 
@@ -141,6 +145,20 @@ class KeyRing:
         Raises SigningKeyUnavailable, StoreUnavailable.
         """
         return self._signing_key("receipt").sign(RECEIPT_TYPE, _json(payload))
+
+    def sign_id_token(self, claims: Mapping[str, Any]) -> str:
+        """Return claims as a signed ID token (OpenID Connect Core, 2; typ JWT).
+
+        Raises SigningKeyUnavailable, StoreUnavailable.
+        """
+        return self._signing_key("id_token").sign("JWT", _json(claims))
+
+    def sign_introspection(self, claims: Mapping[str, Any]) -> str:
+        """Return claims as a signed introspection response (RFC 9701, 5; typ token-introspection+jwt).
+
+        Raises SigningKeyUnavailable, StoreUnavailable.
+        """
+        return self._signing_key("introspection").sign(INTROSPECTION_TYPE, _json(claims))
 
     def find_key(self, kid: str) -> VerifyingKey | None:
         """Return the published access-token key named kid, or None. Receipt keys are never returned.

@@ -129,6 +129,15 @@ def _positive(kind: type[int] | type[float], highest: float) -> Callable[[str], 
     return read
 
 
+def _count(most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and int(text) <= most):
+            raise ValueError(f"a whole number from 0 to {most}")
+        return int(text)
+
+    return read
+
+
 def _word(*allowed: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if text not in allowed:
@@ -199,6 +208,12 @@ class Settings:
         _positive(float, 2.5), "How long the broker's own store may take for one statement.", 0.8
     )
     access_token_seconds: int = _setting(_positive(int, 300), "Lifetime of an access token.", 300)
+    consent_token_seconds: int = _setting(
+        _positive(int, 120), "Lifetime of an access token that rests on a citizen's consent.", 120
+    )
+    dpop_nonce_seconds: int = _setting(
+        _count(300), "How long a DPoP nonce of this server is good; 0: proofs need no nonce.", 0
+    )
     proof_age_seconds: int = _setting(_positive(int, 300), "Oldest DPoP proof that is accepted.", 60)
     clock_skew_seconds: float = _setting(
         _positive(float, 60),

@@ -7,31 +7,36 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import psycopg
-from flask import Flask, Response, jsonify, request
+from flask import Flask
 from joserfc.jws import JWSRegistry
 from sqlalchemy import Engine, create_engine, text
 
-from broker.api.oauth import oauth_blueprint
+from broker.api.calls import Call, Caller
+from broker.api.exchange import Exchange
+from broker.api.problems import Reply
+from broker.api.resources import install, resources_blueprint
+from broker.app import new_reference
 from broker.cli.embedded import EmbeddedCluster, url_of
-from broker.errors import ProofInvalid, TokenInvalid
 from broker.keys import KeyRing
-from broker.oauth.bound_tokens import TokenIssuer
-from broker.oauth.dpop import ProofVerifier
 from broker.oauth.jose import encode_segment
 from broker.oauth.jose_keys import Algorithm, AsymmetricKey
-from broker.oauth.metadata import TOKEN_PATH, authorization_server_metadata
-from broker.oauth.protector import Protector
-from broker.oauth.server import AuthorizationServer
+from broker.oauth.proxies import TrustedProxies
 from broker.oauth.stored_keys import generate_private_key
+from broker.settings import Secret, Settings
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
 from broker.storage.migrate import migrate
+from broker.storage.session import Store, open_store
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.tokens import PostgresTokens
+from broker.wiring import Wiring
+from policies.compile import PolicySet, compile_policies
+from policies.load import SHIPPED, load_directory
 
 ISSUER = "https://broker.example"
 TOKEN_URL = f"{ISSUER}/oauth/token"
@@ -39,18 +44,24 @@ RESOURCE_URL = f"{ISSUER}/v1/things"
 SCOPES = frozenset({"verify_entitlement", "share_record", "export_statistics"})
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 KEY_ENCRYPTION_KEY = bytes(range(32))
-TABLES = "access_tokens, used_assertions, used_proofs, signing_keys, clients, facility_staff, organisations"
+PSEUDONYM_KEY = bytes(range(1, 33))
+TABLES = (
+    "authorization_codes, refresh_tokens, pushed_requests, access_tokens, grants, citizen_sessions, "
+    "citizens, used_assertions, used_proofs, usage_counters, signing_keys, clients, facility_staff, "
+    "organisations"
+)
 
 _numbers = itertools.count()
 
 
 @dataclass(frozen=True)
 class Database:
-    """A migrated database: engine of the application role, engine of the owner, URL of the first."""
+    """A migrated database: engine, URL and store of the application role, engine of the owner."""
 
     application: Engine
     owner: Engine
     application_url: str
+    store: Store
 
     def empty(self) -> None:
         """Delete all rows of the tables that tests here write to."""
@@ -69,11 +80,12 @@ def oauth_database(cluster: EmbeddedCluster) -> Iterator[Database]:
         url_of(cluster.administrator_url, role, "broker_oauth") for role in ("broker_owner", "broker_app")
     )
     migrate(owner_url)
-    application, owner = create_engine(application_url, pool_size=16), create_engine(owner_url)
+    store = open_store(application_url, deadline_seconds=2.5, pool_size=16)
+    owner = create_engine(owner_url)
     try:
-        yield Database(application, owner, application_url)
+        yield Database(store.engine, owner, application_url, store)
     finally:
-        application.dispose()
+        store.close()
         owner.dispose()
 
 
@@ -164,7 +176,9 @@ def ath(token: str) -> str:
 class World:
     """One authorization server with one registered client, `party`, on emptied tables."""
 
-    def __init__(self, database: Database, issuer: str = ISSUER, *, real_time: bool = False) -> None:
+    def __init__(
+        self, database: Database, issuer: str = ISSUER, *, real_time: bool = False, **settings: Any
+    ) -> None:
         database.empty()
         self.engine = engine = database.application
         self.issuer = issuer
@@ -172,20 +186,21 @@ class World:
         self.ring = KeyRing(PostgresSigningKeys(engine), KEY_ENCRYPTION_KEY, self.clock)
         self.ring.ensure_keys()
         self.clients = PostgresClients(engine)
-        self.tokens = PostgresTokens(engine)
+        self.tokens = PostgresTokens(database.store.prepared, 5.0)
+        self.settings = replace(
+            Settings(
+                issuer=issuer,
+                database_url=database.application_url,
+                source_url=database.application_url,
+                key_encryption_key_file=Secret(KEY_ENCRYPTION_KEY),
+                pseudonym_key_file=Secret(PSEUDONYM_KEY),
+                store_deadline_seconds=2.5,
+            ),
+            **settings,
+        )
+        callers = TrustedProxies(self.settings.trusted_proxies)
+        self.wiring = Wiring(self.settings, database.store, self.ring, policy_set(), callers, self.clock)
         self.party = self.register("hospital-a")
-        token_issuer = TokenIssuer(
-            issuer=issuer,
-            audience=issuer,
-            token_endpoint=issuer + TOKEN_PATH,
-            signer=self.ring,
-            store=self.tokens,
-            proofs=ProofVerifier(),
-        )
-        self.server = AuthorizationServer(
-            token_issuer=token_issuer, clients=self.clients, scopes_offered=SCOPES, clock=self.clock
-        )
-        self.protector = Protector(issuer, issuer, self.ring)
         self.app = self._app()
         self.http = self.app.test_client()
 
@@ -249,22 +264,28 @@ class World:
             return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())  # noqa: S608
 
     def _app(self) -> Flask:
+        """Return an application with every route of the authorization server, and one resource to try."""
         app = Flask("oauth_world")
-        metadata = authorization_server_metadata(self.issuer, SCOPES)
-        app.register_blueprint(oauth_blueprint(self.server, self.ring, metadata))
-
-        @app.post("/v1/things")
-        def things() -> Response | tuple[Response, int]:
-            try:
-                token = self.protector.verify(
-                    request.headers.get("Authorization"),
-                    request.headers.get("DPoP"),
-                    request.method,
-                    self.issuer + request.path,
-                    self.clock(),
-                )
-            except (TokenInvalid, ProofInvalid) as refused:
-                return jsonify(kind=refused.kind, detail=refused.detail), 401
-            return jsonify(client_id=token.client_id, scopes=sorted(token.scopes))
-
+        caller = self.wiring.caller()
+        judge = self.wiring.judge(caller)
+        exchange = Exchange(self.issuer, new_reference)
+        install(app, exchange)
+        routes = {"/v1/things": lambda call: _thing(caller, call)}
+        bodiless = self.wiring.bodiless_routes(judge)
+        app.register_blueprint(resources_blueprint(exchange, routes, bodiless, self.wiring.callers))
+        for blueprint in self.wiring.blueprints():
+            app.register_blueprint(blueprint)
         return app
+
+
+def _thing(caller: Caller, call: Call) -> tuple[Reply, str]:
+    token = caller.verify(call, caller.clock())
+    body = json.dumps({"client_id": token.client_id, "scopes": sorted(token.scopes)}).encode()
+    return Reply(200, (("Content-Type", "application/json"),), body), ""
+
+
+@cache
+def policy_set() -> PolicySet:
+    """Return the policies that ship."""
+    bundle = load_directory(SHIPPED)
+    return compile_policies(bundle.agreements, bundle.catalogue, bundle.registers)

@@ -6,9 +6,9 @@ ends in `refuse`, which records first and raises then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NoReturn, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from broker.actions.doors import Facts, Ledger, Pseudonyms, Salts
 from broker.actions.evidence_rows import refusal_row
@@ -16,6 +16,7 @@ from broker.actions.limits import LimitNotCountable, counter_steps, retry_after_
 from broker.actions.matter import ActingPerson, Matter, unfounded_matter
 from broker.errors import ReleaseRefused, ScopeInsufficient
 from broker.evidence.recording import AccessContext, EvidenceRow, ReleaseRecord
+from broker.oauth.detail_types import details_for
 from broker.oauth.registry import ClientFacts
 from policies.civil_time import civil_date
 from policies.model import Decision, DecisionRequest
@@ -38,6 +39,12 @@ class Policies(Protocol):
     def decide(self, request: DecisionRequest) -> Decision:
         """Return the decision; never raises."""
         ...
+
+
+def _permitted(agreement_ids: Sequence[str], details: Sequence[Mapping[str, Any]]) -> Sequence[str]:
+    """Return the client's agreements that its token was not narrowed away from."""
+    named = {detail["agreement_id"] for detail in details if "agreement_id" in detail}
+    return [one for one in agreement_ids if one in named] if named else agreement_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +83,12 @@ class Enforcement:
             self.refuse(unfounded_matter(context, action, client, on_date), "client_not_active")
         if action not in context.scopes:
             self.refuse(unfounded_matter(context, action, client, on_date), "scope_insufficient")
-        found = self.policies.agreement_for(action, client.agreement_ids)
+        details = details_for(action, context.authorization_details, lookup_key)
+        if details is None:
+            self.refuse(
+                unfounded_matter(context, action, client, on_date), "authorization_details_insufficient"
+            )
+        found = self.policies.agreement_for(action, _permitted(client.agreement_ids, details))
         if found is None:
             self.refuse(unfounded_matter(context, action, client, on_date), "no_agreement")
         recipient = client.organisation_id

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from broker.clock import Clock, countdown
 from broker.evidence.recording import AccessContext
-from broker.oauth.protector import Protector
+from broker.oauth.caller_facts import CallerFacts
+from broker.oauth.protector import Protector, VerifiedToken
 
 REQUEST_SECONDS: Final = 2.95
 """What one request may take, so that an answer is there within 3 s: hospitals do not wait longer."""
@@ -21,6 +23,7 @@ _REQUEST_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab]
 class Call:
     """Method, path and the header fields that matter; body as received.
 
+    route: the rule that the path fits, "" where it is the path itself: what logs may name.
     reference: fresh UUIDv7 under which the evidence of this call will stand; request_id: the caller's own,
     or the same.
     """
@@ -34,6 +37,8 @@ class Call:
     request_id: str
     reference: str
     body: bytes
+    caller: CallerFacts
+    route: str = ""
 
     @property
     def vietnamese(self) -> bool:
@@ -44,16 +49,32 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Builds the access context: who asks, by the token and its proof. issuer: public URL of this broker."""
+    """Builds the access context: who asks, by the token and its proof or certificate.
+
+    issuer: public URL of this broker. mtls_url: public URL of the host that asks for certificates, or "".
+    """
 
     issuer: str
     protector: Protector
     clock: Clock
+    mtls_url: str = ""
+
+    def verify(self, call: Call, at: datetime) -> VerifiedToken:
+        """Return what the access token of a call says. Raises TokenInvalid or ProofInvalid."""
+        bases = (self.issuer, self.mtls_url) if self.mtls_url else (self.issuer,)
+        return self.protector.verify(
+            call.authorization,
+            call.dpop,
+            call.method,
+            [base + call.path for base in bases],
+            at,
+            call.caller.certificate,
+        )
 
     def context(self, call: Call) -> AccessContext:
         """Return the access context of a call. Raises TokenInvalid or ProofInvalid."""
         at, left_seconds = self.clock(), countdown(REQUEST_SECONDS)
-        token = self.protector.verify(call.authorization, call.dpop, call.method, self.issuer + call.path, at)
+        token = self.verify(call, at)
         return AccessContext(
             client_id=token.client_id,
             scopes=token.scopes,
@@ -64,6 +85,8 @@ class Caller:
             reference=call.reference,
             request_id=call.reference,
             left_seconds=left_seconds,
+            source_address=call.caller.source_address,
+            authorization_details=token.authorization_details,
         )
 
 

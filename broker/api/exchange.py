@@ -14,7 +14,7 @@ from broker.api.reading import BodyUnreadable
 from broker.errors import BrokerError
 
 Handler: TypeAlias = Callable[[Call], tuple[Reply, str]]
-"""A face's method: the reply, and the gateway code for the metrics."""
+"""A face's method: the reply, and the gateway code for the metrics, "" where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Exchange:
         problem: str | None = None
         try:
             reply, gateway_code = handler(call)
-            note_check(gateway_code)
+            if gateway_code:
+                note_check(gateway_code)
             if reply.headers[0][1] == MEDIA_TYPE:
                 problem = "source-outage"
         except BodyUnreadable:
@@ -40,7 +41,14 @@ class Exchange:
         except Exception as error:
             problem = problem_of(error).slug
             reply = self.refusal(error, call)
-        note_request(call.path, call.method, reply.status, perf_counter() - started, call.request_id, problem)
+        note_request(
+            call.route or call.path,
+            call.method,
+            reply.status,
+            perf_counter() - started,
+            call.request_id,
+            problem,
+        )
         return Reply(reply.status, (*reply.headers, ("X-Request-Id", call.request_id)), reply.body)
 
     def refusal(self, error: Exception, call: Call) -> Reply:

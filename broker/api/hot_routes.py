@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from broker.api.calls import Call, request_id_of
 from broker.api.exchange import Exchange, Handler
+from broker.oauth.caller_facts import CallerReader
 
 Environ: TypeAlias = Mapping[str, Any]
 StartResponse: TypeAlias = Callable[..., Any]
@@ -26,12 +27,18 @@ class HotRoutes:
     """WSGI application: hot routes here, everything else in the application behind."""
 
     def __init__(
-        self, behind: Application, exchange: Exchange, routes: Mapping[str, Handler], body_bytes_max: int
+        self,
+        behind: Application,
+        exchange: Exchange,
+        routes: Mapping[str, Handler],
+        body_bytes_max: int,
+        callers: CallerReader,
     ) -> None:
         self._behind = behind
         self._exchange = exchange
         self._routes = routes
         self._body_bytes_max = body_bytes_max
+        self._callers = callers
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -55,6 +62,7 @@ class HotRoutes:
             request_id=request_id_of(environ.get("HTTP_X_REQUEST_ID"), reference),
             reference=reference,
             body=body,
+            caller=self._callers.read(environ),
         )
         reply = self._exchange.answer(handler, call, started)
         start_response(_STATUS[reply.status], [*reply.headers, ("Content-Length", str(len(reply.body)))])

@@ -1,4 +1,4 @@
-"""The authorization server's endpoints: metadata, published keys, tokens."""
+"""The authorization server's endpoints: metadata, published keys, and what clients and browsers ask."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, redirect, request
 
-from broker.oauth.metadata import JWKS_PATH, TOKEN_PATH, well_known_path
+from broker.clock import Clock
+from broker.errors import BrokerError
+from broker.oauth.authorization import AuthorizationRefused, Authorizations
+from broker.oauth.endpoints import AUTHORIZATION_PATH, JWKS_PATH, PUSHED_REQUEST_PATH, TOKEN_PATH
+from broker.oauth.metadata import openid_configuration_path, well_known_path
 from broker.oauth.server import AuthorizationServer
 
 METADATA_SECONDS: Final = 300
+PARAMETERS_BYTES_MAX: Final = 8192
 
 
 class PublishedKeys(Protocol):
@@ -25,37 +30,102 @@ class PublishedKeys(Protocol):
         ...
 
 
+class DecisionPage(Protocol):
+    """The page on which a citizen decides; `consent_ui` has it."""
+
+    def address(self, request_ref: bytes) -> str:
+        """Return the path to which the browser goes on."""
+        ...
+
+    def fault(self, reason: str, vietnamese: bool) -> str:
+        """Return the page for a browser that cannot be sent back to a client. reason: a fixed word."""
+        ...
+
+
 def oauth_blueprint(
     server: AuthorizationServer, keys: PublishedKeys, metadata: Mapping[str, Any]
 ) -> Blueprint:
-    """Return the routes of the authorization server.
+    """Return the routes that clients' programs use.
 
-    metadata: the document of RFC 8414, served as it is; its issuer decides the path. Errors of the token
-    endpoint speak RFC 6749, 5.2.
+    metadata: the document of RFC 8414, served as it is; its issuer decides the path. Errors speak RFC 6749,
+    5.2.
     """
     blueprint = Blueprint("oauth", __name__)
     document = _cacheable(metadata)
 
     def authorization_server_metadata() -> Response:
-        """Metadata of the authorization server (RFC 8414). Public."""
+        """Metadata of the authorization server (RFC 8414, OpenID Connect Discovery). Public."""
         return _answer(document, METADATA_SECONDS)
 
     def jwks() -> Response:
-        """Public keys of access tokens and receipts (RFC 7517). Public.
+        """Public keys of tokens and receipts (RFC 7517). Public.
 
         May be kept for as long as a new key waits before it signs, so a cached copy is never too old.
         """
         return _answer(_cacheable(keys.published_jwks()), keys.refresh_seconds)
 
     def token() -> Response:
-        """Token endpoint (RFC 6749, 3.2): private_key_jwt and a DPoP proof in, a bound access token out."""
+        """Token endpoint (RFC 6749, 3.2): an authenticated client in, a bound access token out."""
         return server.token_response(request)
 
-    path = well_known_path(str(metadata["issuer"]))
-    blueprint.add_url_rule(path, "metadata", authorization_server_metadata, methods=["GET"])
+    def pushed_request() -> Response:
+        """Pushed authorization requests (RFC 9126): an authenticated client in, a request_uri out."""
+        return server.pushed_response(request)
+
+    issuer = str(metadata["issuer"])
+    public = authorization_server_metadata
+    blueprint.add_url_rule(well_known_path(issuer), "metadata", public, methods=["GET"])
+    blueprint.add_url_rule(openid_configuration_path(issuer), "openid_configuration", public, methods=["GET"])
     blueprint.add_url_rule(JWKS_PATH, "jwks", jwks, methods=["GET"])
     blueprint.add_url_rule(TOKEN_PATH, "token", token, methods=["POST"])
+    blueprint.add_url_rule(PUSHED_REQUEST_PATH, "pushed_request", pushed_request, methods=["POST"])
     return blueprint
+
+
+def authorization_blueprint(authorizations: Authorizations, page: DecisionPage, clock: Clock) -> Blueprint:
+    """Return the route to which clients send browsers (RFC 6749, 3.1). It sends no CORS header."""
+    blueprint = Blueprint("authorization", __name__)
+
+    def authorize() -> Response:
+        """Authorization endpoint: a browser with a request_uri in, on to the page of the decision."""
+        parameters = _browser_parameters()
+        try:
+            found = authorizations.begin(parameters, clock())
+        except AuthorizationRefused as refused:
+            return _page(page, refused.reason, 400)
+        except BrokerError:
+            return _page(page, "temporarily_unavailable", 503)
+        # 303, so that the browser turns a POST into a GET (FAPI 2.0, 5.3.2.2-11).
+        return _guarded(redirect(page.address(found.request_ref), 303))  # type: ignore[arg-type]
+
+    blueprint.add_url_rule(AUTHORIZATION_PATH, "authorize", authorize, methods=["GET", "POST"])
+    return blueprint
+
+
+def _browser_parameters() -> Mapping[str, list[str]]:
+    """Return the parameters of a browser's request: of the query, or of the form of a POST."""
+    if len(request.query_string) > PARAMETERS_BYTES_MAX:
+        return {}
+    request.max_content_length = PARAMETERS_BYTES_MAX
+    values = request.form if request.method == "POST" else request.args
+    return {name: values.getlist(name) for name in values}
+
+
+def _page(page: DecisionPage, reason: str, status: int) -> Response:
+    vietnamese = not request.headers.get("Accept-Language", "").strip().lower().startswith("en")
+    response = Response(page.fault(reason, vietnamese), status, mimetype="text/html")
+    return _guarded(response)
+
+
+def _guarded(response: Response) -> Response:
+    """Forbid framing, scripts, caching and leaking of the address (RFC 9700, 4.16)."""
+    response.headers["Content-Security-Policy"] = (
+        "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    )
+    response.headers["X-Frame-Options"] = "DENY"
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def _cacheable(document: Mapping[str, Any]) -> tuple[bytes, str]:

@@ -5,6 +5,7 @@ Every route names its authentication in `AUTHENTICATION`; a test walks the URL m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Final
@@ -16,6 +17,7 @@ from broker.api.calls import Call, request_id_of
 from broker.api.exchange import Exchange, Handler
 from broker.api.operations_log import note_request
 from broker.api.problems import plain_problem, problem_of
+from broker.oauth.caller_facts import CallerFacts, CallerReader
 
 BODY_BYTES_MAX: Final = 256 * 1024
 _SLUG_BY_STATUS: Final = {
@@ -26,45 +28,64 @@ _SLUG_BY_STATUS: Final = {
 }
 
 AUTHENTICATION: Final = {
-    "resources.v1_entitlement_checks": "dpop",
-    "resources.v1_entitlement_checks_batch": "dpop",
+    "resources.v1_entitlement_checks": "dpop or client certificate",
+    "resources.v1_entitlement_checks_batch": "dpop or client certificate",
+    "resources.v1_token_info": "dpop or client certificate",
+    "resources.oauth_grants_grant_id": "dpop or client certificate",
+    "resources.oauth_grants_grant_id_delete": "dpop or client certificate",
+    "resources.v1_clients": "dpop or client certificate",
     "operations.healthz": "none: says only that the process lives",
     "operations.readyz": "none: says only whether releases can be recorded",
     "operations.metrics": "none: counters without personal data; close it to the outside at the proxy",
     "operations.problem": "none: public documentation",
-    "oauth.token": "private_key_jwt",
+    "oauth.token": "private_key_jwt, tls_client_auth or self_signed_tls_client_auth",
     "oauth.metadata": "none: public document (RFC 8414)",
     "oauth.jwks": "none: public keys",
 }
 """Endpoint → how its caller is authenticated."""
 
 
-def resources_blueprint(exchange: Exchange, routes: Mapping[str, Handler]) -> Blueprint:
-    """Return the resource routes: path → handler, all of them POST with a JSON body."""
+def resources_blueprint(
+    exchange: Exchange,
+    routes: Mapping[str, Handler],
+    bodiless: Mapping[tuple[str, str], Handler],
+    callers: CallerReader,
+) -> Blueprint:
+    """Return the resource routes.
+
+    routes: path → handler, all of them POST with a JSON body. bodiless: (method, rule) → handler.
+    """
     blueprint = Blueprint("resources", __name__)
     for path, handler in routes.items():
-        blueprint.add_url_rule(path, _endpoint(path), _view(exchange, handler), methods=["POST"])
+        view = _view(exchange, handler, callers, has_body=True)
+        blueprint.add_url_rule(path, _endpoint(path), view, methods=["POST"])
+    for (method, rule), handler in bodiless.items():
+        view = _view(exchange, handler, callers, has_body=False)
+        name = _endpoint(rule) + ("" if method == "GET" else f"_{method.lower()}")
+        blueprint.add_url_rule(rule, name, view, methods=[method])
     return blueprint
 
 
 def _endpoint(path: str) -> str:
-    """/v1/entitlement-checks/batch → v1_entitlement_checks_batch."""
-    return path.strip("/").replace("/", "_").replace("-", "_")
+    """/v1/entitlement-checks/batch → v1_entitlement_checks_batch; a variable part gives its name."""
+    return re.sub(r"[^a-z0-9]+", "_", path.strip("/").replace("<", "").replace(">", ""))
 
 
-def _view(exchange: Exchange, handler: Handler) -> Callable[[], Response]:
-    def view() -> Response:
+def _view(
+    exchange: Exchange, handler: Handler, callers: CallerReader, *, has_body: bool
+) -> Callable[..., Response]:
+    def view(**_: str) -> Response:
         g.is_noted = True
-        if request.mimetype != "application/json":
+        if has_body and request.mimetype != "application/json":
             g.is_noted = False
             return _plain("media-type-unsupported")
-        reply = exchange.answer(handler, _call(), g.started)
+        reply = exchange.answer(handler, _call(callers), g.started)
         return Response(reply.body, reply.status, list(reply.headers))
 
     return view
 
 
-def _call() -> Call:
+def _call(callers: CallerReader) -> Call:
     headers = request.headers
     return Call(
         method=request.method,
@@ -77,6 +98,8 @@ def _call() -> Call:
         request_id=g.request_id,
         reference=g.reference,
         body=request.get_data(cache=False),
+        caller=callers.read(request.environ),
+        route="" if request.url_rule is None else request.url_rule.rule,
     )
 
 
@@ -131,4 +154,15 @@ def install(app: Flask, exchange: Exchange) -> None:
 
 def _call_without_body() -> Call:
     language = request.headers.get("Accept-Language", "")
-    return Call(request.method, request.path, None, None, "", language, g.request_id, g.reference, b"")
+    return Call(
+        request.method,
+        request.path,
+        None,
+        None,
+        "",
+        language,
+        g.request_id,
+        g.reference,
+        b"",
+        CallerFacts(""),
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from broker.app import SCOPES, load_policies
+from broker.app import load_policies
 from broker.cli.output import EXIT_CODES, CommandRefused, refusals, show
 from broker.cli.session import Session, open_session
 from broker.clock import system_clock
@@ -19,6 +19,7 @@ from broker.oauth.client_authentication import CLIENT_ID
 from broker.oauth.client_credentials import CLIENT_CREDENTIALS
 from broker.oauth.jose_keys import ALGORITHMS, Algorithm
 from broker.oauth.registration import PRIVATE_KEY_JWT, registrable_jwks
+from broker.oauth.scopes import SCOPES
 from broker.oauth.stored_keys import generate_private_key
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
 from policies.civil_time import VIET_NAM

@@ -10,15 +10,15 @@ import click
 from broker.cli.session import Session, open_session
 from broker.clock import system_clock
 from broker.errors import BrokerError
+from broker.storage.cleaning import delete_expired
 from broker.storage.counters import delete_closed_windows
 from broker.storage.signing_keys import PostgresSigningKeys
-from broker.storage.tokens import PostgresTokens
 
 
 @click.command()
 @click.option("--every", "every_seconds", type=click.IntRange(1, 3600), help="Go on, every so many seconds.")
 def maintain_command(every_seconds: int | None) -> None:
-    """Delete used proofs and assertions, expired tokens, closed counters and unpublished keys.
+    """Delete used proofs and assertions, expired tokens and sessions, closed counters and unpublished keys.
 
     Each is kept until well after it would be refused for its age alone. Evidence is never touched: the
     application role cannot. Once without --every; prints one JSON line per sweep.
@@ -40,7 +40,7 @@ def sweep(session: Session) -> dict[str, int]:
     """Sweep once; return how many rows went, by table. Raises StoreUnavailable."""
     now = system_clock()
     return {
-        **PostgresTokens(session.engine).delete_expired(now),
+        **delete_expired(session.engine, now),
         "usage_counters": delete_closed_windows(session.engine, now),
         "signing_keys": PostgresSigningKeys(session.engine).delete_unpublished(now),
     }

@@ -31,6 +31,13 @@ class KeyedPseudonyms:
         """Return the reference of a network address from which somebody tries to sign in (32 bytes)."""
         return self._hash("source", address)
 
+    def pairwise_subject(self, organisation_id: str, citizen_id: str) -> str:
+        """Return the name under which one organisation knows a citizen (OpenID Connect Core, 8.1).
+
+        Another organisation gets another one, and neither can be led back without the key.
+        """
+        return "citizen:" + self._hash("subject", organisation_id, citizen_id)[:20].hex()
+
     def encounter_ref(self, organisation_id: str, encounter_reference: str) -> str:
         """Return a hex reference (32 characters) that groups the look-ups of one visit."""
         return self._hash("encounter", organisation_id, encounter_reference)[:16].hex()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from policies.model import Decision
 
@@ -19,7 +19,9 @@ def _unbounded() -> float:
 class AccessContext:
     """One authenticated request, established before any verb runs.
 
-    token_hash, proof_hash: 32 bytes. proof_issued_at_seconds: Unix time in the DPoP proof. at: aware UTC.
+    token_hash, proof_hash: 32 bytes. proof_issued_at_seconds: Unix time in the DPoP proof; both None where a
+    client certificate binds the token. at: aware UTC. source_address: IP address of the caller as text, ""
+    when it is not known. authorization_details: what the token was narrowed to (RFC 9396), empty for nothing.
     reference: evidence reference (UUIDv7 text) under which this request will stand; request_id: for logs.
     left_seconds: how long this request may still take, whatever it waits on.
     """
@@ -27,12 +29,14 @@ class AccessContext:
     client_id: str
     scopes: frozenset[str]
     token_hash: bytes
-    proof_hash: bytes
-    proof_issued_at_seconds: int
+    proof_hash: bytes | None
+    proof_issued_at_seconds: int | None
     at: datetime
     reference: str
     request_id: str
     left_seconds: Callable[[], float] = _unbounded
+    source_address: str = ""
+    authorization_details: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,7 @@ Verdict: TypeAlias = Literal[
     "recorded",
     "client_not_active",
     "token_not_active",
+    "source_address_refused",
     "agreement_not_active",
     "acting_person_unknown",
     "acting_person_mismatch",

@@ -1,20 +1,23 @@
-"""Access tokens (RFC 9068) bound to the key of a DPoP proof (RFC 9449): for every grant that issues one."""
+"""Access tokens (RFC 9068) bound to their sender (RFC 9449, RFC 8705): for every grant that issues one."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import secrets
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
-from authlib.oauth2.rfc6749 import InvalidScopeError  # type: ignore[import-untyped]
+from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
+    InvalidGrantError,
+    InvalidScopeError,
+)
 
-from broker.errors import ProofInvalid
-from broker.oauth.dpop import ProofVerifier
+from broker.oauth.binding import Binding, SenderCheck
 from broker.oauth.form_request import FormRequest
-from broker.oauth.issuing import TokenIssue, TokenStore
+from broker.oauth.issuing import IssueVerdict, OneTimeValues, TokenIssue, TokenStore
 from broker.oauth.registration import ClientRegistration
 from broker.oauth.token_errors import InvalidDpopProof, InvalidTarget, client_refused
 
@@ -23,6 +26,9 @@ MACHINE_SUBJECT_PREFIX: Final = "client:"
 
 # One spelling: tokens of RFC 6749, 3.3 with single spaces between them.
 _SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")
+
+Details = tuple[Mapping[str, Any], ...]
+"""authorization_details as checked (RFC 9396, 2): JSON objects with a type each."""
 
 
 class TokenSigner(Protocol):
@@ -34,85 +40,139 @@ class TokenSigner(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TokenTerms:
+    """What a token will say. subject: the "sub" claim. grant_id: None for a client that acts for itself.
+
+    expires_at: of the grant; the token never outlives it. extra: further claims (acr, auth_time).
+    """
+
+    subject: str
+    scope: str
+    details: Details = ()
+    grant_id: str | None = None
+    expires_at: datetime | None = None
+    extra: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenIssuer:
     """All that turning an authenticated request into a bound access token takes.
 
-    token_endpoint: URL as clients address it, the htu of their proofs. audience: resource identifier of this
-    broker. lifetime_seconds: at most 300.
+    audience: resource identifier of this broker. lifetime_seconds: at most 300; consent_lifetime_seconds: of
+    a token that rests on a citizen's consent, at most 120.
     """
 
     issuer: str
     audience: str
-    token_endpoint: str
     signer: TokenSigner
     store: TokenStore
-    proofs: ProofVerifier
+    sender: SenderCheck
     lifetime_seconds: int = 300
+    consent_lifetime_seconds: int = 120
 
     def check_target(self, request: FormRequest) -> None:
-        """Check the resource parameter, if there is one (RFC 8707, 2). Raises InvalidTarget."""
-        if request.form.get("resource", self.audience) != self.audience:
+        """Check the resource parameters, if there are any (RFC 8707, 2). Raises InvalidTarget."""
+        if any(resource != self.audience for resource in request.payload.datalist["resource"]):
             raise InvalidTarget
 
-    def check_proof(self, request: FormRequest) -> None:
-        """Verify the DPoP proof and leave it in request.proof (RFC 9449, 5). Raises InvalidDpopProof."""
-        try:
-            request.proof = self.proofs.verify(
-                request.headers.get("DPoP"), "POST", self.token_endpoint, request.at.timestamp()
-            )
-        except ProofInvalid as refused:
-            raise InvalidDpopProof(refused.detail) from None
-
     def issue(
-        self, request: FormRequest, client: ClientRegistration, subject: str, scope: str
+        self,
+        request: FormRequest,
+        client: ClientRegistration,
+        terms: TokenTerms,
+        store: Callable[[TokenIssue], IssueVerdict] | None = None,
     ) -> dict[str, Any]:
-        """Return a token response (RFC 6749, 5.1), once its hash is kept and assertion and proof are burned.
+        """Return a token response (RFC 6749, 5.1), once its hash is kept and the one-time values are burned.
 
-        subject: the "sub" claim. Raises InvalidClientError (suspended meanwhile, assertion used before),
-        InvalidDpopProof (proof used before), StoreUnavailable, SigningKeyUnavailable.
+        store: the statement that keeps it, issue_token when not given.
+        Raises InvalidDpopProof (no proof; used before), InvalidClientError (suspended meanwhile, assertion
+        used before), InvalidGrantError, StoreUnavailable, SigningKeyUnavailable.
         """
-        if request.assertion is None or request.proof is None:
-            raise RuntimeError("a token was about to be issued without client authentication or proof")
+        if request.client is None:
+            raise RuntimeError("a token was about to be issued without client authentication")
+        binding = self.sender.bind(request, client)
         issued_at = request.at.replace(microsecond=0)
-        expires_at = min(issued_at + timedelta(seconds=self.lifetime_seconds), client.expires_at)
-        token = self.signer.sign_access_token(
-            {
-                "iss": self.issuer,
-                "sub": subject,
-                "client_id": client.client_id,
-                "aud": self.audience,
-                "iat": _seconds(issued_at),
-                "exp": _seconds(expires_at),
-                "jti": secrets.token_urlsafe(16),
-                "scope": scope,
-                "cnf": {"jkt": request.proof.jkt},
-            }
-        )
-        verdict = self.store.issue_token(
+        expires_at = self._end(issued_at, client, terms)
+        token = self.signer.sign_access_token(self._claims(client, terms, binding, issued_at, expires_at))
+        verdict = (store or self.store.issue_token)(
             TokenIssue(
                 token_hash=hashlib.sha256(token.encode("ascii")).digest(),
                 client_id=client.client_id,
-                scope=scope,
+                grant_id=terms.grant_id,
+                scope=terms.scope,
                 issued_at=issued_at,
                 expires_at=expires_at,
-                assertion_hash=request.assertion.assertion_hash,
-                assertion_expires_at=request.assertion.expires_at,
-                proof_issued_at_seconds=request.proof.issued_at_seconds,
-                proof_hash=request.proof.proof_hash,
+                once=one_time_values(request),
             )
         )
-        if verdict == "client_not_active":
-            raise client_refused("the client is suspended or its registration has expired")
-        if verdict == "assertion_replayed":
-            raise client_refused("jti of the client assertion was used before")
-        if verdict == "proof_replayed":
-            raise InvalidDpopProof("jti of the proof was used before")
-        return {
+        if verdict != "issued":
+            refuse_verdict(verdict)
+        response = {
             "access_token": token,
-            "token_type": "DPoP",
+            "token_type": binding.token_type,
             "expires_in": _seconds(expires_at) - _seconds(issued_at),
-            "scope": scope,
+            "scope": terms.scope,
         }
+        if terms.details:
+            response["authorization_details"] = [dict(detail) for detail in terms.details]
+        if terms.grant_id is not None:
+            response["grant_id"] = terms.grant_id
+        return response
+
+    def _end(self, issued_at: datetime, client: ClientRegistration, terms: TokenTerms) -> datetime:
+        seconds = self.lifetime_seconds
+        if terms.grant_id is not None:
+            seconds = min(seconds, self.consent_lifetime_seconds)
+        ends = [issued_at + timedelta(seconds=seconds), client.expires_at]
+        return min(ends if terms.expires_at is None else [*ends, terms.expires_at])
+
+    def _claims(
+        self,
+        client: ClientRegistration,
+        terms: TokenTerms,
+        binding: Binding,
+        issued_at: datetime,
+        expires_at: datetime,
+    ) -> dict[str, Any]:
+        claims = {
+            "iss": self.issuer,
+            "sub": terms.subject,
+            "client_id": client.client_id,
+            "aud": self.audience,
+            "iat": _seconds(issued_at),
+            "exp": _seconds(expires_at),
+            "jti": secrets.token_urlsafe(16),
+            "scope": terms.scope,
+            "cnf": dict(binding.confirmation),
+            **(terms.extra or {}),
+        }
+        if terms.details:
+            claims["authorization_details"] = [dict(detail) for detail in terms.details]
+        if terms.grant_id is not None:
+            claims["grant_id"] = terms.grant_id
+        return claims
+
+
+def one_time_values(request: FormRequest) -> OneTimeValues:
+    """Return what the statement that serves a request must burn."""
+    assertion, proof = request.assertion, request.proof
+    return OneTimeValues(
+        assertion_hash=None if assertion is None else assertion.assertion_hash,
+        assertion_expires_at=None if assertion is None else assertion.expires_at,
+        proof_issued_at_seconds=None if proof is None else proof.issued_at_seconds,
+        proof_hash=None if proof is None else proof.proof_hash,
+    )
+
+
+def refuse_verdict(verdict: str) -> NoReturn:
+    """Raise what a verdict other than issued or burned means."""
+    if verdict == "client_not_active":
+        raise client_refused("the client is suspended or its registration has expired")
+    if verdict == "assertion_replayed":
+        raise client_refused("jti of the client assertion was used before")
+    if verdict == "proof_replayed":
+        raise InvalidDpopProof("jti of the proof was used before")
+    raise InvalidGrantError("the code or token is unknown, used, expired or revoked")
 
 
 def granted_scope(requested: str | None, allowed: frozenset[str], offered: frozenset[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,7 +20,14 @@ from broker.oauth.jose import (
     is_number,
     split_compact,
 )
-from broker.oauth.registration import PRIVATE_KEY_JWT, ClientRegistration, JwksRefused, read_jwks
+from broker.oauth.jose_keys import VerifyingKey
+from broker.oauth.registration import (
+    PRIVATE_KEY_JWT,
+    ClientRegistration,
+    JwksRefused,
+    PublishedClientKeys,
+    read_jwks,
+)
 from broker.oauth.token_errors import client_refused
 
 MAX_LIFETIME_SECONDS: Final = 300
@@ -38,9 +45,11 @@ class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
 
     CLIENT_AUTH_METHOD = PRIVATE_KEY_JWT
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, published_keys: PublishedClientKeys | None = None) -> None:
+        """issuer: the only audience. published_keys: reads the key sets of clients with a jwks_uri."""
         super().__init__(validate_jti=True, leeway=0)
         self._issuer = issuer
+        self._published_keys = published_keys
 
     def __call__(self, query_client: FindRegistration, request: FormRequest) -> ClientRegistration | None:
         """Return the client that the assertion of a request authenticates; None when there is none.
@@ -61,6 +70,8 @@ class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
             raise client_refused("client_id is not the subject of the client assertion")
         if not client.is_active or client.expires_at <= request.at:
             raise client_refused("the client is suspended or its registration has expired")
+        if not client.is_source(request.caller.source_address):
+            raise client_refused("requests of this client may not come from this network address")
         request.client = client
         return client
 
@@ -82,17 +93,30 @@ class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
         client = query_client(client_id)
         if client is None:
             raise client_refused()
-        try:
-            keys = read_jwks(client.jwks)
-        except JwksRefused:
-            raise client_refused() from None
         content = header_segment + b"." + payload_segment
         kid = header.get("kid")
-        # FAPI 2.0, 5.4.3: by kid and algorithm together; kid is the client's word and may be missing.
-        fitting = [key for key in keys if key.algorithm == header["alg"] and kid in (None, key.kid)]
-        if not any(key.is_signature(content, signature) for key in fitting):
-            raise client_refused()
-        return client, claims
+        for keys in self._key_sets(client):
+            # FAPI 2.0, 5.4.3: by kid and algorithm together; kid is the client's word and may be missing.
+            fitting = [key for key in keys if key.algorithm == header["alg"] and kid in (None, key.kid)]
+            if any(key.is_signature(content, signature) for key in fitting):
+                return client, claims
+            if kid is not None and fitting:
+                break  # the key that was named is there and did not sign this
+        raise client_refused()
+
+    def _key_sets(self, client: ClientRegistration) -> Iterator[tuple[VerifyingKey, ...]]:
+        """Give the client's keys; where it publishes them, once more after a look for new ones."""
+        texts: Iterable[str | None] = [client.jwks]
+        if client.jwks_uri and self._published_keys is not None:
+            find = self._published_keys.find_jwks
+            texts = (find(client.jwks_uri, renew=renew) for renew in (False, True))
+        for text in texts:
+            if not text:
+                continue
+            try:
+                yield read_jwks(text)
+            except JwksRefused:
+                return
 
     def _checked(self, claims: dict[str, Any], client_id: str, at: datetime) -> Assertion:
         """Check the claims of a signed assertion (RFC 7523, 3; FAPI 2.0, 5.3.2.1)."""

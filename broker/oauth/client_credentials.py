@@ -7,33 +7,39 @@ from typing import Any, Final
 from authlib.oauth2.rfc6749 import UnauthorizedClientError  # type: ignore[import-untyped]
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant  # type: ignore[import-untyped]
 
-from broker.oauth.bound_tokens import MACHINE_SUBJECT_PREFIX, TokenIssuer, granted_scope
-from broker.oauth.registration import PRIVATE_KEY_JWT
+from broker.oauth.authorization_details import DetailReader, scopes_of
+from broker.oauth.bound_tokens import MACHINE_SUBJECT_PREFIX, TokenIssuer, TokenTerms, granted_scope
+from broker.oauth.registration import AUTHENTICATION_METHODS
+from broker.oauth.scopes import MACHINE_SCOPES
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
 
 
 class BoundClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]
-    """Authlib's grant, with private_key_jwt only and tokens bound to the proof's key only.
+    """Authlib's grant, with tokens bound to their sender only.
 
-    `server` must offer `token_issuer` and `scopes_offered`.
+    `server` must offer `token_issuer` and `details`.
     """
 
-    TOKEN_ENDPOINT_AUTH_METHODS = [PRIVATE_KEY_JWT]  # noqa: RUF012 (Authlib's)
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTHENTICATION_METHODS
 
     def validate_token_request(self) -> None:
-        """Authenticate, check grant, target, scope and proof, in this order. Raises OAuth2Error."""
+        """Authenticate, check grant, target, details and scope, in this order. Raises OAuth2Error."""
         client = self.authenticate_token_endpoint_client()
         if not client.check_grant_type(self.GRANT_TYPE):
             raise UnauthorizedClientError("the client is not registered for this grant type")
         self._issuer.check_target(self.request)
+        reader: DetailReader = self.server.details
+        text = self.request.form.get("authorization_details")
+        self._details = reader.read(text, client, personal=False)
         self.validate_requested_scope()
-        self._issuer.check_proof(self.request)
 
     def validate_requested_scope(self) -> None:
         """Leave the scope to grant in request.scope. Raises InvalidScopeError."""
-        requested = self.request.payload.scope
-        self.request.scope = granted_scope(requested, self.client.scopes, self.server.scopes_offered)
+        asked = self.request.payload.scope
+        needed = sorted(scopes_of(self._details) - set((asked or "").split(" ")))
+        scope = " ".join([*([asked] if asked is not None else []), *needed]) or None
+        self.request.scope = granted_scope(scope, self.client.scopes, MACHINE_SCOPES)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
         """Return status, body and headers. Authlib's own method writes the token to its debug log."""
@@ -42,7 +48,8 @@ class BoundClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]
     def generate_token(self, scope: str, **_: Any) -> dict[str, Any]:
         """Return the token response; the token's hash is stored before it is returned."""
         subject = MACHINE_SUBJECT_PREFIX + self.client.client_id
-        return self._issuer.issue(self.request, self.client, subject, scope)
+        terms = TokenTerms(subject=subject, scope=scope, details=self._details)
+        return self._issuer.issue(self.request, self.client, terms)
 
     @property
     def _issuer(self) -> TokenIssuer:

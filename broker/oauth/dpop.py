@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from broker.errors import ProofInvalid
+from broker.errors import ProofInvalid, ProofNonceNeeded
 from broker.oauth.bounded import BoundedMap
 from broker.oauth.jose import (
     JoseRefused,
@@ -40,6 +41,18 @@ class Proof:
     proof_hash: bytes
 
 
+class Nonces(Protocol):
+    """Nonces of this server, shared by its workers; `broker.oauth.nonces.SignedNonces` is one."""
+
+    def fresh(self, now_seconds: float) -> str:
+        """Return a nonce to be used from now on."""
+        ...
+
+    def is_good(self, nonce: str, now_seconds: float) -> bool:
+        """Return whether a nonce is ours and still young."""
+        ...
+
+
 class ProofVerifier:
     """Verifies proofs; keeps parsed keys of good proofs by the exact bytes of the header they came in."""
 
@@ -49,7 +62,9 @@ class ProofVerifier:
         max_age_seconds: int = MAX_AGE_SECONDS,
         max_ahead_seconds: int = MAX_AHEAD_SECONDS,
         kept_keys: int = 4096,
+        nonces: Nonces | None = None,
     ) -> None:
+        self.nonces = nonces
         self._max_age_seconds = max_age_seconds
         self._max_ahead_seconds = max_ahead_seconds
         self._keys: BoundedMap[bytes, VerifyingKey] = BoundedMap(kept_keys)
@@ -58,19 +73,20 @@ class ProofVerifier:
         self,
         proof: str | None,
         method: str,
-        url: str,
+        urls: Sequence[str],
         now_seconds: float,
         *,
         jkt: str | None = None,
         ath: str | None = None,
     ) -> Proof:
-        """Return the proof if it fits this request (RFC 9449, 4.3, points 1 to 12 without the nonce).
+        """Return the proof if it fits this request (RFC 9449, 4.3).
 
-        proof: value of the one DPoP header field. method, url: of the request; query and fragment of the
-        URL do not count. now_seconds: Unix time. jkt, ath: at a resource, the thumbprint that the access
-        token is bound to and the base64url SHA-256 of the token; both None at the token endpoint.
+        proof: value of the one DPoP header field. method: of the request. urls: by which clients may
+        address it; query and fragment do not count. now_seconds: Unix time. jkt, ath: at a resource, the
+        thumbprint that the access token is bound to and the base64url SHA-256 of the token; both None at the
+        token endpoint.
         Whether the proof was seen before is for the store to say, in the statement that uses it.
-        Raises ProofInvalid.
+        Raises ProofInvalid; ProofNonceNeeded when only a nonce of this server is missing (RFC 9449, 8).
         """
         if proof is None:
             raise ProofInvalid("the DPoP header is missing")
@@ -83,7 +99,7 @@ class ProofVerifier:
             if jkt is not None and key.thumbprint != jkt:
                 raise ProofInvalid("the proof is signed by another key than the token is bound to")
             claims = decode_object(decode_segment(payload))
-            self._check_claims(claims, method, url, now_seconds, ath)
+            self._check_claims(claims, method, urls, now_seconds, ath)
             jti = claims["jti"].encode("utf-8")
             if not key.is_signature(header + b"." + payload, decode_segment(signature)):
                 raise ProofInvalid("the signature of the proof does not verify")
@@ -93,11 +109,12 @@ class ProofVerifier:
             raise ProofInvalid("jti is not text") from None
         if known is None:
             self._keys.keep(header, key)
+        self._check_nonce(claims.get("nonce"), now_seconds)
         digest = hashlib.sha256(key.thumbprint.encode("ascii") + jti).digest()
         return Proof(jkt=key.thumbprint, issued_at_seconds=int(claims["iat"]), proof_hash=digest)
 
     def _check_claims(
-        self, claims: dict[str, Any], method: str, url: str, now_seconds: float, ath: str | None
+        self, claims: dict[str, Any], method: str, urls: Sequence[str], now_seconds: float, ath: str | None
     ) -> None:
         jti = claims.get("jti")
         if not isinstance(jti, str) or not 0 < len(jti) <= MAX_JTI_CHARACTERS:
@@ -105,7 +122,7 @@ class ProofVerifier:
         if claims.get("htm") != method:
             raise ProofInvalid("htm is not the method of this request")
         htu = claims.get("htu")
-        if not isinstance(htu, str) or (htu != url and not is_same_target(htu, url)):
+        if not isinstance(htu, str) or not (htu in urls or any(is_same_target(htu, url) for url in urls)):
             raise ProofInvalid("htu is not the URL of this request")
         issued_at = claims.get("iat")
         if not is_number(issued_at) or issued_at < now_seconds - self._max_age_seconds:  # type: ignore[operator]
@@ -113,6 +130,12 @@ class ProofVerifier:
         check_window(claims, now_seconds, self._max_ahead_seconds)
         if ath is not None and claims.get("ath") != ath:
             raise ProofInvalid("ath is not the hash of the access token")
+
+    def _check_nonce(self, nonce: object, now_seconds: float) -> None:
+        """Check the nonce last: who asks for one has a key and may be told. Raises ProofNonceNeeded."""
+        nonces = self.nonces
+        if nonces is not None and not (isinstance(nonce, str) and nonces.is_good(nonce, now_seconds)):
+            raise ProofNonceNeeded(nonces.fresh(now_seconds))
 
 
 def _key_in(header_segment: bytes) -> VerifyingKey:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -17,10 +17,14 @@ from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
 from flask import Request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from broker.oauth.caller_facts import CallerFacts
 from broker.oauth.dpop import Proof
+from broker.oauth.registration import ClientRegistration
 
 MAX_BODY_BYTES: Final = 65_536
 _FORM: Final = "application/x-www-form-urlencoded"
+_REPEATABLE: Final = frozenset({"resource"})
+"""RFC 8707, 2: several resources may be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +41,11 @@ class Assertion:
 class FormPayload(OAuth2Payload):  # type: ignore[misc]
     """The parameters of a request; one without a value counts as not sent (RFC 6749, 3.2)."""
 
-    def __init__(self, parameters: Mapping[str, str]) -> None:
-        self._parameters = {name: value for name, value in parameters.items() if value}
+    def __init__(self, parameters: Mapping[str, list[str]]) -> None:
+        self._lists = {
+            name: kept for name, values in parameters.items() if (kept := [one for one in values if one])
+        }
+        self._parameters = {name: values[0] for name, values in self._lists.items()}
 
     @property
     def data(self) -> Mapping[str, str]:
@@ -47,25 +54,32 @@ class FormPayload(OAuth2Payload):  # type: ignore[misc]
 
     @property
     def datalist(self) -> defaultdict[str, list[str]]:
-        """Return the values by name: exactly one each."""
-        return defaultdict(list, {name: [value] for name, value in self._parameters.items()})
+        """Return the values by name: exactly one each, several for resource alone."""
+        return defaultdict(list, self._lists)
 
 
 class FormRequest(OAuth2Request):  # type: ignore[misc]
     """What Authlib's grants and client authentication read.
 
-    assertion and proof are set when they have been verified; at is the instant of the whole request.
+    client, assertion and proof are set when they have been verified; at is the instant of the whole request.
+    urls: of this endpoint, as clients address it. caller: what the connection says.
     """
 
-    def __init__(self, request: Request, endpoint_url: str, at: datetime) -> None:
+    client: ClientRegistration | None
+
+    def __init__(
+        self, request: Request, endpoint_urls: Sequence[str], at: datetime, caller: CallerFacts | None = None
+    ) -> None:
         """Read a POST.
 
-        endpoint_url: as clients address it; TLS ends before us, so the URL that Flask sees is not asked.
+        endpoint_urls: as clients address it; TLS ends before us, so the URL that Flask sees is not asked.
         Raises InvalidRequestError (a query, another content type, a repeated parameter, too large) and
         InvalidClientError, 401, when credentials are sent in the Authorization header.
         """
-        super().__init__("POST", endpoint_url, headers=request.headers)
+        super().__init__("POST", endpoint_urls[0], headers=request.headers)
+        self.urls = tuple(endpoint_urls)
         self.at = at
+        self.caller = caller or CallerFacts(request.remote_addr or "")
         self.assertion: Assertion | None = None
         self.proof: Proof | None = None
         self.payload = FormPayload(_parameters(request))
@@ -82,11 +96,13 @@ class FormRequest(OAuth2Request):  # type: ignore[misc]
         return parameters
 
 
-def _parameters(request: Request) -> dict[str, str]:
+def _parameters(request: Request) -> dict[str, list[str]]:
     if request.query_string:
         raise InvalidRequestError("parameters belong in the body, never in the query")
     if "Authorization" in request.headers:
-        raise InvalidClientError("clients authenticate with private_key_jwt in the body", status_code=401)
+        raise InvalidClientError(
+            "clients authenticate with an assertion in the body or a certificate", status_code=401
+        )
     if request.mimetype != _FORM:
         raise InvalidRequestError(f"the body must be {_FORM}")
     request.max_content_length = MAX_BODY_BYTES
@@ -96,6 +112,6 @@ def _parameters(request: Request) -> dict[str, str]:
         raise InvalidRequestError("the body is too large", status_code=413) from None
     except HTTPException:
         raise InvalidRequestError("the body cannot be read") from None
-    if any(len(values) > 1 for _, values in lists):
+    if any(len(values) > 1 and name not in _REPEATABLE for name, values in lists):
         raise InvalidRequestError("a parameter is repeated")
-    return {name: values[0] for name, values in lists}
+    return dict(lists)

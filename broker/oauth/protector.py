@@ -1,4 +1,4 @@
-"""Authenticate: access token and DPoP proof in, `VerifiedToken` out. The first step of every release.
+"""Authenticate: access token and what binds it in, `VerifiedToken` out. The first step of every release.
 
 The token's signature is verified once; its claims are then kept by token hash until it expires. The proof is
 verified every time. Whether the token was revoked or the proof was used before is decided by the statement
@@ -8,13 +8,16 @@ that records the release, in the database: nothing kept here is the last word.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from broker.errors import TokenInvalid, TokenMissing
 from broker.oauth.bounded import BoundedMap
-from broker.oauth.dpop import ProofVerifier
+from broker.oauth.caller_facts import ClientCertificate
+from broker.oauth.dpop import Proof, ProofVerifier
 from broker.oauth.jose import (
     JoseRefused,
     check_window,
@@ -44,17 +47,24 @@ class VerifiedToken:
     """Who asks, and what the record station must still check and burn.
 
     token_hash: SHA-256 of the whole access token (32 bytes), key of table access_tokens.
-    expires_at: aware, UTC. jkt: thumbprint of the key that token and proof are bound to.
-    proof_issued_at_seconds (Unix), proof_hash (SHA-256 of jkt and jti): key of table used_proofs.
+    expires_at: aware, UTC. confirmation: the cnf claim, jkt (RFC 9449) or x5t#S256 (RFC 8705).
+    proof_issued_at_seconds (Unix), proof_hash (SHA-256 of jkt and jti): key of table used_proofs; None where
+    a certificate binds the token. claims: all that the token says; nobody may change them.
     """
 
     client_id: str
     scopes: frozenset[str]
     token_hash: bytes
     expires_at: datetime
-    jkt: str
-    proof_issued_at_seconds: int
-    proof_hash: bytes
+    confirmation: Mapping[str, str]
+    proof_issued_at_seconds: int | None
+    proof_hash: bytes | None
+    claims: Mapping[str, Any]
+
+    @property
+    def authorization_details(self) -> tuple[Mapping[str, Any], ...]:
+        """What the token was narrowed to (RFC 9396, 9.1); empty for nothing."""
+        return tuple(self.claims.get("authorization_details", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +73,13 @@ class _Claims:
     scopes: frozenset[str]
     expires_at: datetime
     expires_at_seconds: float
-    jkt: str
+    confirmation: Mapping[str, str]
     ath: str
+    members: Mapping[str, Any]
 
 
 class Protector:
-    """Verifies access tokens (RFC 9068) bound to a key by DPoP (RFC 9449) for one issuer and one audience."""
+    """Verifies access tokens (RFC 9068) bound to their sender (RFC 9449, RFC 8705) for one issuer."""
 
     def __init__(
         self,
@@ -86,16 +97,23 @@ class Protector:
         self._kept: BoundedMap[bytes, _Claims] = BoundedMap(kept_tokens)
 
     def verify(
-        self, authorization: str | None, dpop: str | None, method: str, url: str, now: datetime
+        self,
+        authorization: str | None,
+        dpop: str | None,
+        method: str,
+        urls: Sequence[str],
+        now: datetime,
+        certificate: ClientCertificate | None = None,
     ) -> VerifiedToken:
-        """Return what the access token of a request says, once token and proof are verified.
+        """Return what the access token of a request says, once token and sender are verified.
 
-        authorization, dpop: values of these header fields, None where absent. method: "POST" etc. url: the
-        URL as the client addresses it (public scheme, host and path; a query does not count). now: aware.
-        Raises TokenInvalid (no token, another scheme, not ours, expired, not bound to a key) and
+        authorization, dpop: values of these header fields, None where absent. method: "POST" etc. urls: by
+        which clients may address the resource (public scheme, host and path; a query does not count).
+        now: aware. certificate: of the connection, if a trusted proxy saw one.
+        Raises TokenInvalid (no token, another scheme, not ours, expired, bound to another sender) and
         ProofInvalid (RFC 9449, 4.3 and 7.1).
         """
-        token = _token_in(authorization)
+        scheme, token = _token_in(authorization)
         token_hash = hashlib.sha256(token.encode("ascii")).digest()
         now_seconds = now.timestamp()
         claims = self._kept.find(token_hash)
@@ -105,16 +123,36 @@ class Protector:
         if claims.expires_at_seconds <= now_seconds:
             self._kept.forget(token_hash)
             raise TokenInvalid("the access token has expired")
-        proof = self._proofs.verify(dpop, method, url, now_seconds, jkt=claims.jkt, ath=claims.ath)
+        jkt = claims.confirmation.get("jkt")
+        if scheme != ("dpop" if jkt is not None else "bearer"):
+            # A bound token never goes by another scheme, or the binding could be dropped (RFC 9449, 7.2).
+            raise TokenInvalid("the Authorization header must use the scheme that the token was issued for")
+        proof: Proof | None = None
+        if jkt is not None:
+            proof = self._proofs.verify(dpop, method, urls, now_seconds, jkt=jkt, ath=claims.ath)
+        elif certificate is None or certificate.thumbprint != claims.confirmation["x5t#S256"]:
+            raise TokenInvalid("the access token is bound to another client certificate")
         return VerifiedToken(
             client_id=claims.client_id,
             scopes=claims.scopes,
             token_hash=token_hash,
             expires_at=claims.expires_at,
-            jkt=claims.jkt,
-            proof_issued_at_seconds=proof.issued_at_seconds,
-            proof_hash=proof.proof_hash,
+            confirmation=claims.confirmation,
+            proof_issued_at_seconds=None if proof is None else proof.issued_at_seconds,
+            proof_hash=None if proof is None else proof.proof_hash,
+            claims=claims.members,
         )
+
+    def find_claims(self, token: str, now: datetime) -> Mapping[str, Any] | None:
+        """Return the claims of an access token of ours that has not expired, whoever sends it; else None.
+
+        For introspection and revocation; whether the token was revoked is for the store to say.
+        """
+        try:
+            claims = self._verified_claims(token, b"", now.timestamp())
+        except TokenInvalid:
+            return None
+        return None if claims.expires_at_seconds <= now.timestamp() else claims.members
 
     def _verified_claims(self, token: str, token_hash: bytes, now_seconds: float) -> _Claims:
         try:
@@ -139,26 +177,29 @@ class Protector:
         if not is_number(expires) or not isinstance(client_id, str) or not isinstance(scope, str):
             raise TokenInvalid("the access token lacks a claim")
         confirmation = claims.get("cnf")
-        jkt = confirmation.get("jkt") if isinstance(confirmation, dict) else None
-        if not isinstance(jkt, str):
-            raise TokenInvalid("the access token is not bound to a key")
+        if not isinstance(confirmation, dict) or list(confirmation) not in (["jkt"], ["x5t#S256"]):
+            raise TokenInvalid("the access token is not bound to its sender")
+        if not all(isinstance(thumbprint, str) for thumbprint in confirmation.values()):
+            raise TokenInvalid("the access token is not bound to its sender")
         return _Claims(
             client_id=client_id,
             scopes=frozenset(scope.split()),
             expires_at=datetime.fromtimestamp(expires, UTC),  # type: ignore[arg-type]
             expires_at_seconds=expires,  # type: ignore[arg-type]
-            jkt=jkt,
+            confirmation=confirmation,
             ath=encode_segment(token_hash).decode("ascii"),
+            members=MappingProxyType(claims),
         )
 
 
-def _token_in(authorization: str | None) -> str:
-    """Return the token of an Authorization field with scheme DPoP, in any case (RFC 9449, 7.1)."""
+def _token_in(authorization: str | None) -> tuple[str, str]:
+    """Return scheme (lower case) and token of an Authorization field (RFC 9449, 7.1; RFC 6750, 2.1)."""
     if authorization is None:
         raise TokenMissing("the Authorization header is missing")
     scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "dpop":
+    scheme = scheme.lower()
+    if scheme not in ("dpop", "bearer"):
         raise TokenInvalid("the Authorization header must use the scheme DPoP")
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise TokenInvalid("the Authorization header must hold one access token")
-    return token
+    return scheme, token

@@ -36,7 +36,7 @@ class ClientRegistration:
     is_active: neither suspended nor its organisation. expires_at: aware; afterwards the client is unknown to
     every endpoint. source_networks: where its requests may come from, empty for anywhere.
     tls_name: the one registered name of its certificate, (RFC 8705 2.1.2 metadata name, value), for
-    tls_client_auth. detail_types: types of authorization_details it may send, None for all that its scopes allow.
+    tls_client_auth. detail_types: types of authorization_details it may send, None for any.
     """
 
     client_id: str

@@ -3,13 +3,37 @@
 from __future__ import annotations
 
 from authlib.oauth2 import OAuth2Error  # type: ignore[import-untyped]
-from authlib.oauth2.rfc6749 import InvalidClientError  # type: ignore[import-untyped]
+from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
+    InvalidClientError,
+    InvalidRequestError,
+)
 
 
 class InvalidDpopProof(OAuth2Error):  # type: ignore[misc]
     """The DPoP proof is missing or not acceptable (RFC 9449, 5)."""
 
     error = "invalid_dpop_proof"
+
+
+class UseDpopNonce(OAuth2Error):  # type: ignore[misc]
+    """The proof must carry a nonce of this server (RFC 9449, 8). nonce: the one to use."""
+
+    error = "use_dpop_nonce"
+    description = "make the proof anew with the nonce told in the DPoP-Nonce header"
+
+    def __init__(self, nonce: str) -> None:
+        super().__init__()
+        self._nonce = nonce
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Return the headers of every error and the nonce."""
+        return [*super().get_headers(), ("DPoP-Nonce", self._nonce)]
+
+
+class InvalidAuthorizationDetails(OAuth2Error):  # type: ignore[misc]
+    """authorization_details cannot be accepted (RFC 9396, 5)."""
+
+    error = "invalid_authorization_details"
 
 
 class InvalidTarget(OAuth2Error):  # type: ignore[misc]
@@ -24,6 +48,13 @@ class GrantTypeUnsupported(OAuth2Error):  # type: ignore[misc]
 
     error = "unsupported_grant_type"
     description = "this grant type is not offered; see grant_types_supported in the metadata"
+
+
+class ResponseTypeUnsupported(OAuth2Error):  # type: ignore[misc]
+    """Only the code flow is offered (FAPI 2.0, 5.3.2.2-1). Authlib's own error would repeat what was sent."""
+
+    error = "unsupported_response_type"
+    description = "response_type must be code"
 
 
 class TemporarilyUnavailable(OAuth2Error):  # type: ignore[misc]
@@ -53,3 +84,8 @@ UNKNOWN_CLIENT = "no active registration or key of a client fits this assertion"
 def client_refused(description: str = UNKNOWN_CLIENT) -> InvalidClientError:
     """Return the error invalid_client with a fixed text."""
     return InvalidClientError(description=description)
+
+
+def certificate_missing() -> InvalidRequestError:
+    """Return the error for a token request that nothing binds (RFC 8705, 3)."""
+    return InvalidRequestError("a client certificate or a DPoP proof is needed")

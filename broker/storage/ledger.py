@@ -38,6 +38,7 @@ from policies.civil_time import civil_date
 _JUDGED: Final[tuple[tuple[int, Verdict], ...]] = (
     (1, "client_not_active"),
     (2, "token_not_active"),
+    (7, "source_address_refused"),
     (3, "clock_skewed"),
     (4, "agreement_not_active"),
     (5, "acting_person_unknown"),
@@ -71,9 +72,10 @@ class PostgresLedger:
             context.at.isoformat().encode(),
             self._skew,
             civil_date(context.at).isoformat().encode(),
-            b"%d" % context.proof_issued_at_seconds,
+            _number(context.proof_issued_at_seconds),
             context.proof_hash,
             None if record.staff_name_key is None else record.staff_name_key.encode(),
+            context.source_address.encode() or None,
         ]
         try:
             if len(record.rows) == 1 and len(record.steps) <= STEPS_MAX:
@@ -94,7 +96,7 @@ class PostgresLedger:
 
     def record_refusal(self, context: AccessContext, row: EvidenceRow) -> bool:
         """Burn the proof and record a refusal; see `broker.actions.doors.Ledger`."""
-        proof = [b"%d" % context.proof_issued_at_seconds, context.proof_hash]
+        proof = [_number(context.proof_issued_at_seconds), context.proof_hash]
         try:
             return self._execute(context, REFUSAL, [*proof, *_one(row)])[0][0] == b"t"
         except DatabaseRefused as refused:
@@ -111,6 +113,10 @@ class PostgresLedger:
             raise
         except DatabaseError as fault:
             raise EvidenceUnavailable(f"the ledger did not record: {type(fault).__name__}") from fault
+
+
+def _number(value: int | None) -> bytes | None:
+    return None if value is None else b"%d" % value
 
 
 def _judgement(answer: Sequence[Row]) -> Judgement:

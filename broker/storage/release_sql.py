@@ -13,11 +13,13 @@ from connectors.postgres import PreparedStatement
 # cannot wait for one another in a circle.
 _RELEASE_SQL: Final = """
 WITH judged AS MATERIALIZED (SELECT *,
-  client_alive AND token_alive AND agreement_alive AND staff_alive AND staff_named AND clock_fits AS is_alive
+  client_alive AND token_alive AND source_fits AND agreement_alive AND staff_alive AND staff_named
+    AND clock_fits AS is_alive
 FROM (
   SELECT c.status = 'active' AND c.expires_at > now() AS client_alive,
-         coalesce(t.client_id = c.client_id AND t.revoked_at IS NULL AND t.expires_at > now(), false)
-           AS token_alive,
+         coalesce(t.client_id = c.client_id AND t.revoked_at IS NULL AND t.expires_at > now()
+           AND (t.grant_id IS NULL OR g.revoked_at IS NULL AND g.expires_at > now()), false) AS token_alive,
+         c.source_networks = '{{}}' OR coalesce($12::inet <<= ANY (c.source_networks), false) AS source_fits,
          coalesce(a.revision_hash = $4::text AND a.status = 'active' AND a.review_date >= $8::date
            AND $8::date BETWEEN a.valid_from AND a.valid_to, false)
            AND $3::text = ANY (c.agreement_ids) AS agreement_alive,
@@ -27,12 +29,13 @@ FROM (
          clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval AS clock_fits
   FROM clients c
     LEFT JOIN access_tokens t ON t.token_hash = $2::bytea
+    LEFT JOIN grants g ON g.grant_id = t.grant_id
     LEFT JOIN agreements a ON a.agreement_id = $3::text
     LEFT JOIN facility_staff s ON s.staff_ref = $5::bytea
   WHERE c.client_id = $1::text
 ) AS facts), burned AS (
   INSERT INTO used_proofs (issued_at_seconds, proof_hash)
-  SELECT $9::bigint, $10::bytea FROM judged WHERE is_alive
+  SELECT $9::bigint, $10::bytea FROM judged WHERE is_alive AND $10::bytea IS NOT NULL
 ), entered AS (
   INSERT INTO evidence_entries (reference, kind, entry)
   SELECT r.reference, r.kind, r.entry FROM judged CROSS JOIN ({rows}) AS r WHERE is_alive
@@ -42,7 +45,7 @@ FROM (
   FROM judged CROSS JOIN ({rows}) AS r WHERE is_alive
 ){counted}
 SELECT is_alive, client_alive, token_alive, clock_fits, agreement_alive, staff_alive,
-  staff_named
+  staff_named, source_fits
 FROM judged
 """
 _COUNTED_SQL: Final = """, counted AS (
@@ -54,12 +57,12 @@ _COUNTED_SQL: Final = """, counted AS (
 )"""
 _STEP_COLUMNS: Final = "AS s (window_start_seconds, counter_ref, add_count, limit_count{more})"
 _MANY_ROWS: Final = """
-  SELECT * FROM unnest($12::uuid[], $13::text[], $14::bytea[], $15::bytea[], $16::bytea[], $17::bytea[])
+  SELECT * FROM unnest($13::uuid[], $14::text[], $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[])
     AS r (reference, kind, entry, data_subject_ref, data_subject_salt, payload_salt)
 """
-# Parameters: 1 to 11 what is judged, 12 to 17 the evidence, from 18 on the counters.
+# Parameters: 1 to 12 what is judged, 13 to 18 the evidence, from 19 on the counters.
 _JUDGED_BINARY: Final = frozenset({1, 4, 9})
-_FIRST_STEP: Final = 18
+_FIRST_STEP: Final = 19
 STEPS_MAX: Final = 3
 
 
@@ -68,12 +71,12 @@ def _release_one(step_count: int) -> PreparedStatement:
     numbers = range(_FIRST_STEP, _FIRST_STEP + 4 * step_count, 4)
     values = ", ".join(f"(${n}::bigint, ${n + 1}::bytea, ${n + 2}::int, ${n + 3}::int)" for n in numbers)
     rows = (
-        "SELECT $12::uuid AS reference, $13::text AS kind, $14::bytea AS entry, $15::bytea AS"
-        " data_subject_ref, $16::bytea AS data_subject_salt, $17::bytea AS payload_salt"
+        "SELECT $13::uuid AS reference, $14::text AS kind, $15::bytea AS entry, $16::bytea AS"
+        " data_subject_ref, $17::bytea AS data_subject_salt, $18::bytea AS payload_salt"
     )
     steps = f"(VALUES {values}) {_STEP_COLUMNS.format(more='')} WHERE is_alive"
     sql = _RELEASE_SQL.format(rows=rows, counted=_COUNTED_SQL.format(steps=steps) if step_count else "")
-    binary = {13, 14, 15, 16, *(n for n in numbers)}
+    binary = {14, 15, 16, 17, *(n for n in numbers)}
     return PreparedStatement(f"record_release_{step_count}", sql, _JUDGED_BINARY | binary)
 
 
@@ -81,7 +84,7 @@ def _release_many() -> PreparedStatement:
     """Return the statement for a batch: evidence and counters as arrays."""
     rows = _MANY_ROWS
     steps = (
-        "unnest($18::bigint[], $19::bytea[], $20::int[], $21::int[]) WITH ORDINALITY "
+        "unnest($19::bigint[], $20::bytea[], $21::int[], $22::int[]) WITH ORDINALITY "
         f"{_STEP_COLUMNS.format(more=', position')} WHERE is_alive ORDER BY s.position"
     )
     sql = _RELEASE_SQL.format(rows=rows, counted=_COUNTED_SQL.format(steps=steps))
@@ -111,7 +114,8 @@ REFUSAL: Final = PreparedStatement(
     "record_refusal",
     """
 WITH burned AS (
-  INSERT INTO used_proofs (issued_at_seconds, proof_hash) VALUES ($1::bigint, $2::bytea)
+  INSERT INTO used_proofs (issued_at_seconds, proof_hash)
+  SELECT $1::bigint, $2::bytea WHERE $2::bytea IS NOT NULL
   ON CONFLICT DO NOTHING RETURNING 1
 ), entered AS (
   INSERT INTO evidence_entries (reference, kind, entry)
@@ -120,7 +124,7 @@ WITH burned AS (
   INSERT INTO evidence_annex (reference, data_subject_ref, data_subject_salt, payload_salt)
   SELECT reference, $6::bytea, $7::bytea, $8::bytea FROM entered
 )
-SELECT EXISTS (SELECT FROM burned)
+SELECT $2::bytea IS NULL OR EXISTS (SELECT FROM burned)
 """,
     frozenset({1, 4, 5, 6, 7}),
 )

@@ -1,69 +1,140 @@
-"""Issued access tokens and used one-time values in PostgreSQL; of a token only its hash is kept."""
+"""Issued tokens and used one-time values in PostgreSQL; of a token only its hash is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Engine, text
-
-from broker.oauth.issuing import IssueVerdict, TokenIssue
-from broker.storage.faults import store_answers
-from broker.storage.tables import access_tokens, used_assertions, used_proofs
-
-KEEP_PROOFS: Final = timedelta(minutes=15)
-"""How long used proofs are kept: far longer than any proof is accepted (60 s by default, 300 s at most)."""
+from broker.errors import StoreUnavailable
+from broker.oauth.issuing import BurnVerdict, IssueVerdict, OneTimeValues, RefreshIssue, TokenIssue
+from connectors.postgres import DatabaseError, PreparedConnections, PreparedStatement
 
 # One statement, one transaction. A second request with the same assertion waits on the first one's unique
 # index entry and then finds the conflict; the proof is burned only when the assertion was fresh. On disk
 # after a crash: all of it or nothing, and no token has left in either case before the commit.
-_ISSUE: Final = text("""
+_BURNED: Final = """
 WITH client AS MATERIALIZED (
   SELECT client_id FROM clients
-  WHERE client_id = :client_id AND status = 'active' AND expires_at > :issued_at
+  WHERE client_id = $1::text AND status = 'active' AND expires_at > $2::timestamptz
 ), assertion AS (
   INSERT INTO used_assertions (assertion_hash, expires_at)
-  SELECT :assertion_hash, :assertion_expires_at FROM client
+  SELECT $3::bytea, $4::timestamptz FROM client WHERE $3::bytea IS NOT NULL
   ON CONFLICT DO NOTHING RETURNING 1
+), fresh AS (
+  SELECT FROM client WHERE $3::bytea IS NULL OR EXISTS (SELECT FROM assertion)
 ), proof AS (
   INSERT INTO used_proofs (issued_at_seconds, proof_hash)
-  SELECT :proof_issued_at_seconds, :proof_hash FROM assertion
+  SELECT $5::bigint, $6::bytea FROM fresh WHERE $6::bytea IS NOT NULL
   ON CONFLICT DO NOTHING RETURNING 1
-), token AS (
-  INSERT INTO access_tokens (token_hash, client_id, scope, issued_at, expires_at)
-  SELECT :token_hash, :client_id, :scope, :issued_at, :expires_at FROM proof
-  RETURNING 1
-)
-SELECT CASE
-  WHEN EXISTS (SELECT FROM token) THEN 'issued'
+), burned AS (
+  SELECT FROM fresh WHERE $6::bytea IS NULL OR EXISTS (SELECT FROM proof)
+)"""
+_FAULT: Final = """
   WHEN NOT EXISTS (SELECT FROM client) THEN 'client_not_active'
-  WHEN NOT EXISTS (SELECT FROM assertion) THEN 'assertion_replayed'
-  ELSE 'proof_replayed'
+  WHEN NOT EXISTS (SELECT FROM fresh) THEN 'assertion_replayed'
+  WHEN NOT EXISTS (SELECT FROM burned) THEN 'proof_replayed'"""
+_ISSUED: Final = """, token AS (
+  INSERT INTO access_tokens (token_hash, client_id, grant_id, scope, issued_at, expires_at)
+  SELECT $7::bytea, $1::text, $8::text, $9::text, $2::timestamptz, $10::timestamptz FROM {basis}
+  RETURNING 1
+){more}
+SELECT CASE
+  WHEN EXISTS (SELECT FROM token) THEN 'issued'{fault}
+  ELSE 'credential_not_alive'
 END
-""")
+"""
+# The second of two redemptions waits for the first one's row and then finds the code used up.
+_CODE: Final = """, code AS (
+  UPDATE authorization_codes SET consumed_at = $2::timestamptz FROM burned
+  WHERE code_hash = $11::bytea AND client_id = $1::text AND grant_id = $8::text
+    AND consumed_at IS NULL AND expires_at > $2::timestamptz
+  RETURNING grant_id
+), basis AS (
+  SELECT g.grant_id FROM grants g JOIN code USING (grant_id)
+  WHERE g.revoked_at IS NULL AND g.expires_at > $2::timestamptz
+)"""
+_REFRESH_ISSUED: Final = """, refresh AS (
+  INSERT INTO refresh_tokens (token_hash, grant_id, client_id, scope, issued_at, expires_at)
+  SELECT $12::bytea, $8::text, $1::text, $9::text, $2::timestamptz, $13::timestamptz FROM basis
+  WHERE $12::bytea IS NOT NULL
+)"""
+_REFRESH: Final = """, basis AS (
+  SELECT g.grant_id FROM refresh_tokens r JOIN grants g USING (grant_id) CROSS JOIN burned
+  WHERE r.token_hash = $11::bytea AND r.client_id = $1::text AND r.grant_id = $8::text
+    AND r.revoked_at IS NULL AND r.expires_at > $2::timestamptz
+    AND g.revoked_at IS NULL AND g.expires_at > $2::timestamptz
+)"""
+_BINARY: Final = frozenset({2, 5, 6, 10, 11})
+
+
+def _issuing(name: str, more: str, basis: str, beside: str = "") -> PreparedStatement:
+    """Return the statement that issues an access token on the strength of a basis. Constant text."""
+    issued = _ISSUED.format(basis=basis, more=beside, fault=_FAULT)
+    return PreparedStatement(name, _BURNED + more + issued, _BINARY)
+
+
+_ISSUE: Final = _issuing("issue_token", "", "burned")
+_REDEEM: Final = _issuing("redeem_code", _CODE, "basis", _REFRESH_ISSUED)
+_REFRESHED: Final = _issuing("issue_refreshed", _REFRESH, "basis")
+_BURN: Final = PreparedStatement(
+    "burn_one_time_values", _BURNED + "\nSELECT CASE" + _FAULT + "\n  ELSE 'burned'\nEND", _BINARY
+)
 
 
 class PostgresTokens:
-    """Implements `broker.oauth.issuing.TokenStore`."""
+    """Implements `broker.oauth.issuing.TokenStore`. deadline_seconds: for one statement."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+    def __init__(self, connections: PreparedConnections, deadline_seconds: float) -> None:
+        self._connections = connections
+        self._deadline_seconds = deadline_seconds
 
     def issue_token(self, issue: TokenIssue) -> IssueVerdict:
-        """Burn assertion and proof and store the token's hash, all or nothing. Raises StoreUnavailable."""
-        parameters = {name: getattr(issue, name) for name in TokenIssue.__dataclass_fields__}
-        with store_answers(), self._engine.connect() as connection:
-            verdict: IssueVerdict = connection.execute(_ISSUE, parameters).scalar_one()
-            return verdict
+        """Burn the one-time values and store the token's hash, all or nothing. Raises StoreUnavailable."""
+        return self._say(_ISSUE, _issue(issue))  # type: ignore[return-value]
 
-    def delete_expired(self, now: datetime) -> Mapping[str, int]:
-        """Delete what can no longer matter; return the rows deleted by table. Raises StoreUnavailable."""
-        oldest_proof = int((now - KEEP_PROOFS).timestamp())
-        statements = {
-            "access_tokens": access_tokens.delete().where(access_tokens.c.expires_at < now),
-            "used_assertions": used_assertions.delete().where(used_assertions.c.expires_at < now),
-            "used_proofs": used_proofs.delete().where(used_proofs.c.issued_at_seconds < oldest_proof),
-        }
-        with store_answers(), self._engine.connect() as connection:
-            return {table: connection.execute(statement).rowcount for table, statement in statements.items()}
+    def redeem_code(self, issue: TokenIssue, code_hash: bytes, refresh: RefreshIssue | None) -> IssueVerdict:
+        """Likewise, and use up an authorization code, and store a refresh token. Raises StoreUnavailable."""
+        more = (None, None) if refresh is None else (refresh.token_hash, _instant(refresh.expires_at))
+        return self._say(_REDEEM, [*_issue(issue), code_hash, *more])  # type: ignore[return-value]
+
+    def issue_refreshed(self, issue: TokenIssue, refresh_hash: bytes) -> IssueVerdict:
+        """Likewise, on the strength of a refresh token, which stays. Raises StoreUnavailable."""
+        return self._say(_REFRESHED, [*_issue(issue), refresh_hash])  # type: ignore[return-value]
+
+    def burn(self, client_id: str, once: OneTimeValues, at: datetime) -> BurnVerdict:
+        """Burn the one-time values of a request that buys no token. Raises StoreUnavailable."""
+        return self._say(_BURN, _once(client_id, at, once))  # type: ignore[return-value]
+
+    def _say(self, statement: PreparedStatement, parameters: Sequence[bytes | None]) -> str:
+        try:
+            rows = self._connections.execute(statement, parameters, self._deadline_seconds)
+        except DatabaseError as fault:
+            raise StoreUnavailable(f"the store does not answer: {type(fault).__name__}") from fault
+        return (rows[0][0] or b"").decode()
+
+
+def _instant(at: datetime) -> bytes:
+    return at.isoformat().encode()
+
+
+def _once(client_id: str, at: datetime, once: OneTimeValues) -> list[bytes | None]:
+    expires_at, issued_at = once.assertion_expires_at, once.proof_issued_at_seconds
+    return [
+        client_id.encode(),
+        _instant(at),
+        once.assertion_hash,
+        None if expires_at is None else _instant(expires_at),
+        None if issued_at is None else b"%d" % issued_at,
+        once.proof_hash,
+    ]
+
+
+def _issue(issue: TokenIssue) -> list[bytes | None]:
+    return [
+        *_once(issue.client_id, issue.issued_at, issue.once),
+        issue.token_hash,
+        None if issue.grant_id is None else issue.grant_id.encode(),
+        issue.scope.encode(),
+        _instant(issue.expires_at),
+    ]

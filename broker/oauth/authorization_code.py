@@ -1,0 +1,128 @@
+"""The authorization code grant at the token endpoint (RFC 6749, 4.1.3): PKCE, and a code bound to a key."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+from datetime import timedelta
+from typing import Any, Final
+
+from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
+    InvalidGrantError,
+    InvalidRequestError,
+    UnauthorizedClientError,
+)
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant  # type: ignore[import-untyped]
+from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
+
+from broker.oauth.authorization_details import narrowed
+from broker.oauth.authorization_request import Grant, IssuedCode
+from broker.oauth.bound_tokens import TokenIssuer, TokenTerms
+from broker.oauth.grants import GrantStore, claims_of
+from broker.oauth.id_tokens import IdTokens
+from broker.oauth.issuing import RefreshIssue
+from broker.oauth.refresh import REFRESH_TOKEN
+from broker.oauth.registration import AUTHENTICATION_METHODS
+from broker.oauth.scopes import OPENID
+
+_VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+_CODE_CHARACTERS_MAX: Final = 128
+
+
+class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
+    """Authlib's grant, told where codes are kept and that each is good once.
+
+    `server` must offer `token_issuer`, `grants` and `id_tokens`.
+    """
+
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTHENTICATION_METHODS
+
+    def validate_token_request(self) -> None:
+        """Authenticate, then look at the code from every side but its freshness. Raises OAuth2Error."""
+        client = self.authenticate_token_endpoint_client()
+        if not client.check_grant_type(self.GRANT_TYPE):
+            raise UnauthorizedClientError("the client is not registered for this grant type")
+        code = self.request.form.get("code")
+        if code is None:
+            raise InvalidRequestError("code is missing")
+        found = self._grants.find_code(_hash(code)) if len(code) <= _CODE_CHARACTERS_MAX else None
+        if found is None or found[1].client_id != client.client_id:
+            # Also a code of another client: it is told nothing and uses nothing up.
+            raise InvalidGrantError("the code is unknown")
+        self._code, self._grant = found
+        self._check_code()
+        self._issuer.check_target(self.request)
+        self._details = narrowed(self.request.form.get("authorization_details"), self._grant.details)
+
+    def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
+        """Return status, body and headers. The statement that keeps the token uses the code up."""
+        client, issuer, grant = self.request.client, self._issuer, self._grant
+        refresh_token = secrets.token_urlsafe(32) if client.check_grant_type(REFRESH_TOKEN) else None
+        refresh = None
+        if refresh_token is not None:
+            refresh = RefreshIssue(token_hash=_hash(refresh_token), expires_at=grant.expires_at)
+        terms = TokenTerms(
+            subject=grant.subject,
+            scope=grant.scope,
+            details=self._details,
+            grant_id=grant.grant_id,
+            expires_at=grant.expires_at,
+            extra=claims_of(grant),
+        )
+        try:
+            body = issuer.issue(
+                self.request,
+                client,
+                terms,
+                lambda issue: issuer.store.redeem_code(issue, self._code.code_hash, refresh),
+            )
+        except InvalidGrantError:
+            # Whoever comes second may hold a stolen code, or the first may have: both end (RFC 9700, 4.5).
+            self._grants.revoke_for_replay(self._code.code_hash, self.request.at)
+            raise
+        if refresh_token is not None:
+            body["refresh_token"] = refresh_token
+        if OPENID in grant.scope.split(" "):
+            body["id_token"] = self._id_tokens.issue(grant, self._code.nonce, self.request.at)
+        return 200, body, self.TOKEN_RESPONSE_HEADER
+
+    def _check_code(self) -> None:
+        """redirect_uri, PKCE, the bound key, age and use. All are invalid_grant (RFC 6749, 5.2)."""
+        code, form, at = self._code, self.request.form, self.request.at
+        if code.consumed_at is not None:
+            self._grants.revoke_for_replay(code.code_hash, at)
+            raise InvalidGrantError("the code was used before")
+        if code.expires_at <= at or at < code.issued_at - timedelta(seconds=10):
+            raise InvalidGrantError("the code has expired")
+        if form.get("redirect_uri") != code.redirect_uri:
+            raise InvalidGrantError("redirect_uri is not the one of the authorization request")
+        verifier = form.get("code_verifier", "")
+        if not _VERIFIER.fullmatch(verifier) or create_s256_code_challenge(verifier) != code.code_challenge:
+            raise InvalidGrantError("code_verifier is missing or does not fit the code_challenge")
+        if code.dpop_jkt is not None:
+            proof = self._issuer.sender.find_proof(self.request)
+            if proof is None or proof.jkt != code.dpop_jkt:
+                raise InvalidGrantError("the code is bound to another DPoP key")
+
+    _code: IssuedCode
+    _grant: Grant
+
+    @property
+    def _issuer(self) -> TokenIssuer:
+        issuer: TokenIssuer = self.server.token_issuer
+        return issuer
+
+    @property
+    def _grants(self) -> GrantStore:
+        grants: GrantStore = self.server.grants
+        return grants
+
+    @property
+    def _id_tokens(self) -> IdTokens:
+        id_tokens: IdTokens = self.server.id_tokens
+        return id_tokens
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

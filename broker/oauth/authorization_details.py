@@ -1,0 +1,244 @@
+"""Rich authorization requests (RFC 9396): one closed schema per type, checked against the policies.
+
+A detail is accepted only if one of the client's own agreements permits all that it names; it comes out with
+that agreement's id, so that whoever decides, and later the release, knows under which one it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from marshmallow import Schema, ValidationError, fields, validate
+
+from broker.oauth.bound_tokens import Details
+from broker.oauth.detail_types import ENTITLEMENT_CHECK, INSURANCE_RECORD, SCOPE_OF, STATISTICS_EXPORT
+from broker.oauth.jose import JoseRefused, decode_object
+from broker.oauth.registration import ClientRegistration
+from broker.oauth.token_errors import InvalidAuthorizationDetails
+from policies.compile import PolicySet
+from policies.model import Agreement
+
+DETAILS_MAX: Final = 8
+MAX_CHARACTERS: Final = 16_384
+VALID_DAYS_MAX: Final = 365
+VALID_DAYS: Final = 30
+"""How long a client may read where it did not say: told to the citizen like any other length."""
+HAS_CONSENTED: Final = "has_consented"
+_NAME: Final = validate.Regexp(r"^[a-z][a-z0-9_]{0,63}\Z")
+
+
+def _names(data_key: str, *, required: bool = False) -> fields.List[str]:
+    names = fields.String(validate=_NAME)
+    return fields.List(
+        names, required=required, data_key=data_key, validate=[validate.Length(1, 128), _check_distinct]
+    )
+
+
+def _check_distinct(names: Sequence[str]) -> None:
+    if len(set(names)) != len(names):
+        raise ValidationError("each name once")
+
+
+def _action(word: str) -> fields.List[str]:
+    return fields.List(fields.String(validate=validate.Equal(word)), validate=validate.Length(1, 1))
+
+
+class DetailSchema(Schema):
+    """What every type may say: where the token will be used (RFC 9396, 2.2), under which agreement."""
+
+    type = fields.String(required=True)
+    locations = fields.List(fields.String(), validate=validate.Length(1, 1))
+    agreement_id = fields.String(validate=_NAME)
+
+
+class InsuranceRecordSchema(DetailSchema):
+    """Fields of one person's insurance record, for one purpose.
+
+    required_fields: those without which the rest is of no use to the client. valid_days: how long the client
+    may read; retention_days: how long it keeps what it read.
+    """
+
+    actions = _action("read")
+    purpose = fields.String(required=True, validate=_NAME)
+    field_names = _names("fields", required=True)
+    required_fields = _names("required_fields")
+    valid_days = fields.Integer(strict=True, validate=validate.Range(1, VALID_DAYS_MAX))
+    retention_days = fields.Integer(strict=True, validate=validate.Range(1, 3650))
+
+
+class EntitlementCheckSchema(DetailSchema):
+    """Checks of health-insurance validity, perhaps by some kinds of number only."""
+
+    actions = _action("verify")
+    lookup_keys = _names("lookup_keys")
+
+
+class StatisticsExportSchema(DetailSchema):
+    """Aggregate tables, perhaps over some fields only."""
+
+    actions = _action("export")
+    field_names = _names("fields")
+
+
+_SCHEMAS: Final[Mapping[str, Schema]] = {
+    INSURANCE_RECORD: InsuranceRecordSchema(),
+    ENTITLEMENT_CHECK: EntitlementCheckSchema(),
+    STATISTICS_EXPORT: StatisticsExportSchema(),
+}
+PERSONAL_TYPES: Final = frozenset({INSURANCE_RECORD})
+"""What a citizen decides on; the other types are for clients that act for themselves."""
+
+
+class DetailReader:
+    """Reads authorization_details. audience: identifier of this broker, the only location there is."""
+
+    def __init__(self, policies: PolicySet, audience: str) -> None:
+        self._policies = policies
+        self._audience = audience
+
+    def read(self, text: str | None, client: ClientRegistration, *, personal: bool) -> Details:
+        """Return the details in a request parameter, checked and completed; empty when there is none.
+
+        text: a JSON array of objects (RFC 9396, 2). personal: a citizen will decide on them.
+        Raises InvalidAuthorizationDetails, whose text names the place and never repeats a value.
+        """
+        return tuple(
+            self._checked(one, position, client, personal=personal)
+            for position, one in enumerate(_listed(text))
+        )
+
+    def _checked(
+        self, given: Mapping[str, Any], position: int, client: ClientRegistration, *, personal: bool
+    ) -> Mapping[str, Any]:
+        kind = given.get("type")
+        schema = _SCHEMAS.get(kind) if isinstance(kind, str) else None
+        if schema is None or not isinstance(kind, str) or (kind in PERSONAL_TYPES) is not personal:
+            raise _refused(position, "type", "is not offered for this grant")
+        if client.detail_types is not None and kind not in client.detail_types:
+            raise _refused(position, "type", "is not registered for this client")
+        try:
+            detail: dict[str, Any] = schema.load(given)
+        except ValidationError as faults:
+            names = sorted(name for name in faults.messages_dict if name in _KNOWN)
+            raise _refused(position, " ".join(names) or "members", "not as the type asks") from None
+        if detail.get("locations", [self._audience]) != [self._audience]:
+            raise _refused(position, "locations", "must be the identifier of this broker")
+        agreement = self._agreement(detail, client)
+        if agreement is None:
+            raise _refused(position, "purpose or agreement_id", "no agreement of the client fits")
+        return _completed(detail, agreement, position)
+
+    def _agreement(self, detail: Mapping[str, Any], client: ClientRegistration) -> Agreement | None:
+        """Return the one agreement of the client that fits; several are as bad as none."""
+        found = [
+            one
+            for one in map(self._policies.find_agreement, client.agreement_ids)
+            if one is not None and _fits(one, detail, client)
+        ]
+        return found[0] if len(found) == 1 else None
+
+
+def _fits(agreement: Agreement, detail: Mapping[str, Any], client: ClientRegistration) -> bool:
+    """Whether an agreement is what a detail speaks of; what it permits is looked at afterwards."""
+    return (
+        agreement.action == SCOPE_OF[detail["type"]]
+        and agreement.purpose == detail.get("purpose", agreement.purpose)
+        and agreement.id == detail.get("agreement_id", agreement.id)
+        and (detail["type"] not in PERSONAL_TYPES or HAS_CONSENTED in agreement.conditions)
+        and agreement.recipient_kind == client.organisation_kind
+        and (not agreement.recipients or client.organisation_id in agreement.recipients)
+    )
+
+
+def _completed(detail: dict[str, Any], agreement: Agreement, position: int) -> Mapping[str, Any]:
+    """Return a detail with its agreement, if the agreement permits all of it."""
+    permitted = {name for rule in agreement.rules for name in rule.fields}
+    asked = detail.pop("field_names", None)
+    if asked is not None and not permitted.issuperset(asked):
+        raise _refused(position, "fields", "not all of them are in the agreement")
+    if not set(agreement.lookup_keys).issuperset(detail.get("lookup_keys", ())):
+        raise _refused(position, "lookup_keys", "not all of them are in the agreement")
+    completed = {**detail, "agreement_id": agreement.id}
+    if asked is not None:
+        completed["fields"] = asked
+    if detail["type"] == INSURANCE_RECORD:
+        if not set(detail.get("required_fields", ())) <= set(asked or ()):
+            raise _refused(position, "required_fields", "must be among fields")
+        if detail.get("retention_days", 1) > agreement.retention_days:
+            raise _refused(position, "retention_days", "longer than the agreement allows")
+        completed.setdefault("required_fields", [])
+        completed.setdefault("valid_days", VALID_DAYS)
+        completed.setdefault("retention_days", agreement.retention_days)
+    return completed
+
+
+def scopes_of(details: Sequence[Mapping[str, Any]]) -> frozenset[str]:
+    """Return the scopes whose doors the details narrow."""
+    return frozenset(SCOPE_OF[detail["type"]] for detail in details)
+
+
+def is_narrowing(granted: Sequence[Mapping[str, Any]], requested: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether every granted detail is a requested one, at most with fewer fields and days.
+
+    All required fields must be left: a detail without them is left out, not cut down.
+    """
+    return all(any(_is_within(one, other) for other in requested) for one in granted)
+
+
+def narrowed(text: str | None, granted: Details) -> Details:
+    """Return what a token request asks of the details granted: all of them, or fewer (RFC 9396, 6).
+
+    What an asked detail leaves out stays as it was granted. Raises InvalidAuthorizationDetails.
+    """
+    asked = []
+    for position, one in enumerate(_listed(text)):
+        fitting = [{**other, **one} for other in granted if _is_within({**other, **one}, other)]
+        if not fitting:
+            raise _refused(position, "members", "not within what was granted")
+        asked.append(fitting[0])
+    return tuple(asked) or granted
+
+
+_NARROWABLE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
+    "fields": lambda one, other: bool(one) and set(one) <= set(other),
+    "lookup_keys": lambda one, other: bool(one) and set(one) <= set(other),
+    "valid_days": lambda one, other: 0 < one <= other,
+    "retention_days": lambda one, other: 0 < one <= other,
+}
+_FIXED: Final = frozenset({"type", "locations", "actions", "purpose", "agreement_id", "required_fields"})
+_KNOWN: Final = _FIXED | _NARROWABLE.keys()
+
+
+def _is_within(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    for name in {*one, *other}:
+        if name in _NARROWABLE and name in other:
+            if name not in one or not _NARROWABLE[name](one[name], other[name]):
+                return False
+        elif name in _NARROWABLE and name in one:
+            continue  # named here, open there
+        elif one.get(name) != other.get(name):
+            return False
+    return set(other.get("required_fields", ())) <= set(one.get("fields", ()))
+
+
+def _listed(text: str | None) -> list[Mapping[str, Any]]:
+    if text is None:
+        return []
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidAuthorizationDetails("authorization_details is too long")
+    try:
+        # The strict reader takes objects only; an array becomes the one member of one.
+        members = decode_object(b'{"listed":' + text.encode("utf-8") + b"}")
+    except (JoseRefused, UnicodeEncodeError):
+        raise InvalidAuthorizationDetails("authorization_details is not JSON with unique members") from None
+    listed = members.get("listed")
+    if len(members) != 1 or not isinstance(listed, list) or not 0 < len(listed) <= DETAILS_MAX:
+        raise InvalidAuthorizationDetails(f"authorization_details is an array of 1 to {DETAILS_MAX} objects")
+    if not all(isinstance(one, dict) for one in listed):
+        raise InvalidAuthorizationDetails(f"authorization_details is an array of 1 to {DETAILS_MAX} objects")
+    return listed
+
+
+def _refused(position: int, place: str, remedy: str) -> InvalidAuthorizationDetails:
+    return InvalidAuthorizationDetails(f"authorization_details {position}: {place}: {remedy}")

@@ -1,0 +1,92 @@
+"""The refresh grant (RFC 6749, 6): a refresh token stays as it is, bound to its client and its grant.
+
+It is not rotated (FAPI 2.0, 5.3.2.1-9) and not bound to the DPoP key, because the client authenticates: a
+client may move to a new key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final
+
+from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    UnauthorizedClientError,
+)
+from authlib.oauth2.rfc6749.grants import RefreshTokenGrant  # type: ignore[import-untyped]
+
+from broker.oauth.authorization_details import narrowed, scopes_of
+from broker.oauth.bound_tokens import Details, TokenIssuer, TokenTerms, granted_scope
+from broker.oauth.detail_types import SCOPE_OF
+from broker.oauth.grants import GrantStore, claims_of
+from broker.oauth.registration import AUTHENTICATION_METHODS
+from broker.oauth.scopes import SCOPES
+
+REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 (a grant type)
+_TOKEN_CHARACTERS_MAX: Final = 128
+
+
+class BoundRefresh(RefreshTokenGrant):  # type: ignore[misc]
+    """Authlib's grant, told where tokens are kept. `server` must offer `token_issuer` and `grants`."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTHENTICATION_METHODS
+
+    def validate_token_request(self) -> None:
+        """Authenticate, find the token of this client, narrow scope and details. Raises OAuth2Error."""
+        client = self.authenticate_token_endpoint_client()
+        if not client.check_grant_type(self.GRANT_TYPE):
+            raise UnauthorizedClientError("the client is not registered for this grant type")
+        token = self.request.form.get("refresh_token")
+        if token is None:
+            raise InvalidRequestError("refresh_token is missing")
+        if len(token) > _TOKEN_CHARACTERS_MAX:
+            raise InvalidGrantError("the refresh token is unknown")
+        self._hash = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        found = self._grants.find_refreshable(self._hash, client.client_id, self.request.at)
+        if found is None:
+            raise InvalidGrantError("the refresh token is unknown, expired or revoked")
+        self._grant = found
+        self._issuer.check_target(self.request)
+        self._details: Details = narrowed(self.request.form.get("authorization_details"), found.details)
+        self._scope = self._narrowed_scope()
+
+    def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
+        """Return status, body and headers: no new refresh token."""
+        issuer, grant = self._issuer, self._grant
+        terms = TokenTerms(
+            subject=grant.subject,
+            scope=self._scope,
+            details=self._details if scopes_of(self._details) <= set(self._scope.split(" ")) else (),
+            grant_id=grant.grant_id,
+            expires_at=grant.expires_at,
+            extra=claims_of(grant),
+        )
+        body = issuer.issue(
+            self.request,
+            self.request.client,
+            terms,
+            lambda issue: issuer.store.issue_refreshed(issue, self._hash),
+        )
+        return 200, body, self.TOKEN_RESPONSE_HEADER
+
+    def _narrowed_scope(self) -> str:
+        """Return the scope asked for, within the one granted (RFC 6749, 6); a door never without details."""
+        asked = self.request.form.get("scope")
+        if asked is None:
+            return self._grant.scope
+        scope = granted_scope(asked, frozenset(self._grant.scope.split(" ")), SCOPES)
+        if set(scope.split(" ")) & set(SCOPE_OF.values()) - scopes_of(self._details):
+            raise InvalidScopeError("this scope needs its authorization_details")
+        return scope
+
+    @property
+    def _issuer(self) -> TokenIssuer:
+        issuer: TokenIssuer = self.server.token_issuer
+        return issuer
+
+    @property
+    def _grants(self) -> GrantStore:
+        grants: GrantStore = self.server.grants
+        return grants

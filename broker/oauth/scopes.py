@@ -1,0 +1,23 @@
+"""The scopes: each opens a door, none justifies a field. Release scopes are action-ids of the policies."""
+
+from __future__ import annotations
+
+from typing import Final
+
+VERIFY_ENTITLEMENT: Final = "verify_entitlement"
+SHARE_RECORD: Final = "share_record"
+EXPORT_STATISTICS: Final = "export_statistics"
+OPENID: Final = "openid"
+QUERY_GRANTS: Final = "grant_management_query"
+REVOKE_GRANTS: Final = "grant_management_revoke"
+MANAGE_CLIENTS: Final = "manage_clients"
+
+MACHINE_SCOPES: Final = frozenset(
+    {VERIFY_ENTITLEMENT, SHARE_RECORD, EXPORT_STATISTICS, QUERY_GRANTS, REVOKE_GRANTS, MANAGE_CLIENTS}
+)
+"""What a client may have for itself (client_credentials)."""
+
+PERSONAL_SCOPES: Final = frozenset({SHARE_RECORD, OPENID})
+"""What a citizen may be asked for (authorization_code)."""
+
+SCOPES: Final = MACHINE_SCOPES | PERSONAL_SCOPES

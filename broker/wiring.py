@@ -1,0 +1,182 @@
+"""How the authorization server is put together: for the roof, which hands it the stores and the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from flask import Blueprint
+
+from broker.api.calls import Caller
+from broker.api.exchange import Handler
+from broker.api.judging import AccessJudge
+from broker.api.oauth import authorization_blueprint, oauth_blueprint
+from broker.api.token_info import TokenInfoFace
+from broker.clock import Clock, system_clock
+from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.keys import KeyRing
+from broker.oauth.authorization import Authorizations
+from broker.oauth.authorization_details import DetailReader
+from broker.oauth.binding import SenderCheck
+from broker.oauth.bound_tokens import TokenIssuer
+from broker.oauth.caller_facts import CallerReader
+from broker.oauth.certificates import Authorities
+from broker.oauth.citizen_passwords import Passwords
+from broker.oauth.citizen_secrets import CitizenSecrets, derived_key
+from broker.oauth.citizens import CitizenSignIn
+from broker.oauth.client_jwks import usable_jwks
+from broker.oauth.dpop import ProofVerifier
+from broker.oauth.endpoints import Addresses
+from broker.oauth.id_tokens import IdTokens
+from broker.oauth.metadata import authorization_server_metadata
+from broker.oauth.nonces import SignedNonces
+from broker.oauth.protector import Protector
+from broker.oauth.pushed_requests import PushedRequestEndpoint
+from broker.oauth.registration import (
+    SELF_SIGNED_TLS_CLIENT_AUTH,
+    TLS_CLIENT_AUTH,
+    ClientRegistration,
+)
+from broker.oauth.scopes import SCOPES
+from broker.oauth.server import AuthorizationServer
+from broker.oauth.tls_clients import SelfSignedTlsClientAuth, TlsClientAuth
+from broker.settings import Settings
+from broker.storage.access import PostgresAccess
+from broker.storage.citizens import PostgresCitizens
+from broker.storage.client_registrations import PreparedClients
+from broker.storage.grants import PostgresGrants
+from broker.storage.requests import PostgresRequests
+from broker.storage.session import Store
+from broker.storage.tokens import PostgresTokens
+from connectors.client_keys import ClientKeySets
+from consent_ui.blueprint import DecisionPage, citizen_blueprint
+from policies.compile import PolicySet
+
+TlsMethod = Callable[..., ClientRegistration | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The parts that everything below shares. clock: says what instant it is, everywhere the same."""
+
+    settings: Settings
+    store: Store
+    key_ring: KeyRing
+    policy_set: PolicySet
+    callers: CallerReader
+    clock: Clock = system_clock
+
+    @property
+    def addresses(self) -> Addresses:
+        """The public URLs of this broker."""
+        return Addresses(self.settings.issuer, self.settings.mtls_url)
+
+    def proofs(self) -> ProofVerifier:
+        """Return a verifier of DPoP proofs, with nonces if the settings ask for them."""
+        settings = self.settings
+        nonces = None
+        if settings.dpop_nonce_seconds:
+            key = derived_key(settings.key_encryption_key_file.reveal(), "dpop-nonces")
+            nonces = SignedNonces(key, settings.dpop_nonce_seconds)
+        return ProofVerifier(max_age_seconds=settings.proof_age_seconds, nonces=nonces)
+
+    def caller(self) -> Caller:
+        """Return what tells the faces who calls."""
+        issuer = self.settings.issuer
+        protector = Protector(issuer, issuer, self.key_ring, proofs=self.proofs())
+        return Caller(issuer, protector, self.clock, self.settings.mtls_url)
+
+    def judge(self, caller: Caller) -> AccessJudge:
+        """Return what lets calls in to resources that release no record."""
+        return AccessJudge(caller, PostgresAccess(self.store.prepared, self.settings.store_deadline_seconds))
+
+    def bodiless_routes(self, judge: AccessJudge) -> Mapping[tuple[str, str], Handler]:
+        """Return the resources that take no body and release no record: (method, rule) → handler."""
+        return {("GET", "/v1/token-info"): TokenInfoFace(judge).show}
+
+    def blueprints(self) -> list[Blueprint]:
+        """Return the routes of clients' programs, of browsers on their way, and of citizens."""
+        settings = self.settings
+        server = self.server()
+        authorizations = self.authorizations()
+        metadata = authorization_server_metadata(self.addresses, SCOPES, self._tls_methods())
+        page = DecisionPage(settings.issuer)
+        return [
+            oauth_blueprint(server, self.key_ring, metadata),
+            authorization_blueprint(authorizations, page, self.clock),
+            citizen_blueprint(
+                issuer=settings.issuer,
+                sign_in=self.sign_in(),
+                authorizations=authorizations,
+                policies=self.policy_set,
+                callers=self.callers,
+                clock=self.clock,
+                form_key=derived_key(settings.key_encryption_key_file.reveal(), "citizen/forms"),
+            ),
+        ]
+
+    def server(self) -> AuthorizationServer:
+        """Return the authorization server for clients' programs."""
+        settings = self.settings
+        sender = SenderCheck(self.proofs())
+        details = DetailReader(self.policy_set, settings.issuer)
+        issuer = TokenIssuer(
+            issuer=settings.issuer,
+            audience=settings.issuer,
+            signer=self.key_ring,
+            store=PostgresTokens(self.store.prepared, settings.store_deadline_seconds),
+            sender=sender,
+            lifetime_seconds=settings.access_token_seconds,
+            consent_lifetime_seconds=settings.consent_token_seconds,
+        )
+        catalogue = self.policy_set.catalogue.fields
+        sensitive = frozenset(name for name, field in catalogue.items() if field.is_sensitive)
+        requests = PostgresRequests(self.store.engine)
+        return AuthorizationServer(
+            addresses=self.addresses,
+            token_issuer=issuer,
+            clients=self._clients(),
+            grants=PostgresGrants(self.store.engine),
+            id_tokens=IdTokens(settings.issuer, self.key_ring),
+            details=details,
+            pushed_requests=PushedRequestEndpoint(issuer, sender, requests, details, sensitive),
+            callers=self.callers,
+            clock=self.clock,
+            published_keys=self._published_keys(),
+            tls_methods=self._tls_methods(),
+        )
+
+    def authorizations(self) -> Authorizations:
+        """Return the steps of the authorization endpoint."""
+        pseudonyms = KeyedPseudonyms(self.settings.pseudonym_key_file.reveal())
+        requests = PostgresRequests(self.store.engine)
+        return Authorizations(self.settings.issuer, requests, self._clients(), pseudonyms)
+
+    def sign_in(self) -> CitizenSignIn:
+        """Return what signs citizens in."""
+        return CitizenSignIn(
+            store=PostgresCitizens(self.store.engine),
+            references=KeyedPseudonyms(self.settings.pseudonym_key_file.reveal()),
+            secrets_=CitizenSecrets(self.settings.key_encryption_key_file.reveal()),
+            passwords=Passwords(),
+        )
+
+    def _clients(self) -> PreparedClients:
+        return PreparedClients(self.store.prepared, self.settings.store_deadline_seconds)
+
+    def _published_keys(self) -> ClientKeySets:
+        return ClientKeySets(
+            usable_jwks,
+            authorities=self.settings.client_keys_ca_file,
+            private_hosts=self.settings.client_keys_private_hosts,
+        )
+
+    def _tls_methods(self) -> dict[str, TlsMethod]:
+        """The methods by certificate that are on: none without a host that asks for certificates."""
+        if not self.settings.mtls_url:
+            return {}
+        methods: dict[str, TlsMethod] = {}
+        if self.settings.tls_client_ca_file:
+            methods[TLS_CLIENT_AUTH] = TlsClientAuth(Authorities(self.settings.tls_client_ca_file))
+        methods[SELF_SIGNED_TLS_CLIENT_AUTH] = SelfSignedTlsClientAuth(self._published_keys())
+        return methods
