@@ -141,7 +141,7 @@ def test_tls_from_1_2_is_spoken_and_browsers_told_to_stay_with_it(
     nginx: Nginx, host: str, version: ssl.TLSVersion
 ) -> None:
     client = nginx.client(minimum_version=version, maximum_version=version)
-    for path in ("/v1/x", "/oauth/token", "/citizen/x"):
+    for path in ("/v1/x", "/metrics", "/citizen/x"):
         answer = client.request("GET", f"https://{host}{path}")
         assert answer.headers["strict-transport-security"] == "max-age=31536000"
         assert "nginx/" not in answer.headers["server"]
@@ -176,7 +176,15 @@ def test_cookies_reach_the_citizens_pages(nginx: Nginx, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/v1/entitlement-checks", "/oauth/token", "/oauth/authorized", "/citizen/../v1/x", "/citizenry"],
+    [
+        "/",
+        "/v1/entitlement-checks",
+        "/oauth/grants/x",
+        "/oauth/revoke",
+        "/oauth/authorized",
+        "/citizen/../v1/x",
+        "/citizenry",
+    ],
 )
 def test_cookies_reach_nothing_else(nginx: Nginx, path: str) -> None:
     assert "cookie" not in seen(nginx.client(), f"https://{FIRST}{path}", Cookie="a=1")
@@ -193,6 +201,17 @@ def test_one_address_may_not_try_passwords_quickly(nginx: Nginx) -> None:
     assert statuses[:20] == [200] * 20
     assert statuses[-5:] == [429] * 5
     assert client.request("GET", f"https://{FIRST}/citizen/sign-in").status == 200
+    assert client.request("POST", f"https://{FIRST}/citizen/requests/x").status == 200
+
+
+@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/par"])
+@HOSTS
+def test_one_address_may_not_ask_for_tokens_quickly(nginx: Nginx, host: str, path: str) -> None:
+    client = nginx.client()
+    statuses = {client.request("POST", f"https://{host}{path}").status for _ in range(40)}
+    assert 429 in statuses
+    assert client.request("POST", f"https://{host}/v1/x").status == 200
+    assert client.request("POST", f"https://{host}{path}", b"x" * 65_537).status == 413
 
 
 def test_the_log_says_when_and_whence_and_not_what(nginx: Nginx) -> None:
