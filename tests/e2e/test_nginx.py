@@ -103,6 +103,12 @@ def test_every_length_of_the_last_line_arrives(nginx: Nginx, last_line: int) -> 
     assert seen(nginx.client(shown), f"https://{MUTUAL}/v1/x")["client-cert"] == shown.field
 
 
+def seconds_until_none(client: TlsClient) -> float:
+    began = time.monotonic()
+    assert "client-cert" not in seen(client, f"https://{MUTUAL}/v1/x")
+    return time.monotonic() - began
+
+
 def test_eighty_lines_arrive_and_a_longer_certificate_is_none_at_once(nginx: Nginx) -> None:
     key = ed25519.Ed25519PrivateKey.generate()
     most = of_length(80 * 48, key)
@@ -112,9 +118,8 @@ def test_eighty_lines_arrive_and_a_longer_certificate_is_none_at_once(nginx: Ngi
     still = of_length(80 * 48 + 47, key)
     assert seen(nginx.client(still), f"https://{MUTUAL}/v1/x")["client-cert"] == still.field
     client = nginx.client(of_length(120 * 48, key))
-    began = time.monotonic()
-    assert "client-cert" not in seen(client, f"https://{MUTUAL}/v1/x")
-    assert time.monotonic() - began < 2
+    # A pattern that tries again and again takes half a second of nginx for each such request.
+    assert min(seconds_until_none(client) for _ in range(3)) < 0.25
 
 
 def test_who_shows_no_certificate_has_none(nginx: Nginx) -> None:
