@@ -22,6 +22,7 @@ from broker.errors import (
     TokenInvalid,
     TokenMissing,
 )
+from broker.oauth.client_metadata import MetadataRefused
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -48,6 +49,9 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
     problem.slug: problem
     for problem in (
         Problem("request-malformed", 422, "Yêu cầu không đúng mẫu", "The request does not fit its schema"),
+        Problem(
+            "client-metadata-refused", 400, "Không đăng ký được hệ thống", "The client cannot be registered"
+        ),
         Problem("body-unreadable", 400, "Không đọc được nội dung", "The body cannot be read"),
         Problem("body-too-large", 413, "Nội dung quá lớn", "The body is too large"),
         Problem(
@@ -75,6 +79,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
 
 _BY_KIND: Final[Mapping[str, str]] = {
     "request_malformed": "request-malformed",
+    "client_metadata_refused": "client-metadata-refused",
     "token_invalid": "token-invalid",
     "proof_invalid": "proof-invalid",
     "evidence_unavailable": "evidence-unavailable",
@@ -136,6 +141,9 @@ def problem_reply(
         document["faults"] = [{"pointer": fault.pointer, "remedy": fault.remedy} for fault in error.faults]
         if any(_GATEWAY_FAULT.fullmatch(fault.pointer) for fault in error.faults):
             document["gateway_code"] = "205"
+    elif isinstance(error, MetadataRefused):
+        document["faults"] = [{"pointer": fault.pointer, "remedy": fault.remedy} for fault in error.faults]
+        document |= {"error": error.error, "error_description": error.detail}
     elif isinstance(error, ReleaseRefused):
         document["instance"] = f"urn:uuid:{error.reference}"
         document["reason"] = error.reason

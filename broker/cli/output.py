@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from broker.errors import BrokerError
+from broker.oauth.client_metadata import MetadataRefused
 from broker.oauth.registration import JwksRefused
 from broker.storage.clients import AlreadyRegistered, NotRegistered
 
@@ -34,6 +35,8 @@ def refusals() -> Iterator[None]:
         raise CommandRefused(str(fault), 3) from None
     except NotRegistered as fault:
         raise CommandRefused(str(fault), 4) from None
+    except MetadataRefused as fault:
+        raise CommandRefused("\n".join(f"{one.pointer}: {one.remedy}" for one in fault.faults), 2) from None
     except JwksRefused as fault:
         raise CommandRefused(str(fault), 2) from None
     except BrokerError as fault:

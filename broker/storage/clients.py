@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from ipaddress import ip_network
 from typing import Any, Final
 
@@ -12,10 +12,12 @@ from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from broker.oauth.client_jwks import rotated_jwks
+from broker.oauth.client_metadata import ClientMetadata, check_keys
 from broker.oauth.registration import ClientRegistration, JwksRefused, Network
 from broker.storage.client_registrations import REGISTRATION_SQL, read_registration
 from broker.storage.faults import store_answers
 from broker.storage.tables import access_tokens, clients, organisations
+from policies.civil_time import VIET_NAM
 
 
 class AlreadyRegistered(ValueError):
@@ -58,6 +60,32 @@ class ClientRecord:
 
 
 _REGISTRATION: Final = text(REGISTRATION_SQL.replace("$1::text", ":wanted"))
+
+
+def expiry_of(last_day: date) -> datetime:
+    """Return the instant at which a registration ends whose last day, in Viet Nam, this is."""
+    return datetime.combine(last_day + timedelta(days=1), time(), VIET_NAM)
+
+
+def client_record(
+    metadata: ClientMetadata,
+    organisation: Organisation,
+    *,
+    agreement_ids: Sequence[str],
+    source_networks: Sequence[Network],
+    last_day: date,
+) -> ClientRecord:
+    """Return the record of a client of an organisation; without a name it has the organisation's."""
+    return ClientRecord(
+        client_id=metadata.client_id,
+        organisation_id=organisation.organisation_id,
+        name=metadata.client_name or organisation.name_vi,
+        scopes=metadata.scopes,
+        agreement_ids=tuple(dict.fromkeys(agreement_ids)),
+        client_metadata=metadata.members,
+        expires_at=expiry_of(last_day),
+        source_networks=tuple(source_networks),
+    )
 
 
 class PostgresClients:
@@ -136,7 +164,7 @@ class PostgresClients:
         with keep_old. retire: kids to take out; all others stay. jwks_uri: from now on keys are published
         there, and none are kept here. Counts from the next token request on; tokens that live end by
         themselves. Raises NotRegistered, JwksRefused (see `rotated_jwks`; keys behind a jwks_uri can only be
-        replaced), StoreUnavailable.
+        replaced), MetadataRefused (keys that do not fit how the client proves itself), StoreUnavailable.
         """
         wanted = select(*_COLUMNS).where(clients.c.client_id == client_id).with_for_update()
         with store_answers(), self._engine.begin() as connection:
@@ -152,6 +180,7 @@ class PostgresClients:
                 metadata["jwks_uri"] = jwks_uri
             else:
                 metadata["jwks"] = rotated_jwks(old, jwks, keep_old=keep_old, retire=retire)
+            check_keys(metadata)
             statement = clients.update().where(clients.c.client_id == client_id)
             connection.execute(statement.values(client_metadata=metadata))
         return replace(record, client_metadata=metadata)

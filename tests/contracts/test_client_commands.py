@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import broker.cli.client
+import broker.cli.client_register
+import broker.cli.client_rotate
 import broker.cli.keys
 import broker.cli.staff
 from broker.cli import main
@@ -52,7 +54,8 @@ def run(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch)
         finally:
             store.close()
 
-    for module in (broker.cli.client, broker.cli.staff, broker.cli.keys):
+    modules = (broker.cli.client, broker.cli.client_register, broker.cli.client_rotate)
+    for module in (*modules, broker.cli.staff, broker.cli.keys):
         monkeypatch.setattr(module, "open_session", open_session)
 
     def command(*arguments: str, expect: int = 0, typed: str | None = None) -> Result:

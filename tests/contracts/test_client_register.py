@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 from broker.cli.embedded import EmbeddedCluster
 from broker.errors import StoreUnavailable
 from broker.oauth.registration import ClientRegistration, JwksRefused, read_jwks
+from broker.storage.cleaning import delete_expired
 from broker.storage.client_registrations import PreparedClients
 from broker.storage.clients import (
     AlreadyRegistered,
@@ -25,7 +26,6 @@ from broker.storage.clients import (
 from broker.storage.register import PreparedRegister
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.staff import PostgresStaff, StaffRecord
-from broker.storage.tokens import PostgresTokens
 from connectors.postgres import PreparedConnections, conninfo_of_url
 from tests.oauth_world import Database, Party, World, oauth_database
 
@@ -323,12 +323,14 @@ def test_staff_of_unknown_organisations_are_refused(clients: PostgresClients, da
 def test_what_has_expired_is_deleted_and_what_lives_is_not(database: Database) -> None:
     world = World(database)
     world.token()
-    tokens = PostgresTokens(database.application)
-    nothing = {"access_tokens": 0, "used_assertions": 0, "used_proofs": 0}
-    assert tokens.delete_expired(world.clock()) == nothing
-    assert tokens.delete_expired(world.clock() + timedelta(seconds=299)) == {**nothing, "used_assertions": 1}
-    later = world.clock() + timedelta(hours=1)
-    assert tokens.delete_expired(later) == {"access_tokens": 1, "used_assertions": 0, "used_proofs": 1}
+    def deleted(seconds: float) -> dict[str, int]:
+        """Return the rows deleted so much later, of the tables in which there was anything."""
+        found = delete_expired(database.application, world.clock() + timedelta(seconds=seconds))
+        return {table: rows for table, rows in found.items() if rows}
+
+    assert deleted(0) == {}
+    assert deleted(299) == {"used_assertions": 1}
+    assert deleted(3600) == {"access_tokens": 1, "used_proofs": 1}
 
 
 def test_a_store_that_is_away_is_one_kind_of_error() -> None:
@@ -337,7 +339,7 @@ def test_a_store_that_is_away_is_one_kind_of_error() -> None:
         lambda: PostgresClients(engine).find_registration("x"),
         lambda: PostgresStaff(engine).list_staff(),
         lambda: PostgresSigningKeys(engine).find_keys(),
-        lambda: PostgresTokens(engine).delete_expired(datetime.now(UTC)),
+        lambda: delete_expired(engine, datetime.now(UTC)),
     ):
         with pytest.raises(StoreUnavailable):
             ask()

@@ -26,6 +26,7 @@ from broker.errors import (
 )
 from broker.evidence.recording import Verdict
 from broker.keys import SigningKeyUnavailable
+from broker.oauth.client_metadata import MetadataRefused
 from policies.reasons import REASONS
 from tests.house.project import ROOT, headings, table_rows
 
@@ -47,6 +48,7 @@ EXPECTED: dict[type[BrokerError], tuple[BrokerError, str]] = {
     EvidenceUnavailable: (EvidenceUnavailable(), "evidence-unavailable"),
     StoreUnavailable: (StoreUnavailable(), "evidence-unavailable"),
     SettingsInvalid: (SettingsInvalid(), "internal"),
+    MetadataRefused: (MetadataRefused([InputFault("/scope", "y")]), "client-metadata-refused"),
     SigningKeyUnavailable: (SigningKeyUnavailable(), "internal"),
     SourceOutage: (OUTAGE, "source-outage"),
 }
