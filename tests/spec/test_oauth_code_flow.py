@@ -1,0 +1,45 @@
+"""The code flow from end to end, and what each of its parts may not do (RFC 6749, 7636, 9126, 9207, 9396)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from broker.cli.embedded import EmbeddedCluster
+from tests.oauth_flow import COMPLETED, Flow
+from tests.oauth_world import Database, World, oauth_database
+
+
+@pytest.fixture(scope="module")
+def database(cluster: EmbeddedCluster) -> Iterator[Database]:
+    with oauth_database(cluster) as database:
+        yield database
+
+
+@pytest.fixture
+def flow(database: Database) -> Flow:
+    return Flow(World(database))
+
+
+def test_a_citizen_gives_and_the_bank_gets_a_token_for_just_that(flow: Flow) -> None:
+    answer = flow.redeem(flow.granted())
+    assert answer.status_code == 200, answer.get_json()
+    body = answer.get_json()
+    assert set(body) == {
+        "access_token",
+        "token_type",
+        "expires_in",
+        "scope",
+        "authorization_details",
+        "grant_id",
+        "refresh_token",
+    }
+    assert body["token_type"] == "DPoP"
+    assert body["expires_in"] == 120
+    assert body["authorization_details"] == [COMPLETED]
+    assert flow.is_good(body["access_token"])
+    renewed = flow.refresh(body["refresh_token"])
+    assert renewed.status_code == 200, renewed.get_json()
+    assert "refresh_token" not in renewed.get_json()
+    assert flow.is_good(renewed.get_json()["access_token"])
