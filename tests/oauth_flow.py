@@ -1,4 +1,4 @@
-"""The code flow as a test drives it, over HTTP: a bank that asks, a citizen in a browser, what comes of it."""
+"""The code flow as a test drives it, over HTTP: a bank that asks, a citizen in a browser, what they get."""
 
 from __future__ import annotations
 
