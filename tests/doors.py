@@ -87,15 +87,19 @@ class Server:
     """A real gunicorn server of two workers, started as `broker serve` starts it.
 
     environ: BROKER_* of its store and source; issuer and address are its own. Standard error goes to `log`.
+    more: settings above these, such as the issuer of a broker behind a proxy; `issuer` stays its own address.
     """
 
-    def __init__(self, environ: Mapping[str, str], directory: Path) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], directory: Path, more: Mapping[str, str] | None = None
+    ) -> None:
         port = free_port()
         self.issuer = f"http://127.0.0.1:{port}"
         self.log = directory / "server.log"
         metrics = directory / "metrics"
         metrics.mkdir()
-        own = {**environ, "BROKER_ISSUER": self.issuer, "BROKER_BIND": f"127.0.0.1:{port}"}
+        here = {"BROKER_ISSUER": self.issuer, "BROKER_BIND": f"127.0.0.1:{port}"}
+        own = {**environ, **here, **(more or {})}
         self.environ = with_metrics(own, metrics)
         self.settings = read_settings(self.environ)
         with self.log.open("ab") as log:
