@@ -117,7 +117,8 @@ class Reply:
 def problem_of(error: Exception) -> Problem:
     """Return the row of the table for an error."""
     if isinstance(error, ReleaseRefused):
-        if error.reason.startswith("source_"):
+        # Of what the source answered, not of the address that a request came from.
+        if error.reason.startswith("source_") and error.reason != "source_address_refused":
             return PROBLEMS["source-answer-refused"]
         return PROBLEMS[_BY_REASON.get(error.reason, "release-refused")]
     if isinstance(error, BrokerError):
