@@ -24,7 +24,7 @@ from consent_ui.decision import DecisionViews
 from consent_ui.doors import Authorizations
 from consent_ui.form_tokens import FormTokens
 from consent_ui.pages import GUARDS, Pages, style_response
-from consent_ui.sign_in import SignInViews
+from consent_ui.sign_in import BUSY_SECONDS, SignInViews
 from consent_ui.visit import Visit, words_of_request
 from consent_ui.words import Words
 from policies.compile import PolicySet
@@ -89,9 +89,10 @@ def citizen_blueprint(
 
     @blueprint.errorhandler(StoreUnavailable)
     def store_unavailable(_error: StoreUnavailable) -> Response:
-        """Say so in words; whether a decision was kept is unknown, and the page then shown again tells."""
-        response = visit.pages.page("busy.html", words_of_request(), 503, is_error=True, again="")
-        response.headers["Retry-After"] = "5"
+        """Say so in words. Whether a decision was kept is unknown here; the page, opened again, tells."""
+        words = words_of_request()
+        response = visit.pages.notice(words, 503, words("busy_title"), words("unavailable"))
+        response.headers["Retry-After"] = str(BUSY_SECONDS)
         return response
 
     return blueprint

@@ -126,7 +126,7 @@ class DecisionViews:
             token=visit.tokens.token(cookie, _page(handle, view), at),
             sign_out_token=visit.tokens.token(cookie, SIGN_OUT_PAGE, at),
             sign_out_action=visit.addresses.sign_out(),
-            signed_in_as=visit.masked(session),
+            signed_in_as=visit.last_digits(session),
             other_address=visit.addresses.request(handle, words.other),
         )
 

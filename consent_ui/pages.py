@@ -62,6 +62,12 @@ class Pages:
         response.headers["Content-Language"] = words.language
         return guarded(response, goes_to)
 
+    def notice(self, words: Words, status: int, heading: str, told: str, again: str = "") -> Response:
+        """Return a page that says one thing. again: path of the page where one may try again."""
+        return self.page(
+            "notice.html", words, status, heading=heading, told=told, again=again, is_error=status >= 400
+        )
+
     def redirect(self, address: str) -> Response:
         """Return a 303: whatever was posted is not posted again elsewhere (RFC 9700, 4.12)."""
         response = Response(status=303)

@@ -63,7 +63,7 @@ class SignInViews:
             return self._throttled(handle, words, throttled.retry_after_seconds)
         except SignInBusy:
             again = visit.addresses.sign_in(handle, words.language)
-            response = visit.pages.page("busy.html", words, 503, is_error=True, again=again)
+            response = visit.pages.notice(words, 503, words("busy_title"), words("busy"), again)
             response.headers["Retry-After"] = str(BUSY_SECONDS)
             return response
         except SignInRefused:
@@ -77,13 +77,13 @@ class SignInViews:
         at, visit, words = self._visit.clock(), self._visit, words_of_request()
         cookie = visit.cookies.session(request)
         if not visit.is_good_form(cookie, SIGN_OUT_PAGE, at):
-            return visit.pages.page("busy.html", words, 403, is_error=True, again="")
+            return visit.pages.notice(words, 403, words("sign_out_button"), words("form_stale"))
         visit.sign_in.sign_out(cookie)
         handle = request.form.get("next", "")
         if request_ref_of(handle) is not None and visit.find_request(handle, at) is not None:
             response = visit.pages.redirect(visit.addresses.sign_in(handle, words.language))
         else:
-            response = visit.pages.page("signed_out.html", words)
+            response = visit.pages.notice(words, 200, words("signed_out_title"), words("signed_out"))
         visit.cookies.forget_session(response)
         return response
 
@@ -131,14 +131,9 @@ class SignInViews:
         return response
 
     def _throttled(self, handle: str, words: Words, retry_after_seconds: int) -> Response:
-        response = self._visit.pages.page(
-            "throttled.html",
-            words,
-            429,
-            is_error=True,
-            minutes=math.ceil(retry_after_seconds / 60),
-            again=self._visit.addresses.sign_in(handle, words.language),
-        )
+        told = words("throttled", minutes=math.ceil(retry_after_seconds / 60))
+        again = self._visit.addresses.sign_in(handle, words.language)
+        response = self._visit.pages.notice(words, 429, words("throttled_title"), told, again)
         response.headers["Retry-After"] = str(retry_after_seconds)
         return response
 

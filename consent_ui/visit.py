@@ -58,9 +58,9 @@ class Visit:
         is_own = is_from_own_page(request, self.addresses.origin)
         return is_own and self.tokens.is_good(token, cookie, page, at)
 
-    def masked(self, session: CitizenSession) -> str:
+    def last_digits(self, session: CitizenSession) -> str:
         """Return the last three digits of who is signed in: enough to see that it is oneself."""
-        return "•" * 9 + self.sign_in.personal_id(session)[-3:]
+        return self.sign_in.personal_id(session)[-3:]
 
     def fault(self, reason: str, words: Words, status: int) -> Response:
         """Return the page that says why a request cannot go on."""
