@@ -77,9 +77,9 @@ _USAGES = (
 class KeyHost:
     """The host: what it answers is put into `answer`; `asked` holds path and Host field of each request."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, name: str) -> None:
         self.port = port
-        self.url = f"https://{HOST}:{port}/jwks"
+        self.url = f"https://{name}:{port}/jwks"
         self.asked: list[tuple[str, str]] = []
         self.answer: Answer = plain({"keys": []})
         self.names: list[str | None] = []
@@ -116,7 +116,7 @@ def plain(
 
 
 @contextmanager
-def key_host(context: ssl.SSLContext | None) -> Iterator[KeyHost]:
+def key_host(context: ssl.SSLContext | None, name: str = HOST) -> Iterator[KeyHost]:
     """Serve on a free port of the loopback. context: None speaks plain HTTP."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -144,7 +144,7 @@ def key_host(context: ssl.SSLContext | None) -> Iterator[KeyHost]:
             super().process_request_thread(request, client_address)
 
     server = Quiet(("127.0.0.1", 0), Handler)
-    host = KeyHost(server.server_address[1])
+    host = KeyHost(server.server_address[1], name)
     if context is not None:
         context.sni_callback = lambda _socket, name, _context: host.names.append(name)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

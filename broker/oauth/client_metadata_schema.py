@@ -17,8 +17,9 @@ URL_CHARACTERS_MAX: Final = 2_000
 NAME_CHARACTERS_MAX: Final = 120
 
 _HOST: Final = r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_PORT: Final = "6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3}"
 # Printable ASCII less blank, quotation mark, "#", "*" and "\".
-_REST: Final = r"(?::[1-9][0-9]{0,4})?(?:/[!$-)+-\[\]-~]*)?"
+_REST: Final = rf"(?::(?:{_PORT}))?(?:/[!$-)+-\[\]-~]*)?"
 _HTTPS: Final = re.compile(f"https://{_HOST}{_REST}", re.IGNORECASE)
 _LOOPBACK: Final = re.compile(rf"http://(?:127\.0\.0\.1|\[::1\]|localhost){_REST}")
 
