@@ -114,7 +114,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         source_deadline_seconds=settings.source_deadline_seconds,
     )
     callers = TrustedProxies(settings.trusted_proxies)
-    wiring = Wiring(settings, store, key_ring, policy_set, callers)
+    wiring = Wiring(settings, store, key_ring, policy_set, callers, system_clock)
     caller = wiring.caller()
     app = Flask("broker", static_folder=None)
     exchange = Exchange(settings.issuer, new_reference)

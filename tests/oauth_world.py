@@ -41,7 +41,6 @@ from policies.load import SHIPPED, load_directory
 ISSUER = "https://broker.example"
 TOKEN_URL = f"{ISSUER}/oauth/token"
 RESOURCE_URL = f"{ISSUER}/v1/things"
-SCOPES = frozenset({"verify_entitlement", "share_record", "export_statistics"})
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 KEY_ENCRYPTION_KEY = bytes(range(32))
 PSEUDONYM_KEY = bytes(range(1, 33))
@@ -267,12 +266,15 @@ class World:
         """Return an application with every route of the authorization server, and one resource to try."""
         app = Flask("oauth_world")
         caller = self.wiring.caller()
+        self.protector = caller.protector
         judge = self.wiring.judge(caller)
         exchange = Exchange(self.issuer, new_reference)
         install(app, exchange)
-        routes = {"/v1/things": lambda call: _thing(caller, call)}
-        bodiless = self.wiring.bodiless_routes(judge)
-        app.register_blueprint(resources_blueprint(exchange, routes, bodiless, self.wiring.callers))
+        bodiless = {
+            **self.wiring.bodiless_routes(judge),
+            ("POST", "/v1/things"): lambda call: _thing(caller, call),
+        }
+        app.register_blueprint(resources_blueprint(exchange, {}, bodiless, self.wiring.callers))
         for blueprint in self.wiring.blueprints():
             app.register_blueprint(blueprint)
         return app
@@ -280,7 +282,9 @@ class World:
 
 def _thing(caller: Caller, call: Call) -> tuple[Reply, str]:
     token = caller.verify(call, caller.clock())
-    body = json.dumps({"client_id": token.client_id, "scopes": sorted(token.scopes)}).encode()
+    body = json.dumps(
+        {"client_id": token.client_id, "scopes": sorted(token.scopes)}, separators=(",", ":")
+    ).encode()
     return Reply(200, (("Content-Type", "application/json"),), body), ""
 
 

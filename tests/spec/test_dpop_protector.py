@@ -14,7 +14,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from broker.errors import ProofInvalid, TokenInvalid
 from broker.oauth.dpop import ProofVerifier, is_same_target
-from broker.oauth.jose import encode_segment
+from broker.oauth.jose import decode_object, decode_segment, encode_segment
 from broker.oauth.jose_keys import SigningKey, VerifyingKey, import_public_jwk
 from broker.oauth.protector import Protector, VerifiedToken
 from tests.oauth_world import ISSUER, Party, ath
@@ -69,7 +69,7 @@ class Door:
             options.get("authorization", f"DPoP {token}"),
             proof or None,
             options.get("method", "POST"),
-            options.get("url", URL),
+            [options.get("url", URL)],
             options.get("now", NOW),
         )
 
@@ -89,9 +89,10 @@ class TestGoodRequests:
             scopes=frozenset({"verify_entitlement", "share_record"}),
             token_hash=hashlib.sha256(door.good.encode()).digest(),
             expires_at=datetime.fromtimestamp(SECONDS + 300, UTC),
-            jkt=door.party.kid,
+            confirmation={"jkt": door.party.kid},
             proof_issued_at_seconds=SECONDS,
             proof_hash=hashlib.sha256(door.party.kid.encode() + b"abc").digest(),
+            claims=decode_object(decode_segment(door.good.split(".")[1].encode())),
         )
 
     @pytest.mark.parametrize("scheme", ["DPoP", "dpop", "DPOP", "dPoP"])
@@ -465,8 +466,6 @@ def _unwanted_key(kind: str) -> ECKey | OKPKey | RSAKey:
 
 
 def _bytes(segment: str) -> bytes:
-    from broker.oauth.jose import decode_segment
-
     return decode_segment(segment.encode())
 
 

@@ -15,6 +15,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from broker.api.exchange import Exchange
 from broker.api.hot_routes import HotRoutes
 from broker.cli.caller import Answer, Caller
+from broker.oauth.proxies import TrustedProxies
 from tests.doors import InProcessCaller, Server, post
 from tests.release_world import BATCH, CHECKS, World
 
@@ -144,7 +145,9 @@ def test_a_body_that_ends_early_is_answered_to_nobody() -> None:
     def never(*_: Any) -> Any:
         raise AssertionError("a request that was cut off reached a handler")
 
-    routes = HotRoutes(never, Exchange("https://broker.example", lambda: "x"), {CHECKS: never}, 1000)
+    routes = HotRoutes(
+        never, Exchange("https://broker.example", lambda: "x"), {CHECKS: never}, 1000, TrustedProxies()
+    )
     environ = EnvironBuilder(CHECKS, method="POST", data=b"{}", content_type="application/json").get_environ()
     environ["CONTENT_LENGTH"] = "3"
     with pytest.raises(ConnectionError):

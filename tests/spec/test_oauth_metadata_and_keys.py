@@ -14,6 +14,7 @@ from broker.cli.embedded import EmbeddedCluster
 from broker.keys import KeyRing, SigningKeyUnavailable
 from broker.oauth.jose_keys import PRIVATE_MEMBERS
 from broker.oauth.metadata import well_known_path
+from broker.oauth.scopes import SCOPES
 from broker.oauth.stored_keys import new_key
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.tables import signing_keys
@@ -21,7 +22,6 @@ from tests.oauth_world import (
     ISSUER,
     KEY_ENCRYPTION_KEY,
     RESOURCE_URL,
-    SCOPES,
     TOKEN_URL,
     Database,
     World,
@@ -55,21 +55,58 @@ class TestMetadata:
         algorithms = ["ES256", "EdDSA", "PS256"]
         assert answer.get_json() == {
             "issuer": ISSUER,
+            "authorization_endpoint": f"{ISSUER}/oauth/authorize",
             "token_endpoint": TOKEN_URL,
+            "pushed_authorization_request_endpoint": f"{ISSUER}/oauth/par",
+            "introspection_endpoint": f"{ISSUER}/oauth/introspect",
+            "revocation_endpoint": f"{ISSUER}/oauth/revoke",
+            "grant_management_endpoint": f"{ISSUER}/oauth/grants",
             "jwks_uri": f"{ISSUER}/oauth/jwks",
             "scopes_supported": sorted(SCOPES),
-            "response_types_supported": [],
-            "grant_types_supported": ["client_credentials"],
-            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-            "token_endpoint_auth_signing_alg_values_supported": algorithms,
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": True,
+            "require_pushed_authorization_requests": True,
+            "authorization_details_types_supported": [
+                "entitlement_check",
+                "insurance_record",
+                "statistics_export",
+            ],
+            "grant_management_actions_supported": ["create", "query", "revoke"],
+            "grant_management_action_required": False,
+            **{
+                f"{endpoint}_endpoint_auth_methods_supported": ["private_key_jwt"]
+                for endpoint in ("token", "introspection", "revocation")
+            },
+            **{
+                f"{endpoint}_endpoint_auth_signing_alg_values_supported": algorithms
+                for endpoint in ("token", "introspection", "revocation")
+            },
+            "introspection_signing_alg_values_supported": algorithms,
             "dpop_signing_alg_values_supported": algorithms,
+            "id_token_signing_alg_values_supported": algorithms,
+            "subject_types_supported": ["pairwise"],
+            "acr_values_supported": ["level-1", "level-2"],
+            "claims_supported": ["sub", "acr", "auth_time"],
+            "claims_parameter_supported": False,
+            "request_parameter_supported": False,
+            "request_uri_parameter_supported": False,
+            "ui_locales_supported": ["vi", "en"],
         }
 
-    def test_authlib_finds_the_document_valid_but_for_what_is_not_built(self, world: World) -> None:
+    def test_discovery_4_the_same_document_stands_at_both_places(self, world: World) -> None:
+        one = world.http.get("/.well-known/oauth-authorization-server")
+        other = world.http.get("/.well-known/openid-configuration")
+        assert other.status_code == 200
+        assert one.get_json() == other.get_json()
+
+    def test_authlib_finds_the_document_valid(self, world: World) -> None:
         from authlib.oauth2.rfc8414 import AuthorizationServerMetadata  # type: ignore[import-untyped]
 
         document = world.http.get("/.well-known/oauth-authorization-server").get_json()
-        AuthorizationServerMetadata({**document, "response_types_supported": ["code"]}).validate()
+        AuthorizationServerMetadata(document).validate()
 
     def test_rfc8414_3_1_an_issuers_path_follows_the_well_known_part(self) -> None:
         assert well_known_path(ISSUER) == "/.well-known/oauth-authorization-server"
@@ -89,7 +126,7 @@ class TestPublishedKeys:
         assert answer.cache_control.public
         assert answer.cache_control.max_age == world.ring.refresh_seconds
         keys = answer.get_json()["keys"]
-        assert len({key["kid"] for key in keys}) == len(keys) == 4
+        assert len({key["kid"] for key in keys}) == len(keys) == 6
         for key in keys:
             assert PRIVATE_MEMBERS.isdisjoint(key)
             assert key["use"] == "sig"
@@ -162,7 +199,7 @@ class TestRotation:
         world.protector._kept._entries.clear()
         assert use(world, token) == 401
         assert use(world, world.token()) == 200
-        assert len([key for key in world.ring.stored_keys() if key.published_until is None]) == 2
+        assert len([key for key in world.ring.stored_keys() if key.published_until is None]) == 4
 
     def test_a_receipt_key_stays_published_for_years_and_opens_no_door(self, world: World) -> None:
         kid = _kid(world.ring.sign_receipt({}))
@@ -173,7 +210,7 @@ class TestRotation:
 
     def test_ensuring_keys_twice_makes_them_once(self, world: World) -> None:
         assert world.ring.ensure_keys() == []
-        assert len(world.ring.stored_keys()) == 2
+        assert len(world.ring.stored_keys()) == 4
 
     def test_without_a_key_the_remedy_is_named(self, database: Database, world: World) -> None:
         database.empty()
@@ -229,7 +266,9 @@ class TestAtRest:
     def test_a_wrong_key_encryption_key_begins_no_second_set(self, world: World) -> None:
         ring = KeyRing(PostgresSigningKeys(world.engine), bytes(32), world.clock)
         before = len(world.ring.stored_keys())
-        with pytest.raises(SigningKeyUnavailable, match="cannot be decrypted: access_token, receipt"):
+        with pytest.raises(
+            SigningKeyUnavailable, match="cannot be decrypted: access_token, id_token, introspection, receipt"
+        ):
             ring.ensure_keys()
         assert len(world.ring.stored_keys()) == before
 

@@ -15,7 +15,9 @@ from joserfc.jwk import RSAKey
 from sqlalchemy import text
 
 from broker.cli.embedded import EmbeddedCluster
+from broker.errors import StoreUnavailable
 from broker.oauth.jose import decode_object, decode_segment
+from broker.storage.client_registrations import PreparedClients
 from tests.oauth_world import ISSUER, TOKEN_URL, Database, Party, World, oauth_database
 
 
@@ -130,7 +132,7 @@ class TestRequestForm:
         refused(world.ask(query_string={"grant_type": "client_credentials"}), "invalid_request")
         refused(world.ask(form={}, query_string=world.form()), "invalid_request")
 
-    @pytest.mark.parametrize("name", ["grant_type", "scope", "client_assertion", "resource", "anything"])
+    @pytest.mark.parametrize("name", ["grant_type", "scope", "client_assertion", "audience", "anything"])
     def test_a_repeated_parameter_is_refused(self, world: World, name: str) -> None:
         value = world.form().get(name, "x")
         refused(world.ask({**world.form(), name: [value, value]}), "invalid_request")
@@ -154,13 +156,25 @@ class TestRequestForm:
 
     @pytest.mark.parametrize(
         "grant_type",
-        ["password", "implicit", "refresh_token", "authorization_code", 'x"\\ế', "client_credentials "],
+        [
+            "password",
+            "implicit",
+            "urn:ietf:params:oauth:grant-type:device_code",
+            'x"\\ế',
+            "client_credentials ",
+        ],
     )
     def test_fapi_5_3_2_1_2_other_grants_are_refused_without_repeating_them(
         self, world: World, grant_type: str
     ) -> None:
         answer = world.ask(world.form(grant_type=grant_type))
         assert grant_type not in refused(answer, "unsupported_grant_type")
+
+    @pytest.mark.parametrize("grant_type", ["refresh_token", "authorization_code"])
+    def test_rfc6749_5_2_a_grant_that_the_client_is_not_registered_for_is_unauthorized(
+        self, world: World, grant_type: str
+    ) -> None:
+        refused(world.ask(world.form(grant_type=grant_type)), "unauthorized_client")
 
     def test_only_post_is_answered(self, world: World) -> None:
         assert world.http.get("/oauth/token", base_url=ISSUER).status_code == 405
@@ -438,24 +452,24 @@ class TestProofAtTheTokenEndpoint:
 
 
 class TestFailuresOfTheBroker:
-    def test_a_store_that_is_down_is_503_and_says_when_to_come_back(self, world: World) -> None:
-        from broker.errors import StoreUnavailable
-
-        def down(client_id: str) -> None:
+    def test_a_store_that_is_down_is_503_and_says_when_to_come_back(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def down(_: PreparedClients, client_id: str) -> None:
             raise StoreUnavailable(client_id)
 
-        world.clients.find_registration = down  # type: ignore[method-assign]
+        monkeypatch.setattr(PreparedClients, "find_registration", down)
         answer = world.ask()
         assert "hospital" not in refused(answer, "temporarily_unavailable", status=503)
         assert answer.headers["Retry-After"] == "1"
 
     def test_a_defect_is_500_with_a_fixed_text_and_logs_no_input(
-        self, world: World, caplog: pytest.LogCaptureFixture
+        self, world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def broken(client_id: str) -> None:
+        def broken(_: PreparedClients, client_id: str) -> None:
             raise ValueError(f"secret {client_id}")
 
-        world.clients.find_registration = broken  # type: ignore[method-assign]
+        monkeypatch.setattr(PreparedClients, "find_registration", broken)
         with caplog.at_level(logging.DEBUG):
             assert "secret" not in refused(world.ask(), "server_error", status=500)
         assert "ValueError in broken" in caplog.text

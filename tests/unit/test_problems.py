@@ -15,6 +15,7 @@ from broker.errors import (
     EvidenceUnavailable,
     InputFault,
     ProofInvalid,
+    ProofNonceNeeded,
     ReleaseRefused,
     RequestMalformed,
     ScopeInsufficient,
@@ -89,7 +90,9 @@ def test_every_kind_of_error_is_in_the_table_or_ends_the_start() -> None:
     reasons = {ReleaseRefused: {"reason": "x", "reference": "r"}, ScopeInsufficient: {"scope": "s"}}
     for kind in kinds():
         given: dict[str, Any] = reasons.get(kind, {})
-        if kind is RequestMalformed:
+        if kind is ProofNonceNeeded:
+            given = {"nonce": "n"}
+        elif kind is RequestMalformed:
             given = {"faults": ()}
         elif kind is SourceOutage:
             given = {
