@@ -282,9 +282,8 @@ class World:
 
 def _thing(caller: Caller, call: Call) -> tuple[Reply, str]:
     token = caller.verify(call, caller.clock())
-    body = json.dumps(
-        {"client_id": token.client_id, "scopes": sorted(token.scopes)}, separators=(",", ":")
-    ).encode()
+    told = {"client_id": token.client_id, "scopes": sorted(token.scopes)}
+    body = json.dumps(told, separators=(",", ":")).encode() + b"\n"
     return Reply(200, (("Content-Type", "application/json"),), body), ""
 
 
