@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -226,3 +228,42 @@ def test_the_log_says_when_and_whence_and_not_what(nginx: Nginx) -> None:
     lines = nginx.log.read_text().splitlines()
     assert [line for line in lines if "secret" in line or "/v1" in line] == []
     assert lines[-1].split()[1:4] == ["127.0.0.1", "GET", "200"]
+
+
+class Resumed(NamedTuple):
+    """What a connection brought: the answer, whether an earlier session was taken up, the session."""
+
+    answer: str
+    is_resumed: bool
+    session: ssl.SSLSession | None
+
+
+def resumed(nginx: Nginx, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> Resumed:
+    """Ask over a connection that offers an earlier session."""
+    raw = socket.create_connection(("127.0.0.1", nginx.port), 10)
+    with context.wrap_socket(raw, server_hostname=host, session=session) as connection:
+        connection.sendall(f"GET /v1/x HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        answered = b"".join(iter(lambda: connection.recv(65_536), b""))
+        return Resumed(answered.decode("latin-1"), connection.session_reused is True, connection.session)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_resumed_session_has_the_certificate_it_began_with_or_none(
+    nginx: Nginx, version: ssl.TLSVersion
+) -> None:
+    shown = make("CN=client")
+    context = nginx.client(shown, minimum_version=version, maximum_version=version).context
+    first = resumed(nginx, context, MUTUAL, None)
+    assert (shown.field in first.answer, first.is_resumed) == (True, False)
+    again = resumed(nginx, context, MUTUAL, first.session)
+    assert (shown.field in again.answer, again.is_resumed) == (True, True)
+    # Whether nginx resumes at another host than it began at is up to its version: nothing may depend on it.
+    elsewhere = resumed(nginx, context, FIRST, again.session)
+    assert "200 OK" in elsewhere.answer
+    assert "client-cert" not in elsewhere.answer.lower()
+    begun_without = resumed(nginx, context, FIRST, None)
+    try:
+        later = resumed(nginx, context, MUTUAL, begun_without.session)
+    except ssl.SSLError:
+        return  # refused: nginx with TLS 1.3; with TLS 1.2 it answers 421
+    assert ("client-cert" in later.answer.lower()) is not later.is_resumed
