@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ import broker.cli.client_register
 import broker.cli.client_rotate
 import broker.cli.keys
 import broker.cli.staff
-from broker.cli import main
+from broker.cli import client_files, main
 from broker.cli.caller import ClientKey
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.session import Session
 from broker.settings import Settings
 from broker.storage.session import open_store
+from tests.key_host import Authority, KeyHost, key_host, plain
 from tests.oauth_world import Database, Party, oauth_database
 
 PERSONAL_ID = "001090123456"
@@ -167,6 +169,192 @@ def test_a_client_is_listed_suspended_and_resumed(run: Any, tmp_path: Path) -> N
     run("client", "suspend", "nobody", expect=4)
 
 
+BANK = [
+    "client", "register", "--organisation-id", "bank-a", "--kind", "bank", "--name-vi", "Ngân hàng A",
+    "--name-en", "Bank A", "--agreement", "bank_income_proof", "--expires", "2027-06-30", "--json",
+]  # fmt: skip
+
+
+def metadata_file(directory: Path, **changes: Any) -> str:
+    """Write a bank's client metadata as a server exports it; a change to ... leaves a member out."""
+    full = {
+        "client_id": "bank-a",
+        "client_name": "Vay nhanh",
+        "scope": "share_record openid",
+        "grant_types": ["authorization_code", "refresh_token"],
+        "redirect_uris": ["https://bank.example/back"],
+        "jwks": {"keys": [Party("x").public_jwk]},
+        **changes,
+    }
+    path = directory / "metadata.json"
+    path.write_text(json.dumps({name: value for name, value in full.items() if value is not ...}))
+    return str(path)
+
+
+def shown(run: Any, client_id: str) -> dict[str, Any]:
+    [row] = json.loads(run("client", "show", client_id, "--json").stdout)
+    return dict(row)
+
+
+def test_a_client_comes_in_with_the_metadata_of_a_file_and_options_take_precedence(
+    run: Any, tmp_path: Path
+) -> None:
+    file = metadata_file(tmp_path)
+    networks = ["--source-network", "203.0.113.0/24", "--source-network", "2001:db8::/32"]
+    run(*BANK, "--metadata", file, "--scope", "share_record", "--detail-type", "insurance_record", *networks)
+    row = shown(run, "bank-a")
+    assert (row["name"], row["scopes"]) == ("Vay nhanh", ["share_record"])
+    assert row["grant_types"] == ["authorization_code", "refresh_token"]
+    assert row["source_networks"] == ["203.0.113.0/24", "2001:db8::/32"]
+    assert row["metadata"]["authorization_details_types"] == ["insurance_record"]
+    assert row["metadata"]["dpop_bound_access_tokens"] is True
+
+
+def test_members_of_a_file_that_nobody_knows_are_refused_or_left_out_and_listed(
+    run: Any, tmp_path: Path
+) -> None:
+    file = metadata_file(tmp_path, client_id_issued_at=1, backchannel_logout_uri="https://bank.example/out")
+    refused = run(*BANK, "--metadata", file, expect=2)
+    assert "/backchannel_logout_uri" in refused.output
+    told = run(*BANK, "--metadata", file, "--ignore-unknown")
+    assert "left out: 'backchannel_logout_uri', 'client_id_issued_at'" in told.stderr
+    assert set(shown(run, "bank-a")["metadata"]) & {"client_id_issued_at", "backchannel_logout_uri"} == set()
+
+
+def test_a_secret_in_a_file_is_refused_however_much_may_be_left_out(run: Any, tmp_path: Path) -> None:
+    file = metadata_file(tmp_path, client_secret="hush-hush", token_endpoint_auth_method="client_secret_post")
+    refused = run(*BANK, "--metadata", file, "--ignore-unknown", expect=2)
+    assert "hush-hush" not in refused.output
+    assert "shares no secret" in refused.output
+    run("client", "show", "bank-a", expect=4)
+
+
+def test_a_file_that_is_no_object_or_too_large_is_refused(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for content in ("[]", "{", '{"a": 1, "a": 2}', " " * 70_000 + "{}"):
+        path.write_text(content)
+        run(*BANK, "--metadata", str(path), expect=2)
+        run(*REGISTER, "--jwks", str(path), expect=2)
+
+
+def test_a_client_whose_agreement_needs_consent_must_be_able_to_ask_for_it(run: Any, tmp_path: Path) -> None:
+    file = metadata_file(
+        tmp_path, grant_types=["client_credentials"], redirect_uris=..., scope="share_record"
+    )
+    assert "authorization_code" in run(*BANK, "--metadata", file, expect=2).output
+
+
+def test_a_client_without_file_says_with_options_what_it_is(run: Any, tmp_path: Path) -> None:
+    key = ["--generate-key", str(tmp_path / "k")]
+    redirect = ["--redirect-uri", "https://bank.example/back", "--redirect-uri", "http://localhost/back"]
+    [row] = json.loads(run(*BANK, "--scope", "share_record", *redirect, *key).stdout)
+    assert row["client_id"].startswith("client-")
+    assert row["grant_types"] == ["authorization_code"]
+    assert row["redirect_uris"] == ["https://bank.example/back", "http://localhost/back"]
+    assert json.loads((tmp_path / "k").read_text())["client_id"] == row["client_id"]
+    assert row["name"] == "Ngân hàng A"
+
+
+def test_a_client_with_a_certificate_of_an_authority_needs_no_key(run: Any) -> None:
+    by_certificate = ["--auth-method", "tls_client_auth", "--certificate-bound"]
+    run(*REGISTER, *by_certificate, "--tls-name", "san_dns=gateway.hospital.example")
+    metadata = shown(run, "hospital-a")["metadata"]
+    assert metadata["tls_client_auth_san_dns"] == "gateway.hospital.example"
+    assert metadata["tls_client_certificate_bound_access_tokens"] is True
+    assert "dpop_bound_access_tokens" not in metadata
+    for wrong in ("dns=a.example", "san_dns", "san_dns=*.example"):
+        run(*REGISTER, *by_certificate, "--tls-name", wrong, expect=2)
+
+
+@pytest.mark.parametrize("network", ["203.0.113.1/24", "0.0.0.0/0", "here"])
+def test_a_network_that_is_none_is_refused(run: Any, tmp_path: Path, network: str) -> None:
+    result = run(*REGISTER, "--generate-key", str(tmp_path / "k"), "--source-network", network, expect=2)
+    assert "--source-network" in result.output
+    assert not (tmp_path / "k").exists()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeyHost]:
+    """A client's own host for its keys, which the commands may reach."""
+    authority = Authority()
+    with key_host(authority.context(tmp_path, "localhost"), "localhost") as host:
+        look = client_files.look_at_published_keys
+
+        def told(settings: Settings, jwks_uri: str) -> None:
+            trusting = replace(
+                settings, client_keys_ca_file=authority.pem, client_keys_private_hosts=("localhost",)
+            )
+            look(trusting, jwks_uri)
+
+        for module in (broker.cli.client_register, broker.cli.client_rotate):
+            monkeypatch.setattr(module, "look_at_published_keys", told)
+        yield host
+
+
+def test_published_keys_are_looked_at_when_they_are_named(run: Any, host: KeyHost) -> None:
+    party = Party("x")
+    host.answer = plain({"keys": [party.public_jwk]})
+    result = run(*REGISTER, "--jwks-uri", host.url)
+    assert f"usable keys at its jwks_uri: {party.kid}" in result.stderr
+    row = shown(run, "hospital-a")
+    assert (row["jwks_uri"], row["key_ids"], row["jwks"]) == (host.url, [], None)
+
+
+def test_keys_that_are_not_published_yet_are_no_obstacle_and_told(run: Any, host: KeyHost) -> None:
+    host.answer = plain({}, status=404)
+    result = run(*REGISTER, "--jwks-uri", host.url)
+    assert "cannot be read now: the host answers with another status than 200" in result.stderr
+    run("client", "rotate", "hospital-a", "--jwks-uri", "http://keys.example/", expect=2)
+    assert "cannot be read now" in run("client", "rotate", "hospital-a", "--jwks-uri", host.url).stderr
+
+
+def test_a_clients_key_is_exchanged_in_two_steps(run: Any, tmp_path: Path) -> None:
+    run(*REGISTER, "--generate-key", str(tmp_path / "old"))
+    [old] = shown(run, "hospital-a")["key_ids"]
+    more = ["--generate-key", str(tmp_path / "new"), "--algorithm", "EdDSA"]
+    [row] = json.loads(run("client", "rotate", "hospital-a", "--keep-old", *more, "--json").stdout)
+    new = json.loads((tmp_path / "new").read_text())["kid"]
+    assert row["key_ids"] == [old, new]
+    run("client", "rotate", "hospital-a", "--retire", old)
+    assert shown(run, "hospital-a")["key_ids"] == [new]
+    third = Party("x")
+    run("client", "rotate", "hospital-a", "--jwks", jwks_file(tmp_path, third.public_jwk))
+    assert shown(run, "hospital-a")["key_ids"] == [third.kid]
+
+
+def test_a_change_of_keys_that_cannot_be_is_refused_and_leaves_no_file(run: Any, tmp_path: Path) -> None:
+    run(*REGISTER, "--generate-key", str(tmp_path / "old"))
+    before = shown(run, "hospital-a")
+    private = jwks_file(tmp_path, Party("x").key.as_dict(private=True))
+    key = ["--generate-key", str(tmp_path / "new")]
+    for arguments, code in (
+        ([], 2),
+        (["--keep-old"], 2),
+        (["--retire", "unknown"], 2),
+        (["--retire", before["key_ids"][0]], 2),
+        (["--retire", "unknown", *key], 2),
+        (["--jwks", private], 2),
+        (["--jwks", private, *key], 2),
+        (["--jwks-uri", "https://keys.example/", "--keep-old"], 2),
+    ):
+        run("client", "rotate", "hospital-a", *arguments, expect=code)
+    run("client", "rotate", "nobody", *key, expect=4)
+    assert not (tmp_path / "new").exists()
+    assert shown(run, "hospital-a") == before
+
+
+def test_a_registration_is_extended_and_cut_short(run: Any, tmp_path: Path) -> None:
+    run(*REGISTER, "--generate-key", str(tmp_path / "k"))
+    for day, instant in (
+        ("2029-12-31", "2030-01-01T00:00:00+07:00"),
+        ("2026-11-30", "2026-12-01T00:00:00+07:00"),
+    ):
+        assert day in run("client", "extend", "hospital-a", "--expires", day).stdout
+        told = datetime.fromisoformat(shown(run, "hospital-a")["expires_at"])
+        assert told == datetime.fromisoformat(instant)
+    run("client", "extend", "nobody", "--expires", "2029-12-31", expect=4)
+
+
 def test_staff_are_known_by_a_keyed_hash_only(run: Any, tmp_path: Path, database: Database) -> None:
     run(*REGISTER, "--generate-key", str(tmp_path / "k"))
     common = ["--organisation-id", "79001"]
@@ -197,7 +385,15 @@ def test_keys_are_made_rotated_and_listed_without_secrets(run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["client"], ["client", "register"], ["staff", "register"], ["keys", "rotate"], ["call"]]
+    "words",
+    [
+        ["client"],
+        ["client", "register"],
+        ["client", "rotate"],
+        ["staff", "register"],
+        ["keys", "rotate"],
+        ["call"],
+    ],
 )
 def test_every_command_explains_itself(words: list[str]) -> None:
     result = CliRunner().invoke(main, [*words, "--help"])
