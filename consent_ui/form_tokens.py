@@ -11,8 +11,8 @@ import hmac
 from datetime import datetime
 from typing import Final
 
-from flask import Request
 from itsdangerous import BadSignature, URLSafeSerializer
+from werkzeug.datastructures import Headers
 
 LIFETIME_SECONDS: Final = 1800
 
@@ -43,12 +43,12 @@ class FormTokens:
         return is_bound and -1 <= age_seconds <= LIFETIME_SECONDS
 
 
-def is_from_own_page(request: Request, own_origin: str) -> bool:
+def is_from_own_page(headers: Headers, own_origin: str) -> bool:
     """Return whether nothing says that a form comes from elsewhere (Fetch Metadata; RFC 6454, 7).
 
     Pages with Referrer-Policy no-referrer send "Origin: null", so that counts as saying nothing.
     """
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
     return site in (None, "same-origin") and origin in (None, "null", own_origin)
 
 

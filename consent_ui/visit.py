@@ -55,7 +55,7 @@ class Visit:
     def is_good_form(self, cookie: str, page: str, at: datetime) -> bool:
         """Return whether the form that was posted stood on that page, in this browser, a short time ago."""
         token = request.form.get("token", "")
-        is_own = is_from_own_page(request, self.addresses.origin)
+        is_own = is_from_own_page(request.headers, self.addresses.origin)
         return is_own and self.tokens.is_good(token, cookie, page, at)
 
     def last_digits(self, session: CitizenSession) -> str:
