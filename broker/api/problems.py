@@ -15,6 +15,7 @@ from typing import Any, Final
 from broker.errors import (
     BrokerError,
     ProofInvalid,
+    ProofNonceNeeded,
     ReleaseRefused,
     RequestMalformed,
     ScopeInsufficient,
@@ -159,7 +160,7 @@ def problem_reply(
     if problem.slug in ("evidence-unavailable", "clock-skewed"):
         headers.append(("Retry-After", "5"))
     if problem.slug in _OAUTH_ERROR:
-        headers.append(("WWW-Authenticate", _challenge(problem.slug, error)))
+        headers += _challenge_headers(problem.slug, error)
     document.update(members or {})
     return Reply(problem.status, tuple(headers), _encoded(document))
 
@@ -184,10 +185,19 @@ def _document(problem: Problem, issuer: str, request_id: str, vietnamese: bool) 
     }
 
 
+def _challenge_headers(slug: str, error: Exception) -> list[tuple[str, str]]:
+    """Return the challenge, and the nonce where only that is missing (RFC 9449, 7.1 and 9)."""
+    headers = [("WWW-Authenticate", _challenge(slug, error))]
+    if isinstance(error, ProofNonceNeeded):
+        headers.append(("DPoP-Nonce", error.nonce))
+    return headers
+
+
 def _challenge(slug: str, error: Exception) -> str:
     if isinstance(error, TokenMissing):
         return f'DPoP algs="{PROOF_ALGORITHMS}"'
-    challenge = f'DPoP error="{_OAUTH_ERROR[slug]}", algs="{PROOF_ALGORITHMS}"'
+    name = "use_dpop_nonce" if isinstance(error, ProofNonceNeeded) else _OAUTH_ERROR[slug]
+    challenge = f'DPoP error="{name}", algs="{PROOF_ALGORITHMS}"'
     if isinstance(error, TokenInvalid | ProofInvalid) and error.detail.isascii() and '"' not in error.detail:
         challenge += f', error_description="{error.detail}"'
     if isinstance(error, ScopeInsufficient):
