@@ -14,6 +14,7 @@ from broker.cli.maintain import maintain_command
 from broker.cli.policy import policy_group
 from broker.cli.prepare import prepare_command
 from broker.cli.serve import serve_command
+from broker.cli.sign import sign_group
 from broker.cli.staff import staff_group
 from broker.cli.synthesize import synthesize_command
 
@@ -35,3 +36,4 @@ main.add_command(staff_group, "staff")
 main.add_command(citizen_group, "citizen")
 main.add_command(keys_group, "keys")
 main.add_command(call_command, "call")
+main.add_command(sign_group, "sign")

@@ -7,13 +7,14 @@ import ssl
 import sys
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO
+from typing import IO, TextIO
 from urllib.parse import urlsplit
 
 import click
 
-from broker.cli.caller import Answer, Caller, ClientKey, KeyUnreadable, TokenRefused
+from broker.cli.caller import Answer, Caller, TokenRefused
 from broker.cli.output import CommandRefused
+from broker.cli.sign import key_option, read_key
 
 _EPILOG = """Exit codes: 0 for 2xx, 3, 4 or 5 for 3xx, 4xx or 5xx, 1 no answer, 2 wrong usage.
 
@@ -21,17 +22,21 @@ _EPILOG = """Exit codes: 0 for 2xx, 3, 4 or 5 for 3xx, 4xx or 5xx, 1 no answer, 
 Example:
   broker call POST http://127.0.0.1:8000/v1/entitlement-checks \\
     --key hospital-a.jwk --scope verify_entitlement --json request.json
+  broker call GET http://127.0.0.1:8000/v1/token-info --key bank.jwk --token-file access_token
 """
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("method")
 @click.argument("url")
-@click.option(
-    "--key", "key_file", type=click.Path(path_type=Path, exists=True), required=True, help="Private JWK."
-)
+@key_option
 @click.option("--client-id", help="Client to act as; default: member client_id of the key file.")
-@click.option("--scope", "scopes", multiple=True, required=True, help="Scope that the URL needs; repeatable.")
+@click.option("--scope", "scopes", multiple=True, help="Scope that the URL needs; repeatable.")
+@click.option(
+    "--token-file",
+    type=click.File("r", encoding="ascii"),
+    help="Use the access token in this file instead of a fresh one; - for standard input.",
+)
 @click.option("--issuer", help="URL of the broker; default: scheme and host of URL.")
 @click.option(
     "--json", "body_file", type=click.File("rb"), help="File with the JSON body; - for standard input."
@@ -45,6 +50,7 @@ def call_command(
     key_file: Path,
     client_id: str | None,
     scopes: tuple[str, ...],
+    token_file: TextIO | None,
     issuer: str | None,
     body_file: IO[bytes] | None,
     accept: str,
@@ -55,14 +61,15 @@ def call_command(
 
     Finds the token endpoint in the issuer's metadata, gets an access token with the client's private key,
     signs a DPoP proof and sends the request. The status goes to standard error, the body to standard output.
+    A token that rests on a citizen's consent comes with --token-file; `broker sign` helps to get one.
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise click.UsageError("URL must be absolute: https://...")
-    key, key_client_id = _key(key_file)
-    client_id = client_id or key_client_id
-    if client_id is None:
-        raise click.UsageError("--client-id is needed: the key file does not name one")
+    if bool(scopes) == (token_file is not None):
+        raise click.UsageError("give --scope for a fresh token, or --token-file")
+    key, client_id = read_key(key_file, client_id)
+    token = None if token_file is None else token_file.read().strip()
     caller = Caller(
         issuer=(issuer or f"{parts.scheme}://{parts.netloc}").rstrip("/"),
         client_id=client_id,
@@ -72,7 +79,7 @@ def call_command(
     )
     body = None if body_file is None else body_file.read()
     try:
-        answer = caller.request(method.upper(), url, body, {"Accept": accept})
+        answer = caller.request(method.upper(), url, body, {"Accept": accept}, token=token)
     except TokenRefused as refused:
         raise CommandRefused(
             f"no token: {refused}", refused.status // 100 if refused.status >= 300 else 1
@@ -83,16 +90,6 @@ def call_command(
         caller.close()
     _print(answer, raw)
     sys.exit(0 if answer.status < 300 else answer.status // 100)
-
-
-def _key(path: Path) -> tuple[ClientKey, str | None]:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    try:
-        key = ClientKey.read(text)
-    except KeyUnreadable as fault:
-        raise CommandRefused(f"{path}: {fault}", 2) from None
-    client_id = json.loads(text).get("client_id")
-    return key, client_id if isinstance(client_id, str) else None
 
 
 def _print(answer: Answer, raw: bool) -> None:

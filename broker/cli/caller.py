@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
@@ -23,6 +23,7 @@ from broker.oauth.metadata import well_known_path
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_SECONDS: Final = 60
+FORM: Final = "application/x-www-form-urlencoded"
 _RENEW_BEFORE: Final = timedelta(seconds=30)
 
 
@@ -81,8 +82,13 @@ class ClientKey:
         claims = {"iss": client_id, "sub": client_id, "aud": issuer, "jti": secrets.token_urlsafe(16)}
         return self._assertions.sign("JWT", _json({**claims, "iat": now, "exp": now + ASSERTION_SECONDS}))
 
-    def proof(self, method: str, url: str, at: datetime, token: str | None = None) -> str:
-        """Return a DPoP proof for one request (RFC 9449, 4.2); token: the access token it goes with."""
+    def proof(
+        self, method: str, url: str, at: datetime, token: str | None = None, nonce: str | None = None
+    ) -> str:
+        """Return a DPoP proof for one request (RFC 9449, 4.2).
+
+        token: the access token it goes with. nonce: the server's last one, where it asks for them.
+        """
         claims: dict[str, object] = {
             "jti": secrets.token_urlsafe(16),
             "htm": method,
@@ -90,7 +96,9 @@ class ClientKey:
         }
         claims["iat"] = int(at.timestamp())
         if token is not None:
-            claims["ath"] = encode_segment(hashlib.sha256(token.encode("ascii")).digest()).decode("ascii")
+            claims["ath"] = encode_segment(hashlib.sha256(token.encode("utf-8")).digest()).decode("ascii")
+        if nonce is not None:
+            claims["nonce"] = nonce
         return self._proofs.sign("dpop+jwt", _json(claims))
 
 
@@ -107,7 +115,8 @@ class Caller:
     """Discovers the token endpoint, keeps a token while it lives, signs a proof for every request.
 
     issuer: URL of the broker. scope: space-separated. Keeps one connection open per server; use one Caller
-    per thread. last_proof: the proof that went with the last request, to send it again on purpose.
+    per thread. last_proof: the proof that went with the last request, to send it again on purpose. Where the
+    server asks for nonces in proofs, a request that was refused for want of one is sent again with it.
     """
 
     issuer: str
@@ -120,6 +129,7 @@ class Caller:
     last_proof: str | None = field(default=None, init=False)
     _metadata: dict[str, Any] | None = field(default=None, init=False)
     _token: tuple[str, datetime] | None = field(default=None, init=False)
+    _nonce: str | None = field(default=None, init=False)
     _connections: dict[tuple[str, str], HTTPConnection] = field(default_factory=dict, init=False)
 
     def metadata(self) -> dict[str, Any]:
@@ -151,7 +161,7 @@ class Caller:
 
     def proof(self, method: str, url: str, token: str | None = None) -> str:
         """Return a fresh DPoP proof for a request."""
-        return self.key.proof(method, url, self.clock(), token)
+        return self.key.proof(method, url, self.clock(), token, self._nonce)
 
     def request(
         self,
@@ -170,11 +180,39 @@ class Caller:
         """
         url = target if "://" in target else self.issuer + target
         token = token or self.token()
-        self.last_proof = proof or self.proof(method, url, token)
-        own = {"Authorization": f"DPoP {token}", "DPoP": self.last_proof, "Accept": "application/json"}
-        if body is not None:
-            own["Content-Type"] = "application/json"
-        return self.exchange(method, url, body, {**own, **(headers or {})})
+
+        def send() -> Answer:
+            self.last_proof = proof or self.proof(method, url, token)
+            own = {"Authorization": f"DPoP {token}", "DPoP": self.last_proof, "Accept": "application/json"}
+            if body is not None:
+                own["Content-Type"] = "application/json"
+            return self.exchange(method, url, body, {**own, **(headers or {})})
+
+        return send() if proof is not None else self._again_with_nonce(send)
+
+    def post_form(self, endpoint: str, form: Mapping[str, str], accept: str = "application/json") -> Answer:
+        """Post a form to an endpoint of the authorization server, authenticated, with a proof.
+
+        endpoint: its name in the metadata, such as token_endpoint, or its URL. Raises as metadata() does.
+        """
+        url = endpoint if "://" in endpoint else str(self.metadata()[endpoint])
+
+        def send() -> Answer:
+            assertion = self.key.assertion(self.client_id, self.issuer, self.clock())
+            own = {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
+            headers = {"Content-Type": FORM, "Accept": accept, "DPoP": self.proof("POST", url)}
+            return self.exchange("POST", url, urlencode({**form, **own}).encode("ascii"), headers)
+
+        return self._again_with_nonce(send)
+
+    def _again_with_nonce(self, send: Callable[[], Answer]) -> Answer:
+        """Send; once more if the first answer told a nonce and refused for want of it (RFC 9449, 8 and 9)."""
+        answer = send()
+        self._nonce = answer.headers.get("dpop-nonce", self._nonce)
+        if answer.status in (400, 401) and "dpop-nonce" in answer.headers and _wants_nonce(answer):
+            answer = send()
+            self._nonce = answer.headers.get("dpop-nonce", self._nonce)
+        return answer
 
     def exchange(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         """Send one request as it is, over a kept connection. Raises OSError, HTTPException."""
@@ -221,19 +259,8 @@ class Caller:
         )
 
     def _new_token(self) -> tuple[str, datetime]:
-        endpoint = str(self.metadata()["token_endpoint"])
         at = self.clock()
-        form = {
-            "grant_type": "client_credentials",
-            "client_assertion_type": ASSERTION_TYPE,
-            "client_assertion": self.key.assertion(self.client_id, self.issuer, at),
-            "scope": self.scope,
-        }
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded",
-            "DPoP": self.key.proof("POST", endpoint, at),
-        }
-        answer = self.exchange("POST", endpoint, urlencode(form).encode("ascii"), headers)
+        answer = self.post_form("token_endpoint", {"grant_type": "client_credentials", "scope": self.scope})
         members = _object(answer)
         if answer.status != 200:
             description = str(members.get("error_description", "the server gave no token"))
@@ -247,3 +274,8 @@ def _object(answer: Answer) -> dict[str, Any]:
     except ValueError:
         return {}
     return members if isinstance(members, dict) else {}
+
+
+def _wants_nonce(answer: Answer) -> bool:
+    told = answer.headers.get("www-authenticate", "") or str(_object(answer).get("error", ""))
+    return "use_dpop_nonce" in told

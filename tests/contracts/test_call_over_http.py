@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from click.testing import CliRunner
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from broker.cli import main
-from broker.cli.caller import Caller, ClientKey, KeyUnreadable, TokenRefused
+from broker.cli.caller import ASSERTION_TYPE, Caller, ClientKey, KeyUnreadable, TokenRefused
 from broker.cli.embedded import EmbeddedCluster
 from tests.oauth_world import Party, World, oauth_database
 
@@ -25,12 +27,12 @@ class Quiet(WSGIRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(scope="module")
-def world(cluster: EmbeddedCluster) -> Iterator[World]:
-    """An authorization server listening on the loopback, with the system's time."""
+@contextmanager
+def listening(cluster: EmbeddedCluster, **settings: Any) -> Iterator[World]:
+    """Give an authorization server listening on the loopback, with the system's time."""
     with oauth_database(cluster) as database:
         server = make_server("127.0.0.1", 0, lambda *_: [], threaded=True, request_handler=Quiet)
-        world = World(database, issuer=f"http://127.0.0.1:{server.server_port}", real_time=True)
+        world = World(database, f"http://127.0.0.1:{server.server_port}", real_time=True, **settings)
         server.app = world.app
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -38,6 +40,12 @@ def world(cluster: EmbeddedCluster) -> Iterator[World]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@pytest.fixture(scope="module")
+def world(cluster: EmbeddedCluster) -> Iterator[World]:
+    with listening(cluster) as world:
+        yield world
 
 
 @pytest.fixture
@@ -97,6 +105,61 @@ def test_an_issuer_that_is_not_described_is_refused(caller: Caller, world: World
         caller.token()
 
 
+def claims_of(proof: str) -> dict[str, Any]:
+    payload = proof.split(".")[1]
+    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
+
+
+class TestSign:
+    @pytest.fixture
+    def key_file(self, world: World, tmp_path: Path) -> str:
+        path = tmp_path / "key.jwk"
+        path.write_text(private_jwk(world.party, client_id="hospital-a"))
+        return str(path)
+
+    def sign(self, *arguments: str, typed: str | None = None) -> str:
+        result = CliRunner().invoke(main, ["sign", *arguments], input=typed)
+        assert result.exit_code == 0, result.output
+        return result.stdout.strip()
+
+    def test_what_it_signs_buys_a_token_that_opens_a_resource(self, world: World, key_file: str) -> None:
+        url = world.issuer + "/oauth/token"
+        form = {
+            "grant_type": "client_credentials",
+            "scope": "verify_entitlement",
+            "client_assertion_type": ASSERTION_TYPE,
+            "client_assertion": self.sign("assertion", "--key", key_file, "--issuer", world.issuer),
+        }
+        proof = self.sign("proof", "post", url, "--key", key_file)
+        answer = world.http.post(
+            "/oauth/token", data=form, headers={"DPoP": proof}, base_url=world.issuer
+        ).get_json()
+        resource, token = world.issuer + "/v1/things", answer["access_token"]
+        typed = self.sign("proof", "POST", resource, "--key", key_file, "--token-file", "-", typed=token)
+        given = self.sign("proof", "POST", resource, "--key", key_file, "--token", token)
+        assert claims_of(typed)["ath"] == claims_of(given)["ath"]
+        headers = {"Authorization": f"DPoP {token}", "DPoP": typed, "Content-Type": "application/json"}
+        assert (
+            world.http.post("/v1/things", data="{}", headers=headers, base_url=world.issuer).status_code
+            == 200
+        )
+
+    def test_a_proof_carries_the_nonce_and_no_query(self, world: World, key_file: str) -> None:
+        claims = claims_of(
+            self.sign("proof", "GET", f"{world.issuer}/v1/x?y=1#z", "--key", key_file, "--nonce", "n-1")
+        )
+        assert (claims["htu"], claims["htm"], claims["nonce"]) == (f"{world.issuer}/v1/x", "GET", "n-1")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [("proof", "GET", "/v1/x"), ("proof", "GET", "http://x/", "--token", "t", "--token-file", "-")],
+    )
+    def test_wrong_usage_is_refused(self, arguments: tuple[str, ...], key_file: str) -> None:
+        result = CliRunner().invoke(main, ["sign", *arguments, "--key", key_file])
+        assert result.exit_code == 2
+
+
 @pytest.mark.parametrize("text", ["", "x", "[]", "{}", '{"kty":"EC"}', '{"kty":"oct","k":"AAAA"}', "public"])
 def test_what_is_no_private_key_is_refused(text: str) -> None:
     with pytest.raises(KeyUnreadable):
@@ -139,6 +202,19 @@ class TestCommand:
         result = self.call("POST", f"{world.issuer}/v1/things", "--key", str(key_file), "--scope", "admin")
         assert result.exit_code == 4
         assert "invalid_scope" in result.stderr
+
+    def test_a_token_in_a_file_is_used_instead_of_a_fresh_one(
+        self, world: World, key_file: Path, caller: Caller, tmp_path: Path
+    ) -> None:
+        common = ["POST", f"{world.issuer}/v1/things", "--key", str(key_file)]
+        token_file = tmp_path / "token"
+        token_file.write_text(caller.token() + "\n")
+        before = world.count("access_tokens")
+        assert self.call(*common, "--token-file", str(token_file)).exit_code == 0
+        assert world.count("access_tokens") == before
+        assert self.call(*common).exit_code == 2
+        both = [*common, "--token-file", str(token_file), "--scope", "verify_entitlement"]
+        assert self.call(*both).exit_code == 2
 
     def test_a_key_that_names_no_client_needs_one_named(self, world: World, key_file: Path) -> None:
         key_file.write_text(private_jwk(world.party))
