@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -436,3 +437,12 @@ def test_another_name_cannot_be_registered(name: str, value: str, fault: str) ->
 )  # fmt: skip
 def test_a_set_without_a_certificate_of_its_key_cannot_be_registered(jwks: str, fault: str | None) -> None:
     assert self_signed_fault(jwks) == fault
+
+
+def test_a_key_that_nobody_can_read_proves_nothing() -> None:
+    # P-256 by a number that means no curve (SEC 1, C.2).
+    der = GOOD.der.replace(bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d030163"))
+    assert der != GOOD.der
+    assert refused(client(), ClientCertificate.of(der)) == UNKNOWN_CERTIFICATE
+    x5c = [base64.b64encode(der).decode()]
+    assert self_signed_fault(GOOD.jwks(x5c=x5c)) == "x5c is not the certificate of its key"
