@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help install demo test check lint types imports bench bench-workers constraints clean
+.PHONY: help install demo test check lint types imports bench bench-workers bench-token constraints clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench: $(STAMP) ## measure the release path (QUICK=1: 100,000 persons, under 5 m
 
 bench-workers: $(STAMP) ## measure worker shapes, also while the source drags
 	@$(BIN)/python -m tests.bench.workers
+
+bench-token: $(STAMP) ## measure what an access token costs (QUICK=1: under 2 minutes)
+	@$(BIN)/python -m tests.bench.tokens $(if $(QUICK),--quick)
 
 constraints: ## renew constraints.txt from the newest releases that setup.cfg allows
 	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh
