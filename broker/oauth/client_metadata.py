@@ -246,7 +246,7 @@ def _keys(members: dict[str, Any]) -> Iterator[InputFault]:
             yield InputFault("/token_endpoint_auth_signing_alg", "The alg of each published key says it.")
         return
     try:
-        members["jwks"] = registrable_jwks(json.dumps(members["jwks"]))
+        members["jwks"] = _registrable(members["jwks"])
     except JwksRefused as refused:
         yield InputFault("/jwks", str(refused))
         return
@@ -256,3 +256,14 @@ def _keys(members: dict[str, Any]) -> Iterator[InputFault]:
         told = self_signed_fault(json.dumps(members["jwks"]))
         if told is not None:
             yield InputFault("/jwks", told)
+
+
+def _registrable(jwks: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a key set in its registered form, which every store and every reader can hold."""
+    try:
+        text = json.dumps(jwks, ensure_ascii=False)
+    except RecursionError:
+        raise JwksRefused("a JWK set is not nested so deeply") from None
+    if "\\u0000" in text:
+        raise JwksRefused("a text of the JWK set holds NUL, at which others would cut it off")
+    return registrable_jwks(text)

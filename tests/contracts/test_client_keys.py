@@ -300,7 +300,7 @@ def test_a_host_that_draws_out_its_answer_costs_no_more_than_the_time_of_one_rea
     host.answer = slow
     started = time.monotonic()
     assert sets.find_jwks(host.url) is None
-    assert time.monotonic() - started < 0.8
+    assert time.monotonic() - started < 1.5
     # The thread behind it ends too, and the place it had is free again.
     wait_until(lambda: sets.find_fault(host.url) is not None, "the reading has ended", 3)
     assert sets.find_jwks(host.url) is None
@@ -326,7 +326,7 @@ def test_a_reading_that_nobody_waits_for_is_ended_by_whoever_asks_next(
 
 
 def test_a_slow_host_holds_two_threads_at_most(authority: Authority, host: KeyHost) -> None:
-    sets = key_sets(authority, host, reading_seconds=0.8)
+    sets = key_sets(authority, host, reading_seconds=1.5)
     host.answer = silence
     answered: list[float] = []
     started = time.monotonic()
@@ -340,8 +340,8 @@ def test_a_slow_host_holds_two_threads_at_most(authority: Authority, host: KeyHo
         thread.start()
     for thread in threads:
         thread.join()
-    assert len([seconds for seconds in answered if seconds > 0.5]) == 2
-    assert len([seconds for seconds in answered if seconds < 0.5]) == 4
+    assert len([seconds for seconds in answered if seconds > 1]) == 2
+    assert len([seconds for seconds in answered if seconds < 1]) == 4
     assert len(host.asked) == 1
 
 
@@ -377,7 +377,7 @@ def test_a_name_that_nobody_resolves_in_time_holds_nobody(authority: Authority, 
     started = time.monotonic()
     urls = [f"https://a{number}.example/" for number in range(5)]
     assert [sets.find_jwks(url) for url in urls] == [None] * 5
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
     reading = [thread for thread in threading.enumerate() if thread.name == "client-keys"]
     assert len(reading) == 2
     released.set()
