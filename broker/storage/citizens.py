@@ -159,12 +159,6 @@ class PostgresCitizens:
         with store_answers(), self._autocommit.connect() as connection:
             connection.execute(_session(session_ref))
 
-    def delete_ended_sessions(self, now: datetime) -> int:
-        """Delete sessions that have ended; return how many. Raises StoreUnavailable."""
-        statement = citizen_sessions.delete().where(citizen_sessions.c.expires_at < now)
-        with store_answers(), self._autocommit.connect() as connection:
-            return connection.execute(statement).rowcount
-
     def register_citizen(self, record: CitizenRecord) -> None:
         """Register an account. Raises AlreadyRegistered (this personal id has one), StoreUnavailable."""
         values = {**asdict(record), "citizen_id": UUID(record.citizen_id)}

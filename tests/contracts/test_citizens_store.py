@@ -153,15 +153,6 @@ class TestSessions:
         assert found.authenticated_at == made.authenticated_at
         assert world.store.find_session(made.session_ref, made.expires_at) is None
 
-    def test_only_sessions_that_have_ended_are_swept(self, world: CitizenWorld) -> None:
-        citizen, at = world.citizen(), world.clock()
-        ended = opening(world, citizen, expires_at=at - timedelta(seconds=1))
-        live = opening(world, citizen)
-        assert world.store.open_session(ended)
-        assert world.store.open_session(live)
-        assert world.store.delete_ended_sessions(at) == 1
-        assert world.store.find_session(live.session_ref, at) is not None
-
     def test_ending_a_session_twice_is_no_fault(self, world: CitizenWorld) -> None:
         made = opening(world, world.citizen())
         assert world.store.open_session(made)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -22,6 +23,9 @@ from tests.citizen_world import INCOME, PASSWORD, Citizen, CitizenWorld
 from tests.doors import free_port, wait_until
 from tests.oauth_world import Database, oauth_database
 from tests.spec.test_decision_page import contrast
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 OTHER = {**INCOME, "fields": ["first_contribution_month", "employer_tax_code"], "required_fields": []}
@@ -43,7 +47,7 @@ class SilentHandler(WSGIRequestHandler):
 class Serving:
     """A WSGI application on a port of the loopback, in a thread."""
 
-    def __init__(self, application: Callable[..., object], port: int) -> None:
+    def __init__(self, application: WSGIApplication, port: int) -> None:
         self.server: BaseWSGIServer = make_server(
             "127.0.0.1", port, application, threaded=True, request_handler=SilentHandler
         )
@@ -56,7 +60,7 @@ class Serving:
         self.server.server_close()
 
 
-def the_client(_environ: object, start_response: Callable[..., object]) -> list[bytes]:
+def the_client(_environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
     """The bank's own page, to which browsers come back."""
     start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
     return [b'<!DOCTYPE html><html lang="en"><title>back at the bank</title>']
@@ -127,7 +131,8 @@ class Person:
 
     def complaints(self) -> list[str]:
         """Return what the browser has complained about: refused styles, blocked redirects, missing files."""
-        return [entry["message"] for entry in self.driver.get_log("browser")]
+        entries: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [entry["message"] for entry in entries]
 
 
 @pytest.fixture(scope="module")
