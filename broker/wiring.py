@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flask import Blueprint
 
@@ -11,6 +11,7 @@ from broker.api.calls import Caller
 from broker.api.exchange import Handler
 from broker.api.judging import AccessJudge
 from broker.api.oauth import authorization_blueprint, oauth_blueprint
+from broker.api.openapi import openapi_blueprint
 from broker.api.token_info import TokenInfoFace
 from broker.clock import Clock, system_clock
 from broker.evidence.pseudonyms import KeyedPseudonyms
@@ -57,7 +58,10 @@ TlsMethod = Callable[..., ClientRegistration | None]
 
 @dataclass(frozen=True, slots=True)
 class Wiring:
-    """The parts that everything below shares. clock: says what instant it is, everywhere the same."""
+    """The parts that everything below shares. clock: says what instant it is, everywhere the same.
+
+    published_keys: one for the process, because its bound on threads that wait is one for the process.
+    """
 
     settings: Settings
     store: Store
@@ -65,6 +69,15 @@ class Wiring:
     policy_set: PolicySet
     callers: CallerReader
     clock: Clock = system_clock
+    published_keys: ClientKeySets = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        sets = ClientKeySets(
+            usable_jwks,
+            authorities=self.settings.client_keys_ca_file,
+            private_hosts=self.settings.client_keys_private_hosts,
+        )
+        object.__setattr__(self, "published_keys", sets)
 
     @property
     def addresses(self) -> Addresses:
@@ -103,6 +116,7 @@ class Wiring:
         page = DecisionPage(settings.issuer)
         return [
             oauth_blueprint(server, self.key_ring, metadata),
+            openapi_blueprint(self.addresses),
             authorization_blueprint(authorizations, page, self.clock),
             citizen_blueprint(
                 issuer=settings.issuer,
@@ -142,7 +156,7 @@ class Wiring:
             pushed_requests=PushedRequestEndpoint(issuer, sender, requests, details, sensitive),
             callers=self.callers,
             clock=self.clock,
-            published_keys=self._published_keys(),
+            published_keys=self.published_keys,
             tls_methods=self._tls_methods(),
         )
 
@@ -164,13 +178,6 @@ class Wiring:
     def _clients(self) -> PreparedClients:
         return PreparedClients(self.store.prepared, self.settings.store_deadline_seconds)
 
-    def _published_keys(self) -> ClientKeySets:
-        return ClientKeySets(
-            usable_jwks,
-            authorities=self.settings.client_keys_ca_file,
-            private_hosts=self.settings.client_keys_private_hosts,
-        )
-
     def _tls_methods(self) -> dict[str, TlsMethod]:
         """The methods by certificate that are on: none without a host that asks for certificates."""
         if not self.settings.mtls_url:
@@ -178,5 +185,5 @@ class Wiring:
         methods: dict[str, TlsMethod] = {}
         if self.settings.tls_client_ca_file:
             methods[TLS_CLIENT_AUTH] = TlsClientAuth(Authorities(self.settings.tls_client_ca_file))
-        methods[SELF_SIGNED_TLS_CLIENT_AUTH] = SelfSignedTlsClientAuth(self._published_keys())
+        methods[SELF_SIGNED_TLS_CLIENT_AUTH] = SelfSignedTlsClientAuth(self.published_keys)
         return methods
