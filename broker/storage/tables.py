@@ -7,7 +7,7 @@ of this module say and nothing more. On evidence it may only INSERT and SELECT.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     ARRAY,
@@ -20,31 +20,45 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
     Uuid,
-    func,
 )
 from sqlalchemy.dialects.postgresql import CIDR, JSONB
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
+from broker.storage.code_flow_tables import (
+    authorization_codes,
+    citizen_sessions,
+    citizens,
+    grants,
+    pushed_requests,
+    refresh_tokens,
 )
+from broker.storage.columns import instant, metadata
 
-
-def _instant(name: str, *, nullable: bool = False, now: bool = False) -> Column[Any]:
-    return Column(
-        name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None
-    )
-
+__all__ = [
+    "APPLICATION_GRANTS",
+    "access_tokens",
+    "agreement_revisions",
+    "agreements",
+    "authorization_codes",
+    "citizen_sessions",
+    "citizens",
+    "clients",
+    "evidence_annex",
+    "evidence_entries",
+    "facility_staff",
+    "grants",
+    "metadata",
+    "organisations",
+    "pushed_requests",
+    "refresh_tokens",
+    "signing_keys",
+    "usage_counters",
+    "used_assertions",
+    "used_proofs",
+]
 
 organisations = Table(
     "organisations",
@@ -56,7 +70,7 @@ organisations = Table(
     # Five characters (province 2 + 3) today; a 13-digit number is coming: text, never a number.
     Column("facility_code", Text, nullable=True),
     Column("contact_officer", Text, nullable=False, server_default=""),
-    _instant("registered_at", now=True),
+    instant("registered_at", now=True),
 )
 
 clients = Table(
@@ -72,8 +86,8 @@ clients = Table(
     Column("source_networks", ARRAY(CIDR), nullable=False, server_default="{}"),
     # RFC 7591 client metadata, jwks included (public keys only). Not called "metadata": SQLAlchemy's word.
     Column("client_metadata", JSONB, nullable=False),
-    _instant("expires_at"),
-    _instant("registered_at", now=True),
+    instant("expires_at"),
+    instant("registered_at", now=True),
     CheckConstraint("status IN ('active', 'suspended')", name="status"),
 )
 
@@ -89,7 +103,7 @@ facility_staff = Table(
     # Nobody works without a written assignment of tasks.
     Column("assignment_reference", Text, nullable=False),
     Column("status", Text, nullable=False, server_default="active"),
-    _instant("registered_at", now=True),
+    instant("registered_at", now=True),
     CheckConstraint("status IN ('active', 'revoked')", name="status"),
 )
 
@@ -101,7 +115,7 @@ agreement_revisions = Table(
     Column("agreement_id", Text, nullable=False),
     Column("revision", Integer, nullable=False),
     Column("text", Text, nullable=False),
-    _instant("published_at", now=True),
+    instant("published_at", now=True),
     # One number never names two texts, whoever publishes at the same moment.
     UniqueConstraint("agreement_id", "revision"),
 )
@@ -115,7 +129,7 @@ agreements = Table(
     Column("valid_from", Date, nullable=False),
     Column("valid_to", Date, nullable=False),
     Column("review_date", Date, nullable=False),
-    _instant("changed_at", now=True),
+    instant("changed_at", now=True),
     CheckConstraint("status IN ('active', 'suspended')", name="status"),
 )
 
@@ -128,9 +142,9 @@ signing_keys = Table(
     Column("public_jwk", JSONB, nullable=False),
     # AES-256-GCM under the key-encryption key; nonce first; kid and purpose are the associated data.
     Column("private_key_encrypted", LargeBinary, nullable=False),
-    _instant("created_at", now=True),
-    _instant("signs_until", nullable=True),
-    _instant("published_until", nullable=True),
+    instant("created_at", now=True),
+    instant("signs_until", nullable=True),
+    instant("published_until", nullable=True),
     CheckConstraint("purpose IN ('access_token', 'receipt', 'id_token', 'introspection')", name="purpose"),
 )
 
@@ -143,9 +157,9 @@ access_tokens = Table(
     # NULL: the client acts for itself.
     Column("grant_id", Text, ForeignKey("grants.grant_id"), nullable=True),
     Column("scope", Text, nullable=False),
-    _instant("issued_at"),
-    _instant("expires_at"),
-    _instant("revoked_at", nullable=True),
+    instant("issued_at"),
+    instant("expires_at"),
+    instant("revoked_at", nullable=True),
     Index("ix_access_tokens_grant_id", "grant_id", postgresql_where="grant_id IS NOT NULL"),
 )
 
@@ -189,7 +203,7 @@ evidence_entries = Table(
     # RFC 8785 bytes, exactly as they will be hashed into the log; their length is bounded where they are
     # made, because PostgreSQL parses a check constraint anew for every statement.
     Column("entry", LargeBinary, nullable=False),
-    _instant("recorded_at", now=True),
+    instant("recorded_at", now=True),
 )
 
 evidence_annex = Table(
@@ -204,100 +218,6 @@ evidence_annex = Table(
     Column("data_subject_salt", LargeBinary, nullable=True),
     Column("payload_salt", LargeBinary, nullable=True),
     Index("ix_evidence_annex_reference", "reference", postgresql_using="brin"),
-)
-
-citizens = Table(
-    "citizens",
-    metadata,
-    Column("citizen_id", Uuid, primary_key=True),
-    # Keyed hash of the 12-digit personal id: finds the account. The id itself only encrypted.
-    Column("personal_id_ref", LargeBinary, nullable=False, unique=True),
-    Column("personal_id_encrypted", LargeBinary, nullable=False),
-    # argon2id in its own notation (PHC string), parameters included.
-    Column("password_hash", Text, nullable=False),
-    Column("totp_secret_encrypted", LargeBinary, nullable=True),
-    # Time step of the last one-time code accepted: none is good twice (RFC 6238, 5.2).
-    Column("totp_last_step", BigInteger, nullable=True),
-    Column("status", Text, nullable=False, server_default="active"),
-    _instant("registered_at", now=True),
-    CheckConstraint("status IN ('active', 'suspended')", name="status"),
-)
-
-citizen_sessions = Table(
-    "citizen_sessions",
-    metadata,
-    # SHA-256 of the cookie's value.
-    Column("session_ref", LargeBinary, primary_key=True),
-    Column("citizen_id", Uuid, ForeignKey("citizens.citizen_id"), nullable=False, index=True),
-    # 1: password; 2: password and one-time code.
-    Column("level", Integer, nullable=False),
-    _instant("authenticated_at"),
-    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
-    CheckConstraint("level IN (1, 2)", name="level"),
-)
-
-pushed_requests = Table(
-    "pushed_requests",
-    metadata,
-    # SHA-256 of the request_uri.
-    Column("request_ref", LargeBinary, primary_key=True),
-    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False, index=True),
-    # The checked parameters, as the authorization endpoint will use them.
-    Column("parameters", JSONB, nullable=False),
-    _instant("pushed_at"),
-    # Until when it may be opened first; once opened, until when it may be decided.
-    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
-    _instant("opened_at", nullable=True),
-    _instant("decided_at", nullable=True),
-)
-
-grants = Table(
-    "grants",
-    metadata,
-    Column("grant_id", Text, primary_key=True),
-    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False, index=True),
-    Column("citizen_id", Uuid, ForeignKey("citizens.citizen_id"), nullable=False, index=True),
-    # The "sub" that this client's organisation knows the person by: pairwise.
-    Column("subject", Text, nullable=False),
-    Column("scope", Text, nullable=False),
-    Column("authorization_details", JSONB, nullable=False),
-    Column("level", Integer, nullable=False),
-    _instant("authenticated_at"),
-    _instant("granted_at"),
-    _instant("expires_at"),
-    _instant("revoked_at", nullable=True),
-    Column("revoked_by", Text, nullable=True),
-    CheckConstraint("level IN (1, 2)", name="level"),
-    CheckConstraint("(revoked_at IS NULL) = (revoked_by IS NULL)", name="revoked"),
-    CheckConstraint("revoked_by IN ('client', 'data_subject', 'code_replay', 'operator')", name="revoked_by"),
-)
-
-authorization_codes = Table(
-    "authorization_codes",
-    metadata,
-    Column("code_hash", LargeBinary, primary_key=True),
-    Column("grant_id", Text, ForeignKey("grants.grant_id"), nullable=False, index=True),
-    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
-    Column("redirect_uri", Text, nullable=False),
-    Column("code_challenge", Text, nullable=False),
-    Column("dpop_jkt", Text, nullable=True),
-    Column("nonce", Text, nullable=True),
-    _instant("issued_at"),
-    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
-    # Kept after its use, so that a second one is known for what it is (RFC 6749, 4.1.2).
-    _instant("consumed_at", nullable=True),
-)
-
-refresh_tokens = Table(
-    "refresh_tokens",
-    metadata,
-    Column("token_hash", LargeBinary, primary_key=True),
-    Column("grant_id", Text, ForeignKey("grants.grant_id"), nullable=False, index=True),
-    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
-    Column("scope", Text, nullable=False),
-    _instant("issued_at"),
-    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
-    _instant("revoked_at", nullable=True),
 )
 
 APPLICATION_GRANTS: Final[Mapping[str, str]] = {
