@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,10 @@ from broker.api.resources import AUTHENTICATION
 from broker.settings import read_settings
 
 PUBLIC = {"/healthz", "/readyz", "/metrics", "/problems/<slug>", "/oauth/jwks"}
-PUBLIC |= {"/.well-known/oauth-authorization-server"}
+PUBLIC |= {"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
+PUBLIC |= {"/openapi.json", "/citizen/style.css"}
+RESOURCE = "dpop or client certificate"
+CLIENT = "private_key_jwt, tls_client_auth or self_signed_tls_client_auth"
 
 
 @pytest.fixture(scope="module")
@@ -56,25 +60,32 @@ def test_what_is_open_to_anybody_is_known_here_and_only_read(app: Flask) -> None
 def test_an_open_route_says_why(app: Flask) -> None:
     reasons = [words for words in AUTHENTICATION.values() if words.startswith("none")]
     assert [words for words in reasons if not words.startswith("none: ")] == []
-    assert set(AUTHENTICATION.values()) - set(reasons) == {"dpop", "private_key_jwt"}
+    others = set(AUTHENTICATION.values()) - set(reasons)
+    assert {words for words in others if not words.startswith("browser: ")} == {RESOURCE, CLIENT}
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8"])
 def test_a_protected_route_refuses_whoever_shows_nothing(app: Flask, content_type: str) -> None:
-    """The first content type is answered by the hot face, the second by Flask."""
-    protected = [rule.rule for rule in app.url_map.iter_rules() if AUTHENTICATION[rule.endpoint] == "dpop"]
+    """The first content type is answered by the hot face where there is one, the second by Flask."""
+    protected = [rule for rule in app.url_map.iter_rules() if AUTHENTICATION[rule.endpoint] == RESOURCE]
     assert protected
-    for path in protected:
-        answer = Client(app).post(path, data=b"{}", content_type=content_type)
+    for rule in protected:
+        path = re.sub("<[^>]*>", "x", rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            answer = Client(app).open(path, method=method, data=b"{}", content_type=content_type)
+            document = answer.get_json(force=True)
+            assert (answer.status_code, document["type"]) == (
+                401,
+                "https://broker.example/problems/token-invalid",
+            )
+            assert answer.headers["WWW-Authenticate"].startswith("DPoP ")
+
+
+def test_every_endpoint_of_clients_refuses_whoever_shows_nothing(app: Flask) -> None:
+    paths = [rule.rule for rule in app.url_map.iter_rules() if AUTHENTICATION[rule.endpoint] == CLIENT]
+    assert "/oauth/token" in paths
+    for path in paths:
+        form = {"grant_type": "client_credentials", "scope": "x", "token": "x", "response_type": "code"}
+        answer = Client(app).post(path, data=form)
         document = answer.get_json(force=True)
-        assert (answer.status_code, document["type"]) == (
-            401,
-            "https://broker.example/problems/token-invalid",
-        )
-        assert answer.headers["WWW-Authenticate"].startswith("DPoP ")
-
-
-def test_the_token_endpoint_refuses_whoever_shows_nothing(app: Flask) -> None:
-    answer = Client(app).post("/oauth/token", data={"grant_type": "client_credentials", "scope": "x"})
-    document = answer.get_json(force=True)
-    assert (answer.status_code, document["error"]) == (400, "invalid_client")
+        assert (answer.status_code, document["error"]) == (400, "invalid_client"), path
