@@ -1,0 +1,167 @@
+"""The resources as the OpenAPI document tells them, one row each: what they ask, answer, and refuse with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from marshmallow import Schema
+
+from broker.api.entitlement import BatchSchema, CheckSchema
+from broker.api.openapi_schemas import (
+    BatchAnswerSchema,
+    CheckAnswerSchema,
+    ClientSchema,
+    GrantSchema,
+    RegisteredClientSchema,
+    TokenInfoSchema,
+)
+from broker.api.openapi_words import Words
+from broker.errors import (
+    EvidenceUnavailable,
+    InputFault,
+    ProofInvalid,
+    ReleaseRefused,
+    RequestMalformed,
+    ScopeInsufficient,
+    SourceOutage,
+    TokenInvalid,
+)
+from broker.oauth.client_metadata import MetadataRefused
+from broker.oauth.scopes import MANAGE_CLIENTS, QUERY_GRANTS, REVOKE_GRANTS, VERIFY_ENTITLEMENT
+
+EXAMPLE_REFERENCE: Final = "0193f0a0-0000-7000-8000-000000000002"
+
+_ACCESS: Final = ("token-invalid", "proof-invalid", "release-refused", "evidence-unavailable", "internal")
+_SCOPE: Final = ("scope-insufficient",)
+_BODY: Final = ("body-unreadable", "body-too-large", "media-type-unsupported")
+_RELEASE: Final = (
+    "request-malformed",
+    "acting-person-refused",
+    "limit-reached",
+    "source-answer-refused",
+    "source-outage",
+    "clock-skewed",
+)
+EVERYWHERE: Final = ("not-found", "method-not-allowed")
+"""Rows of the error table that belong to no operation: an address or a method that is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one resource. rule: of the URL map. status: of success. problems: slugs.
+
+    receipt: whether Accept: application/jwt gets the answer signed.
+    """
+
+    method: str
+    rule: str
+    name: str
+    words: Words
+    scope: str | None
+    asks: type[Schema] | None = None
+    tells: type[Schema] | None = None
+    status: int = 200
+    receipt: bool = False
+    problems: tuple[str, ...]
+
+    @property
+    def path(self) -> str:
+        """Return the path with its variable parts in braces."""
+        return self.rule.replace("<", "{").replace(">", "}")
+
+
+OPERATIONS: Final = (
+    Operation(
+        method="POST",
+        rule="/v1/entitlement-checks",
+        name="checkEntitlement",
+        words=Words("Kiểm tra một thẻ bảo hiểm y tế", "Check one health-insurance card"),
+        scope=VERIFY_ENTITLEMENT,
+        asks=CheckSchema,
+        tells=CheckAnswerSchema,
+        receipt=True,
+        problems=(*_ACCESS, *_SCOPE, *_BODY, *_RELEASE),
+    ),
+    Operation(
+        method="POST",
+        rule="/v1/entitlement-checks/batch",
+        name="checkEntitlements",
+        words=Words("Kiểm tra nhiều thẻ cùng lúc", "Check many cards at once"),
+        scope=VERIFY_ENTITLEMENT,
+        asks=BatchSchema,
+        tells=BatchAnswerSchema,
+        receipt=True,
+        problems=(*_ACCESS, *_SCOPE, *_BODY, *_RELEASE),
+    ),
+    Operation(
+        method="GET",
+        rule="/v1/token-info",
+        name="showToken",
+        words=Words("Mã truy cập đang dùng được làm gì", "What the token in hand may do"),
+        scope=None,
+        tells=TokenInfoSchema,
+        problems=_ACCESS,
+    ),
+    Operation(
+        method="GET",
+        rule="/oauth/grants/<grant_id>",
+        name="showGrant",
+        words=Words("Xem một sự cho phép của công dân", "Read a grant that a citizen has given"),
+        scope=QUERY_GRANTS,
+        tells=GrantSchema,
+        problems=(*_ACCESS, *_SCOPE, "not-found"),
+    ),
+    Operation(
+        method="DELETE",
+        rule="/oauth/grants/<grant_id>",
+        name="revokeGrant",
+        words=Words(
+            "Trả lại một sự cho phép và mọi mã của nó", "Give a grant back, and with it all its tokens"
+        ),
+        scope=REVOKE_GRANTS,
+        status=204,
+        problems=(*_ACCESS, *_SCOPE, "not-found"),
+    ),
+    Operation(
+        method="POST",
+        rule="/v1/clients",
+        name="registerClient",
+        words=Words("Đăng ký một hệ thống", "Register a client"),
+        scope=MANAGE_CLIENTS,
+        asks=ClientSchema,
+        tells=RegisteredClientSchema,
+        status=201,
+        problems=(*_ACCESS, *_SCOPE, *_BODY, "client-metadata-refused"),
+    ),
+)
+
+EXAMPLES: Final[Mapping[str, Exception]] = {
+    "request-malformed": RequestMalformed(
+        (InputFault("/birth_date", "dd/MM/yyyy, ddMMyyyy, yyyy-MM-dd, MM/yyyy or yyyy"),)
+    ),
+    "client-metadata-refused": MetadataRefused(
+        [InputFault("/agreements/0", "One of bank_income_proof is needed.")]
+    ),
+    "token-invalid": TokenInvalid("the access token has expired"),
+    "proof-invalid": ProofInvalid("jti of the proof was used before"),
+    "scope-insufficient": ScopeInsufficient(VERIFY_ENTITLEMENT, reference=EXAMPLE_REFERENCE),
+    "release-refused": ReleaseRefused("agreement_not_active", reference=EXAMPLE_REFERENCE),
+    "acting-person-refused": ReleaseRefused(
+        "acting_person_unknown", reference=EXAMPLE_REFERENCE, gateway_code="054"
+    ),
+    "limit-reached": ReleaseRefused("limit_reached", reference=EXAMPLE_REFERENCE, retry_after_seconds=3600),
+    "source-answer-refused": ReleaseRefused(
+        "source_several_persons", reference=EXAMPLE_REFERENCE, gateway_code="100"
+    ),
+    "source-outage": SourceOutage(
+        reference=EXAMPLE_REFERENCE,
+        organisation_id="facility-70001",
+        facility_code="70001",
+        retry_after_seconds=5,
+    ),
+    "evidence-unavailable": EvidenceUnavailable(),
+    "clock-skewed": ReleaseRefused("clock_skewed", reference=EXAMPLE_REFERENCE),
+}
+"""Row of the error table → an error that gets it; rows without one have a page of their own and no kind."""

@@ -1,0 +1,107 @@
+"""The words of the OpenAPI document, Vietnamese and English: what the members of requests are for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+
+class Words(NamedTuple):
+    """Vietnamese, English, and an example that is made up; None where the schema says enough."""
+
+    vi: str
+    en: str
+    example: Any = None
+
+    def __str__(self) -> str:
+        """Return both languages, as every title of the document stands there."""
+        return f"{self.vi} / {self.en}"
+
+
+MEMBERS: Final[Mapping[str, Words]] = {
+    "card_number": Words(
+        "số in trên thẻ, hoặc mã QR của căn cước; hoặc dùng personal_id",
+        "number on the card, or QR text of an identity card; either this or personal_id",
+        "HS4010123456789",
+    ),
+    "personal_id": Words("số định danh cá nhân, 12 chữ số", "personal identification number, 12 digits"),
+    "full_name": Words("họ và tên đầy đủ dấu", "full name with all marks", "Nguyễn Thị Thử"),
+    "birth_date": Words(
+        "ngày sinh; chỉ ghi tháng hoặc năm khi không biết rõ hơn",
+        "birth date; month or year only where no more is known",
+        "07/03/1990",
+    ),
+    "service_date": Words(
+        "ngày khám chữa bệnh, trong vòng hai năm",
+        "day of the treatment, within two years",
+        "2026-11-22",
+    ),
+    "encounter_reference": Words(
+        "số lượt khám của cơ sở; chỉ lưu mã băm có khóa",
+        "the visit in your own numbering; kept as a keyed hash",
+        "KB-2026/0001",
+    ),
+    "acting_person": Words(
+        "nhân viên tra cứu, đã đăng ký; thỏa thuận quyết định có bắt buộc không",
+        "the registered staff member who looks up; the agreement says whether it is needed",
+    ),
+    "items": Words("các thẻ cần kiểm tra", "the cards to check"),
+    "organisation": Words(
+        "tổ chức chịu trách nhiệm về hệ thống", "the organisation that answers for the client"
+    ),
+    "organisation_id": Words("mã của tổ chức trong sổ đăng ký", "its id in the register", "bank-1"),
+    "kind": Words("loại bên nhận theo chính sách", "kind of recipient, a word of the policies", "bank"),
+    "name_vi": Words("tên tiếng Việt", "Vietnamese name", "Ngân hàng Thử Nghiệm"),
+    "name_en": Words("tên tiếng Anh", "English name", "Trial Bank"),
+    "facility_code": Words("mã cơ sở khám chữa bệnh", "code of a health facility"),
+    "contact_officer": Words("đầu mối liên hệ", "whom to reach"),
+    "agreements": Words("các thỏa thuận chia sẻ", "its sharing agreements", ["bank_income_proof"]),
+    "source_networks": Words(
+        "mạng nguồn được phép, CIDR", "networks that it calls from, CIDR", ["203.0.113.0/24"]
+    ),
+    "expires_on": Words("ngày cuối có hiệu lực", "last day of the registration", "2027-12-31"),
+}
+"""Member of a request → words. Members of RFC 7591 carry the RFC's names and meaning."""
+
+SCHEMES: Final[Mapping[str, Words]] = {
+    "dpop": Words(
+        "mã truy cập gắn với khóa, lược đồ DPoP (RFC 9449, 7.1)",
+        "access token bound to a key, in the scheme DPoP (RFC 9449, 7.1)",
+    ),
+    "proof": Words(
+        "bằng chứng DPoP mới cho từng yêu cầu, ký bằng khóa của mã truy cập (RFC 9449, 4)",
+        "a fresh DPoP proof for each request, signed with the token's key (RFC 9449, 4)",
+    ),
+    "certificate_token": Words(
+        "mã truy cập gắn với chứng thư (RFC 8705, 3)", "access token bound to a certificate (RFC 8705, 3)"
+    ),
+    "certificate": Words(
+        "chứng thư của kết nối, ở địa chỉ riêng cho TLS hai chiều",
+        "the certificate of the connection, at the host for mutual TLS",
+    ),
+    "oauth": Words(
+        "phạm vi của mã truy cập; hệ thống tự xác thực bằng private_key_jwt hoặc chứng thư",
+        "scopes of the access token; clients authenticate by private_key_jwt or certificate",
+    ),
+}
+SCOPE_WORDS: Final[Mapping[str, Words]] = {
+    "verify_entitlement": Words("kiểm tra thẻ bảo hiểm y tế", "check health-insurance cards"),
+    "manage_clients": Words("đăng ký hệ thống", "register clients"),
+    "grant_management_query": Words("xem một sự cho phép của mình", "read a grant of one's own"),
+    "grant_management_revoke": Words("trả lại một sự cho phép", "give a grant back"),
+}
+"""The scopes that the resources in the document ask for."""
+PARAMETERS: Final[Mapping[str, Words]] = {
+    "X-Request-Id": Words(
+        "UUID phiên bản 4 hoặc 7, chữ thường; giá trị khác sẽ được thay",
+        "a UUID of version 4 or 7, lower case; anything else is replaced",
+        "0193f0a0-0000-7000-8000-000000000001",
+    ),
+    "Accept-Language": Words(
+        "en để nhận tiêu đề lỗi bằng tiếng Anh", "en for problem titles in English", "en"
+    ),
+    "grant_id": Words(
+        "số của sự cho phép, như trong câu trả lời cấp mã truy cập",
+        "number of the grant, as told in the token response",
+    ),
+}
