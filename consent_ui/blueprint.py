@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import Blueprint, Response
@@ -23,7 +22,7 @@ from consent_ui.cookies import Cookies
 from consent_ui.decision import DecisionViews
 from consent_ui.doors import Authorizations
 from consent_ui.form_tokens import FormTokens
-from consent_ui.pages import GUARDS, Pages, style_response
+from consent_ui.pages import Pages, style_response
 from consent_ui.sign_in import BUSY_SECONDS, SignInViews
 from consent_ui.visit import Visit, words_of_request
 from consent_ui.words import Words
@@ -40,16 +39,11 @@ class DecisionPage:
         """Return the path of the page on which a pushed request is decided. request_ref: 32 bytes."""
         return Addresses(self.issuer).request(handle_of(request_ref))
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Return the header fields that go with `fault`'s document, its type included."""
-        return {"Content-Type": "text/html; charset=utf-8", **GUARDS}
-
     def fault(self, reason: str, vietnamese: bool) -> str:
         """Return a complete HTML document for a request that cannot be redirected to its client.
 
         reason: of AuthorizationRefused; one without words of its own says what request_unknown says.
-        The status is the caller's; `headers` go with it.
+        Status and headers are the caller's.
         """
         return Pages(Addresses(self.issuer)).fault(reason, Words("vi" if vietnamese else "en"))
 

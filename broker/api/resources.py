@@ -52,12 +52,6 @@ AUTHENTICATION: Final = {
     "oauth.metadata": "none: public document (RFC 8414)",
     "oauth.openid_configuration": "none: public document (OpenID Connect Discovery)",
     "oauth.jwks": "none: public keys",
-    "citizen.decision": "citizen session",
-    "citizen.decide": "citizen session and form token",
-    "citizen.sign_in_page": "none: a form, for a request that waits",
-    "citizen.sign_in": "password, and a one-time code where the account has them",
-    "citizen.sign_out": "citizen session and form token",
-    "citizen.style": "none: the style sheet of the citizen's pages",
     "openapi.document": "none: public documentation",
 }
 """Endpoint → how its caller is authenticated."""
