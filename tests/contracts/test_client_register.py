@@ -323,6 +323,7 @@ def test_staff_of_unknown_organisations_are_refused(clients: PostgresClients, da
 def test_what_has_expired_is_deleted_and_what_lives_is_not(database: Database) -> None:
     world = World(database)
     world.token()
+
     def deleted(seconds: float) -> dict[str, int]:
         """Return the rows deleted so much later, of the tables in which there was anything."""
         found = delete_expired(database.application, world.clock() + timedelta(seconds=seconds))
