@@ -102,6 +102,12 @@ class ScopeInsufficient(ReleaseRefused):
         self.scope = scope
 
 
+class GrantNotFound(BrokerError):
+    """There is no living grant of this client under this identifier (OAuth Grant Management, 6.5)."""
+
+    kind = "grant_not_found"
+
+
 class EvidenceUnavailable(BrokerError):
     """Nothing can be recorded now, so nothing may leave."""
 

@@ -9,6 +9,7 @@ from flask import Blueprint
 
 from broker.api.calls import Caller
 from broker.api.exchange import Handler
+from broker.api.grants import GrantFace
 from broker.api.judging import AccessJudge
 from broker.api.oauth import authorization_blueprint, oauth_blueprint
 from broker.api.openapi import openapi_blueprint
@@ -27,8 +28,9 @@ from broker.oauth.citizen_secrets import CitizenSecrets, derived_key
 from broker.oauth.citizens import CitizenSignIn
 from broker.oauth.client_jwks import usable_jwks
 from broker.oauth.dpop import ProofVerifier
-from broker.oauth.endpoints import Addresses
+from broker.oauth.endpoints import GRANTS_PATH, Addresses
 from broker.oauth.id_tokens import IdTokens
+from broker.oauth.introspection import IntrospectionEndpoint
 from broker.oauth.metadata import authorization_server_metadata
 from broker.oauth.nonces import SignedNonces
 from broker.oauth.protector import Protector
@@ -38,6 +40,7 @@ from broker.oauth.registration import (
     TLS_CLIENT_AUTH,
     ClientRegistration,
 )
+from broker.oauth.revocation import RevocationEndpoint
 from broker.oauth.scopes import SCOPES
 from broker.oauth.server import AuthorizationServer
 from broker.oauth.tls_clients import SelfSignedTlsClientAuth, TlsClientAuth
@@ -105,7 +108,12 @@ class Wiring:
 
     def bodiless_routes(self, judge: AccessJudge) -> Mapping[tuple[str, str], Handler]:
         """Return the resources that take no body and release no record: (method, rule) → handler."""
-        return {("GET", "/v1/token-info"): TokenInfoFace(judge).show}
+        face = GrantFace(judge, PostgresGrants(self.store.engine), self.settings.issuer)
+        return {
+            ("GET", "/v1/token-info"): TokenInfoFace(judge).show,
+            ("GET", f"{GRANTS_PATH}/<grant_id>"): face.show,
+            ("DELETE", f"{GRANTS_PATH}/<grant_id>"): face.revoke,
+        }
 
     def blueprints(self) -> list[Blueprint]:
         """Return the routes of clients' programs, of browsers on their way, and of citizens."""
@@ -146,19 +154,28 @@ class Wiring:
         catalogue = self.policy_set.catalogue.fields
         sensitive = frozenset(name for name, field in catalogue.items() if field.is_sensitive)
         requests = PostgresRequests(self.store.engine)
+        grants = PostgresGrants(self.store.engine)
         return AuthorizationServer(
             addresses=self.addresses,
             token_issuer=issuer,
             clients=self._clients(),
-            grants=PostgresGrants(self.store.engine),
+            grants=grants,
             id_tokens=IdTokens(settings.issuer, self.key_ring),
             details=details,
             pushed_requests=PushedRequestEndpoint(issuer, sender, requests, details, sensitive),
+            introspection=self._introspection(grants),
+            revocation=RevocationEndpoint(grants),
             callers=self.callers,
             clock=self.clock,
             published_keys=self.published_keys,
             tls_methods=self._tls_methods(),
         )
+
+    def _introspection(self, grants: PostgresGrants) -> IntrospectionEndpoint:
+        issuer = self.settings.issuer
+        protector = Protector(issuer, issuer, self.key_ring, kept_tokens=1)
+        access = PostgresAccess(self.store.prepared, self.settings.store_deadline_seconds)
+        return IntrospectionEndpoint(issuer, protector, access, grants, self.key_ring)
 
     def authorizations(self) -> Authorizations:
         """Return the steps of the authorization endpoint."""

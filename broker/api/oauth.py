@@ -12,7 +12,14 @@ from flask import Blueprint, Response, redirect, request
 from broker.clock import Clock
 from broker.errors import BrokerError
 from broker.oauth.authorization import AuthorizationRefused, Authorizations
-from broker.oauth.endpoints import AUTHORIZATION_PATH, JWKS_PATH, PUSHED_REQUEST_PATH, TOKEN_PATH
+from broker.oauth.endpoints import (
+    AUTHORIZATION_PATH,
+    INTROSPECTION_PATH,
+    JWKS_PATH,
+    PUSHED_REQUEST_PATH,
+    REVOCATION_PATH,
+    TOKEN_PATH,
+)
 from broker.oauth.metadata import openid_configuration_path, well_known_path
 from broker.oauth.server import AuthorizationServer
 
@@ -72,6 +79,14 @@ def oauth_blueprint(
         """Pushed authorization requests (RFC 9126): an authenticated client in, a request_uri out."""
         return server.pushed_response(request)
 
+    def introspection() -> Response:
+        """Introspection (RFC 7662, RFC 9701): an authenticated client in, what its token is worth out."""
+        return server.introspection_response(request)
+
+    def revocation() -> Response:
+        """Revocation (RFC 7009): an authenticated client in, its token is good for nothing."""
+        return server.revocation_response(request)
+
     issuer = str(metadata["issuer"])
     public = authorization_server_metadata
     blueprint.add_url_rule(well_known_path(issuer), "metadata", public, methods=["GET"])
@@ -79,6 +94,8 @@ def oauth_blueprint(
     blueprint.add_url_rule(JWKS_PATH, "jwks", jwks, methods=["GET"])
     blueprint.add_url_rule(TOKEN_PATH, "token", token, methods=["POST"])
     blueprint.add_url_rule(PUSHED_REQUEST_PATH, "pushed_request", pushed_request, methods=["POST"])
+    blueprint.add_url_rule(INTROSPECTION_PATH, "introspection", introspection, methods=["POST"])
+    blueprint.add_url_rule(REVOCATION_PATH, "revocation", revocation, methods=["POST"])
     return blueprint
 
 

@@ -37,6 +37,7 @@ class ClientRegistration:
     every endpoint. source_networks: where its requests may come from, empty for anywhere.
     tls_name: the one registered name of its certificate, (RFC 8705 2.1.2 metadata name, value), for
     tls_client_auth. detail_types: types of authorization_details it may send, None for any.
+    wants_signed_introspection: what it is told of tokens is always signed (RFC 9701, 6).
     """
 
     client_id: str
@@ -59,6 +60,7 @@ class ClientRegistration:
     is_certificate_bound: bool = False
     detail_types: frozenset[str] | None = None
     source_networks: tuple[Network, ...] = ()
+    wants_signed_introspection: bool = False
 
     def get_client_id(self) -> str:
         """Return the client's identifier."""

@@ -19,14 +19,21 @@ from broker.clock import Clock
 from broker.errors import BrokerError
 from broker.oauth.authorization_code import BoundAuthorizationCode
 from broker.oauth.authorization_details import DetailReader
-from broker.oauth.bound_tokens import TokenIssuer
+from broker.oauth.bound_tokens import TokenIssuer, one_time_values, refuse_verdict
 from broker.oauth.caller_facts import CallerReader
 from broker.oauth.client_authentication import PrivateKeyJwt
 from broker.oauth.client_credentials import BoundClientCredentials
-from broker.oauth.endpoints import PUSHED_REQUEST_PATH, TOKEN_PATH, Addresses
+from broker.oauth.endpoints import (
+    INTROSPECTION_PATH,
+    PUSHED_REQUEST_PATH,
+    REVOCATION_PATH,
+    TOKEN_PATH,
+    Addresses,
+)
 from broker.oauth.form_request import FormRequest
 from broker.oauth.grants import GrantStore
 from broker.oauth.id_tokens import IdTokens
+from broker.oauth.introspection import IntrospectionEndpoint
 from broker.oauth.pushed_requests import PushedRequestEndpoint
 from broker.oauth.refresh import BoundRefresh
 from broker.oauth.registration import (
@@ -36,6 +43,7 @@ from broker.oauth.registration import (
     ClientStore,
     PublishedClientKeys,
 )
+from broker.oauth.revocation import RevocationEndpoint
 from broker.oauth.token_errors import GrantTypeUnsupported, ServerFailed, TemporarilyUnavailable
 
 _log: Final = logging.getLogger(__name__)
@@ -64,6 +72,8 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         id_tokens: IdTokens,
         details: DetailReader,
         pushed_requests: PushedRequestEndpoint,
+        introspection: IntrospectionEndpoint,
+        revocation: RevocationEndpoint,
         callers: CallerReader,
         clock: Clock,
         published_keys: PublishedClientKeys | None = None,
@@ -76,6 +86,8 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.details = details
         self._addresses = addresses
         self._pushed_requests = pushed_requests
+        self._introspection = introspection
+        self._revocation = revocation
         self._clients = clients
         self._callers = callers
         self._clock = clock
@@ -92,6 +104,14 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
     def pushed_response(self, request: Request) -> Response:
         """Answer a pushed authorization request (RFC 9126): 201 and a request_uri, or an error."""
         return self.answer(request, PUSHED_REQUEST_PATH, self._pushed)
+
+    def introspection_response(self, request: Request) -> Response:
+        """Answer what a token is worth (RFC 7662): 200 with JSON or a JWT (RFC 9701), or an error."""
+        return self.answer(request, INTROSPECTION_PATH, self._introspected)
+
+    def revocation_response(self, request: Request) -> Response:
+        """Answer a token given back (RFC 7009): 200 with nothing, or an error."""
+        return self.answer(request, REVOCATION_PATH, self._revoked)
 
     def answer(self, request: Request, path: str, respond: Callable[[FormRequest], Answer]) -> Response:
         """Answer one request of a client to the endpoint at a path.
@@ -151,6 +171,23 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
     def _pushed(self, request: FormRequest) -> Answer:
         client = self.authenticated_client(request)
         return *self._pushed_requests.respond(request, client), NO_STORE
+
+    def _introspected(self, request: FormRequest) -> Answer:
+        status, body, media_type = self._introspection.respond(request, self._fresh_client(request))
+        return status, body, (("Content-Type", media_type), *NO_STORE[1:])
+
+    def _revoked(self, request: FormRequest) -> Answer:
+        self._revocation.respond(request, self._fresh_client(request))
+        return 200, "", (("Content-Type", "text/plain; charset=utf-8"), *NO_STORE[1:])
+
+    def _fresh_client(self, request: FormRequest) -> ClientRegistration:
+        """Return the authenticated client of a request that buys no token; its assertion is burned."""
+        client = self.authenticated_client(request)
+        store = self.token_issuer.store
+        verdict = store.burn(client.client_id, one_time_values(request), request.at)
+        if verdict != "burned":
+            refuse_verdict(verdict)
+        return client
 
     def _nonce(self, request: FormRequest) -> Headers:
         """Give a nonce for the next proof to whoever used one (RFC 9449, 8.2)."""

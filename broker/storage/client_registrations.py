@@ -92,6 +92,7 @@ def read_registration(*columns: str) -> ClientRegistration:
         is_certificate_bound=metadata.get("tls_client_certificate_bound_access_tokens") is True,
         detail_types=None if types is None else frozenset(_words(metadata, "authorization_details_types")),
         source_networks=tuple(map(ip_network, json.loads(source_networks))),
+        wants_signed_introspection="introspection_signed_response_alg" in metadata,
     )
 
 

@@ -13,8 +13,10 @@ from broker.api.problems import PROBLEMS, problem_of, problem_reply
 from broker.errors import (
     BrokerError,
     EvidenceUnavailable,
+    GrantNotFound,
     InputFault,
     ProofInvalid,
+    ProofNonceNeeded,
     ReleaseRefused,
     RequestMalformed,
     ScopeInsufficient,
@@ -26,6 +28,7 @@ from broker.errors import (
 )
 from broker.evidence.recording import Verdict
 from broker.keys import SigningKeyUnavailable
+from broker.oauth.citizen_secrets import CitizenSecretUnreadable
 from broker.oauth.client_metadata import MetadataRefused
 from policies.reasons import REASONS
 from tests.house.project import ROOT, headings, table_rows
@@ -43,13 +46,16 @@ EXPECTED: dict[type[BrokerError], tuple[BrokerError, str]] = {
     TokenInvalid: (TokenInvalid(), "token-invalid"),
     TokenMissing: (TokenMissing(), "token-invalid"),
     ProofInvalid: (ProofInvalid(), "proof-invalid"),
+    ProofNonceNeeded: (ProofNonceNeeded("n"), "proof-invalid"),
     ScopeInsufficient: (ScopeInsufficient("s"), "scope-insufficient"),
     ReleaseRefused: (ReleaseRefused("no_agreement", reference="r"), "release-refused"),
+    GrantNotFound: (GrantNotFound(), "not-found"),
     EvidenceUnavailable: (EvidenceUnavailable(), "evidence-unavailable"),
     StoreUnavailable: (StoreUnavailable(), "evidence-unavailable"),
     SettingsInvalid: (SettingsInvalid(), "internal"),
     MetadataRefused: (MetadataRefused([InputFault("/scope", "y")]), "client-metadata-refused"),
     SigningKeyUnavailable: (SigningKeyUnavailable(), "internal"),
+    CitizenSecretUnreadable: (CitizenSecretUnreadable(), "internal"),
     SourceOutage: (OUTAGE, "source-outage"),
 }
 

@@ -1,0 +1,70 @@
+"""`GET`, `DELETE /oauth/grants/{grant_id}` (OAuth Grant Management, draft 3): what a citizen gave a client.
+
+Authentication: sender-constrained access token of the client itself, with scope grant_management_query or
+grant_management_revoke.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from broker.api.calls import Call
+from broker.api.judging import AccessJudge
+from broker.api.problems import Reply
+from broker.errors import GrantNotFound
+from broker.oauth.authorization_request import Grant
+from broker.oauth.endpoints import GRANTS_PATH
+from broker.oauth.grants import GrantStore
+from broker.oauth.scopes import QUERY_GRANTS, REVOKE_GRANTS
+
+_JSON_HEADERS: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+_EMPTY_HEADERS: Final = (("Cache-Control", "no-store"),)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFace:
+    """The resource, without a web framework. resource: identifier of this broker (RFC 8707)."""
+
+    judge: AccessJudge
+    grants: GrantStore
+    resource: str
+
+    def show(self, call: Call) -> tuple[Reply, str]:
+        """Tell a living grant of the calling client: scopes, authorization_details, from when until when.
+
+        Raises GrantNotFound, TokenInvalid, ProofInvalid, ScopeInsufficient, ReleaseRefused,
+        StoreUnavailable.
+        """
+        grant = self._own_grant(call, QUERY_GRANTS)
+        document = {
+            "scopes": [{"scope": grant.scope, "resources": [self.resource]}],
+            "authorization_details": [dict(detail) for detail in grant.details],
+            "granted_at": _instant(grant.granted_at),
+            "expires_at": _instant(grant.expires_at),
+        }
+        return Reply(200, _JSON_HEADERS, json.dumps(document, ensure_ascii=False).encode()), ""
+
+    def revoke(self, call: Call) -> tuple[Reply, str]:
+        """End a grant of the calling client, and with it all its tokens, at once. Raises as show() does."""
+        grant = self._own_grant(call, REVOKE_GRANTS)
+        if not self.grants.revoke_grant(grant.grant_id, "client", self.judge.caller.clock()):
+            raise GrantNotFound
+        return Reply(204, _EMPTY_HEADERS, b""), ""
+
+    def _own_grant(self, call: Call, scope: str) -> Grant:
+        """Return the grant that the path names: alive and the client's own, else it is as if unknown."""
+        client_id = self.judge.judge(call, scope).client_id
+        grant = self.grants.find_grant(call.path.removeprefix(f"{GRANTS_PATH}/"))
+        if grant is None or grant.client_id != client_id or grant.revoked_at is not None:
+            raise GrantNotFound
+        if grant.expires_at <= self.judge.caller.clock():
+            raise GrantNotFound
+        return grant
+
+
+def _instant(at: datetime) -> str:
+    """Return an instant as RFC 3339 writes it, in UTC and whole seconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,32 @@
+"""Token revocation (RFC 7009): a client gives a token back, and it opens nothing at the next request.
+
+Authlib's endpoint is not built upon: it tells a client whether a token belongs to somebody else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from broker.oauth.form_request import FormRequest
+from broker.oauth.grants import GrantStore
+from broker.oauth.introspection import secret_hash, token_of
+from broker.oauth.registration import ClientRegistration
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationEndpoint:
+    """Revokes the tokens of the client that asks; whatever it sends, the answer is the same."""
+
+    grants: GrantStore
+
+    def respond(self, request: FormRequest, client: ClientRegistration) -> None:
+        """Revoke an access token; or a refresh token, its grant, and every access token of that grant.
+
+        client: authenticated. A token that is unknown, dead already or another client's changes nothing and
+        is no error (RFC 7009, 2.2). Any token_type_hint is accepted and none is needed: both kinds can be
+        revoked, so unsupported_token_type is never the answer. Raises InvalidRequestError, StoreUnavailable.
+        """
+        token_hash = secret_hash(token_of(request))
+        # Always both, so that the time it takes does not say what was found.
+        self.grants.revoke_refresh_token(token_hash, client.client_id, request.at)
+        self.grants.revoke_access_token(token_hash, client.client_id, request.at)
