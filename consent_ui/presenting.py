@@ -14,6 +14,7 @@ from typing import Any
 
 from broker.oauth.authorization_request import AuthorizationRequest
 from broker.oauth.detail_types import INSURANCE_RECORD
+from broker.oauth.registration import ClientRegistration
 from consent_ui.words import WORDS, Words
 from policies.civil_time import civil_date
 from policies.compile import AgreementTable, PolicySet
@@ -89,11 +90,11 @@ def present(
 
     Raises NotShowable.
     """
+    client = request.client
     details = tuple(
-        _detail(position, detail, policies, words, civil_date(at), ticked)
+        _detail(position, detail, client, policies, words, civil_date(at), ticked)
         for position, detail in enumerate(request.details)
     )
-    client = request.client
     kind = policies.registers.recipient_kinds.get(client.organisation_kind)
     names = (client.organisation_name_vi, client.organisation_name_en)
     shown: list[Any] = [[request.scopes, request.level, client.client_id, client.name, names]]
@@ -123,6 +124,7 @@ def _scope(scope: str, words: Words) -> str:
 def _detail(
     position: int,
     detail: Mapping[str, Any],
+    client: ClientRegistration,
     policies: PolicySet,
     words: Words,
     today: date,
@@ -139,13 +141,13 @@ def _detail(
     if not asked or not required <= asked or not asked <= set(table.permitted):
         raise NotShowable("a detail's fields")
     purpose, basis = registers.purposes[agreement.purpose], registers.legal_bases[agreement.legal_basis]
-    days = int(detail["valid_days"])
-    until = min(today + timedelta(days=days), table.last_day)
+    days, ends = int(detail["valid_days"]), civil_date(client.expires_at)
+    until = min(today + timedelta(days=days), table.last_day, ends)
     return DetailView(
         purpose=(purpose.label_vi, purpose.label_en)[index],
-        valid=words("valid_days", days=words.number(days), until=f"{until:%d/%m/%Y}"),
+        valid=words("valid_days", days=words.days(days), until=f"{until:%d/%m/%Y}"),
         retention=words(
-            "retention_days", days=words.number(int(detail.get("retention_days", agreement.retention_days)))
+            "retention_days", days=words.days(int(detail.get("retention_days", agreement.retention_days)))
         ),
         legal_basis=(basis.label_vi, basis.label_en)[index],
         citations=_citations(agreement.citations, policies, words),

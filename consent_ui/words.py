@@ -37,6 +37,10 @@ class Words:
         """Return the words of a key. Raises KeyError for an unknown key or a value that is missing."""
         return WORDS[key][self.index].format(**values)
 
+    def days(self, count: int) -> str:
+        """Return so many days in words."""
+        return self("days_one" if count == 1 else "days_many", days=self.number(count))
+
     def number(self, value: int) -> str:
         """Return a whole number with the separators of the language: 5.000.000 or 5,000,000."""
         grouped = f"{value:,}"

@@ -71,7 +71,7 @@ class TestWhatIsShown:
             WORDS["rows_recent"][index].format(months=12),
             WORDS["required"][index],
             WORDS["optional"][index],
-            WORDS["retention_days"][index].format(days=180),
+            WORDS["retention_days"][index].format(days=("180 ngày", "180 days")[index]),
             (basis.label_vi, basis.label_en)[index],
             WORDS["withdraw_how"][index].format(organisation=organisation),
             WORDS["scope_share_record"][index],
@@ -259,6 +259,16 @@ class TestWhatIsNoAnswer:
         assert world.browser().post(form.action, data).headers["Location"].startswith("/citizen/sign-in?")
         world.sign_in.sign_out(browser.cookie())
         assert browser.post(form.action, data).headers["Location"].startswith("/citizen/sign-in?")
+        assert world.grants() == []
+
+    def test_an_account_that_was_closed_meanwhile_decides_nothing(
+        self, world: CitizenWorld, citizen: Citizen
+    ) -> None:
+        browser = world.browser()
+        page = browser.sign_in(world.request(INCOME), citizen)
+        world.store.suspend_citizen(world.references.citizen_ref(citizen.personal_id))
+        answer = browser.decide(page, "give", "0.salary_base")
+        assert (answer.status_code, answer.headers["Location"][:16]) == (303, "/citizen/sign-in")
         assert world.grants() == []
 
 

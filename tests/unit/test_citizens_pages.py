@@ -51,6 +51,8 @@ class TestWords:
         sources = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.html")]
         text = "\n".join(path.read_text("utf-8") for path in sources)
         used = set(re.findall(r"""\b(?:t|words)\(\s*"([a-z_]+)\"""", text))
+        used |= set(re.findall(r"""self\("([a-z_]+)" if [a-z_= 0-9]+ else""", text))
+        used |= set(re.findall(r"""self\("[a-z_]+" if [a-z_= 0-9]+ else "([a-z_]+)\"""", text))
         used |= set(re.findall(r"""\belse t\("([a-z_]+)"\)""", text))
         used |= set(re.findall(r"""words\(\s*"[a-z_]+" if [a-z_.]+ else "([a-z_]+)\"""", text))
         computed = {key for key in WORDS if key.startswith(("fault_", "scope_"))}
@@ -81,6 +83,9 @@ class TestWords:
         self, asked: str | None, ui_locales: str, accept: str, language: str
     ) -> None:
         assert words_for(asked, ui_locales, accept).language == language
+
+    def test_one_day_is_a_day(self) -> None:
+        assert [Words("en").days(count) for count in (1, 2, 3650)] == ["1 day", "2 days", "3,650 days"]
 
     def test_numbers_have_the_separators_of_the_language(self) -> None:
         assert [Words(language).number(46_800_000) for language in LANGUAGES] == ["46.800.000", "46,800,000"]
