@@ -18,7 +18,7 @@ from werkzeug.test import Client, TestResponse
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.citizen_passwords import Passwords
 from broker.oauth.citizen_secrets import CitizenSecrets
-from broker.oauth.jose import encode_segment
+from broker.oauth.jose import decode_object, decode_segment, encode_segment
 from broker.oauth.jose_keys import Algorithm
 from broker.oauth.one_time_codes import new_secret
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
@@ -150,10 +150,8 @@ class Flow:
         if proof != "":
             headers["DPoP"] = proof or party.proof(self.world.clock(), url=self.world.issuer + path)
         data = {name: value for name, value in full.items() if value is not ...}
-        answer: TestResponse = self.world.http.post(
-            path, data=data, headers=headers, base_url=self.world.issuer, **options
-        )
-        return answer
+        # A client of its own per request: tests ask from several threads.
+        return self.browser().post(path, data=data, headers=headers, base_url=self.world.issuer, **options)
 
     def push(
         self,
@@ -194,6 +192,21 @@ class Flow:
         """Return the browser in which a citizen is (or will be) signed in."""
         return self._signed_in.setdefault(citizen.citizen_id, self.browser())
 
+    def decision_page(
+        self, citizen: Citizen, attempt: Attempt, client_id: str = "bank-a", **typed: str
+    ) -> TestResponse:
+        """Walk the browser from the authorization endpoint to the decision page, signing in if asked.
+
+        typed: in the sign-in form, instead of what is right.
+        """
+        browser = self.signed_in(citizen)
+        page = self.authorize(browser, attempt.request_uri, client_id)
+        assert page.status_code == 303, page.get_data(as_text=True)
+        page = self.follow(browser, page)
+        if "/citizen/sign-in" in page.request.path:
+            page = self._sign_in(browser, page, citizen, typed)
+        return page
+
     def decide(
         self,
         citizen: Citizen,
@@ -206,17 +219,23 @@ class Flow:
 
         fields: ticked on the page, all of them when not given.
         """
-        browser = self.signed_in(citizen)
-        page = self.authorize(browser, attempt.request_uri, client_id)
-        assert page.status_code == 303, page.get_data(as_text=True)
-        page = self._go(browser, page)
-        if "/citizen/sign-in" in page.request.path:
-            page = self._sign_in(browser, page, citizen)
+        page = self.decision_page(citizen, attempt, client_id)
         assert page.status_code == 200, page.get_data(as_text=True)
+        return self.press(citizen, page, attempt, fields, choice)
+
+    def press(
+        self,
+        citizen: Citizen,
+        page: TestResponse,
+        attempt: Attempt,
+        fields: tuple[str, ...] | None = None,
+        choice: str = "give",
+    ) -> TestResponse:
+        """Answer a decision page that is open in the citizen's browser."""
         form = Forms(page.text).forms[-1]
         ticked = list(form.boxes) if fields is None else list(fields)
         data = {**form.fields, "field": ticked, "choice": choice}
-        answer = browser.post(form.action, data=data, base_url=self.world.issuer)
+        answer = self.signed_in(citizen).post(form.action, data=data, base_url=self.world.issuer)
         if answer.status_code == 303:
             attempt.location = answer.headers["Location"]
         return answer
@@ -235,19 +254,25 @@ class Flow:
         return self.post("/oauth/token", form, party, proof)
 
     def granted(
-        self, citizen: Citizen | None = None, fields: tuple[str, ...] | None = None, **pushed: Any
+        self,
+        citizen: Citizen | None = None,
+        fields: tuple[str, ...] | None = None,
+        party: Party | None = None,
+        **pushed: Any,
     ) -> Attempt:
-        """Run the flow up to the code and return the attempt."""
-        attempt = Attempt()
-        answer = self.push(attempt, **pushed)
+        """Run the flow up to the code and return the attempt. party: the client, the bank if not given."""
+        attempt, party = Attempt(), party or self.bank
+        answer = self.push(attempt, party, **pushed)
         assert answer.status_code == 201, answer.get_json()
-        decided = self.decide(citizen or self.citizen(), attempt, fields)
+        decided = self.decide(citizen or self.citizen(), attempt, fields, client_id=party.client_id)
         assert decided.status_code == 303, decided.get_data(as_text=True)
         return attempt
 
-    def tokens(self, citizen: Citizen | None = None, **pushed: Any) -> dict[str, Any]:
+    def tokens(
+        self, citizen: Citizen | None = None, party: Party | None = None, **pushed: Any
+    ) -> dict[str, Any]:
         """Run the whole flow and return the token response."""
-        answer = self.redeem(self.granted(citizen, **pushed))
+        answer = self.redeem(self.granted(citizen, party=party, **pushed), party)
         assert answer.status_code == 200, answer.get_json()
         body: dict[str, Any] = answer.get_json()
         return body
@@ -259,15 +284,22 @@ class Flow:
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token, **changes}
         return self.post("/oauth/token", form, party, proof)
 
-    def get(self, path: str, token: str, party: Party | None = None, method: str = "GET") -> TestResponse:
-        """Use a DPoP-bound access token at a resource."""
+    def get(
+        self,
+        path: str,
+        token: str,
+        party: Party | None = None,
+        method: str = "GET",
+        proof: str | None = None,
+        scheme: str = "DPoP",
+    ) -> TestResponse:
+        """Use a DPoP-bound access token at a resource. proof: instead of a good one, "" for none."""
         party = party or self.bank
-        proof = party.proof(self.world.clock(), method, self.world.issuer + path, token)
+        if proof is None:
+            proof = party.proof(self.world.clock(), method, self.world.issuer + path, token)
+        headers = {"Authorization": f"{scheme} {token}", **({"DPoP": proof} if proof else {})}
         answer: TestResponse = self.world.http.open(
-            path,
-            method=method,
-            headers={"Authorization": f"DPoP {token}", "DPoP": proof},
-            base_url=self.world.issuer,
+            path, method=method, headers=headers, base_url=self.world.issuer
         )
         return answer
 
@@ -275,12 +307,15 @@ class Flow:
         """Return whether an access token opens a door at this moment."""
         return self.get("/v1/token-info", token, party).status_code == 200
 
-    def _go(self, browser: Client, page: TestResponse) -> TestResponse:
+    def follow(self, browser: Client, page: TestResponse) -> TestResponse:
+        """Follow redirects as a browser does, as long as they stay with the broker."""
         while page.status_code == 303:
             page = browser.get(page.headers["Location"], base_url=self.world.issuer)
         return page
 
-    def _sign_in(self, browser: Client, page: TestResponse, citizen: Citizen) -> TestResponse:
+    def _sign_in(
+        self, browser: Client, page: TestResponse, citizen: Citizen, typed: Mapping[str, str]
+    ) -> TestResponse:
         form = Forms(page.text).forms[-1]
         code = pyotp.TOTP(citizen.totp_secret).at(self.world.clock()) if citizen.totp_secret else ""
         data = {
@@ -288,5 +323,29 @@ class Flow:
             "personal_id": citizen.personal_id,
             "password": citizen.password,
             "one_time_code": code,
+            **typed,
         }
-        return self._go(browser, browser.post(form.action, data=data, base_url=self.world.issuer))
+        return self.follow(browser, browser.post(form.action, data=data, base_url=self.world.issuer))
+
+
+def refused(answer: TestResponse, *errors: str, status: int = 400) -> str:
+    """Check an error answer field by field (RFC 6749, 5.2) and return its description.
+
+    errors: one of these words must be the error.
+    """
+    assert answer.status_code == status, answer.get_data(as_text=True)
+    assert answer.content_type.startswith("application/json")
+    assert answer.headers["Cache-Control"] == "no-store"
+    body = answer.get_json()
+    assert body["error"] in errors, body
+    assert set(body) <= {"error", "error_description"}, body
+    description = str(body.get("error_description", ""))
+    assert description.isascii()
+    assert description.isprintable()
+    return description
+
+
+def parts_of(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims of a JWT, unverified."""
+    header, payload, _ = token.split(".")
+    return decode_object(decode_segment(header.encode())), decode_object(decode_segment(payload.encode()))
