@@ -121,8 +121,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     install(app, exchange)
     face = EntitlementFace(caller, verb, key_ring.sign_receipt, settings.data_owner)
     routes = {"/v1/entitlement-checks": face.check, "/v1/entitlement-checks/batch": face.batch}
-    bodiless = wiring.bodiless_routes(wiring.judge(caller))
-    app.register_blueprint(resources_blueprint(exchange, routes, bodiless, callers))
+    judge = wiring.judge(caller)
+    beside, bodiless = {**routes, **wiring.json_routes(judge)}, wiring.bodiless_routes(judge)
+    app.register_blueprint(resources_blueprint(exchange, beside, bodiless, callers))
     for blueprint in wiring.blueprints():
         app.register_blueprint(blueprint)
     app.register_blueprint(

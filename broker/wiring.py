@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from flask import Blueprint
 
 from broker.api.calls import Caller
+from broker.api.clients import ClientsFace
 from broker.api.exchange import Handler
 from broker.api.grants import GrantFace
 from broker.api.judging import AccessJudge
@@ -48,6 +49,7 @@ from broker.settings import Settings
 from broker.storage.access import PostgresAccess
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.client_registrations import PreparedClients
+from broker.storage.clients import PostgresClients
 from broker.storage.grants import PostgresGrants
 from broker.storage.requests import PostgresRequests
 from broker.storage.session import Store
@@ -105,6 +107,12 @@ class Wiring:
     def judge(self, caller: Caller) -> AccessJudge:
         """Return what lets calls in to resources that release no record."""
         return AccessJudge(caller, PostgresAccess(self.store.prepared, self.settings.store_deadline_seconds))
+
+    def json_routes(self, judge: AccessJudge) -> Mapping[str, Handler]:
+        """Return the resources that take a JSON body and release no record: path → handler."""
+        register = PostgresClients(self.store.engine)
+        kinds = self.policy_set.registers.recipient_kinds
+        return {"/v1/clients": ClientsFace(judge, register, self.policy_set, kinds, self.clock).post}
 
     def bodiless_routes(self, judge: AccessJudge) -> Mapping[tuple[str, str], Handler]:
         """Return the resources that take no body and release no record: (method, rule) → handler."""

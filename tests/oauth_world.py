@@ -268,13 +268,16 @@ class World:
         caller = self.wiring.caller()
         self.protector = caller.protector
         judge = self.wiring.judge(caller)
+        documents = self.wiring.json_routes(judge)
         exchange = Exchange(self.issuer, new_reference)
         install(app, exchange)
         bodiless = {
             **self.wiring.bodiless_routes(judge),
             ("POST", "/v1/things"): lambda call: _thing(caller, call),
         }
-        app.register_blueprint(resources_blueprint(exchange, {}, bodiless, self.wiring.callers))
+        app.register_blueprint(
+            resources_blueprint(exchange, documents, bodiless, self.wiring.callers)
+        )
         for blueprint in self.wiring.blueprints():
             app.register_blueprint(blueprint)
         return app

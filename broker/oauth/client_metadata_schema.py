@@ -103,8 +103,10 @@ class ClientMetadataSchema(Schema):
         )
     )
     token_endpoint_auth_signing_alg = fields.String(validate=_one_of(ALGORITHMS))
-    id_token_signed_response_alg = fields.String(validate=_one_of(ALGORITHMS))
-    introspection_signed_response_alg = fields.String(validate=_one_of(ALGORITHMS))
+    # What the broker signs with is the key's own algorithm, the same for all clients: ES256 unless an
+    # operator has rotated to another. A client that insists on one would be promised too much.
+    id_token_signed_response_alg = fields.String(validate=_one_of(("ES256",)))
+    introspection_signed_response_alg = fields.String(validate=_one_of(("ES256",)))
     jwks = fields.Dict(keys=fields.String())
     jwks_uri = fields.String(validate=_check_https)
     dpop_bound_access_tokens = _Truth()

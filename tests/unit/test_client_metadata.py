@@ -111,8 +111,8 @@ def test_everything_that_is_understood_is_kept() -> None:
         "software_id": "core-bank",
         "software_version": "7.1",
         "token_endpoint_auth_signing_alg": "ES256",
-        "id_token_signed_response_alg": "EdDSA",
-        "introspection_signed_response_alg": "PS256",
+        "id_token_signed_response_alg": "ES256",
+        "introspection_signed_response_alg": "ES256",
         "require_pushed_authorization_requests": True,
         "authorization_details_types": ["insurance_record"],
     }
