@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from pathlib import Path
@@ -54,8 +55,14 @@ class Bank:
     def key(self) -> ClientKey:
         return ClientKey.read(self.key_file.read_text(encoding="ascii"))
 
-    def caller(self, issuer: str, scope: str = "grant_management_query") -> Caller:
-        return Caller(issuer, self.client_id, self.key, scope)
+    @contextmanager
+    def calling(self, issuer: str, scope: str) -> Iterator[Caller]:
+        """Give a caller for itself; its connections are closed at the end."""
+        caller = Caller(issuer, self.client_id, self.key, scope)
+        try:
+            yield caller
+        finally:
+            caller.close()
 
 
 def register_bank(environ: Mapping[str, str], directory: Path, *more: str) -> Bank:

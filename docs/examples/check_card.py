@@ -1,5 +1,4 @@
 """Check a card as a hospital does (pip install joserfc): check_card.py ISSUER KEY.jwk < request.json."""
-# ruff: noqa: D103, S310, T201 - an example: short, and for https URLs of one's own choice
 
 import base64
 import hashlib
