@@ -17,7 +17,7 @@ _LINE: dict[str, str] = {
     "logger": r"broker(?:\.[a-z_]+)*|gunicorn\.error",
     "event": "[A-Za-z _:;,.'()-]+",
     "request_id": _REQUEST_ID,
-    "method": "GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS",
+    "method": r"GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|\(other\)",
     "route": r"\(none\)|(?:/[a-z0-9._\-<>]+)+",
     "status": "[1-5][0-9]{2}",
     "ms": r"[0-9]+\.[0-9]{1,2}",

@@ -61,11 +61,16 @@ def start_logging(level: str) -> None:
     LOG.propagate = False
 
 
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
 def note_request(
     route: str, method: str, status: int, seconds: float, request_id: str, problem: str | None
 ) -> None:
     """Count and log one answered request. route: the rule that matched, not the path as received."""
     _seconds(route, status).observe(seconds)
+    # A method may be any word: nothing that a caller made up stands in the log.
+    method = method if method in _METHODS else "(other)"
     if problem is not None:
         REFUSALS.labels(problem).inc()
     if LOG.isEnabledFor(logging.INFO):
