@@ -15,11 +15,21 @@ from broker.oauth.citizen_passwords import PasswordRefused, Passwords, check_pas
 from broker.oauth.citizen_secrets import CitizenSecrets
 from broker.oauth.one_time_codes import enrolment_uri, new_secret
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
+from broker.storage.clients import NotRegistered
 
 _PERSONAL_ID = re.compile(r"[0-9]{12}", re.ASCII)
 _personal_id_option = click.option(
     "--personal-id", prompt="12-digit personal id", hide_input=True, help="Asked for if not given."
 )
+_totp_option = click.option(
+    "--totp", "with_codes", is_flag=True, help="With one-time codes: sign-ins are of level 2."
+)
+_password_file_option = click.option(
+    "--password-file",
+    type=click.File("r", encoding="utf-8"),
+    help="File whose first line is the password, - for standard input; without it the password is asked for.",
+)
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 
 
 @click.group(epilog=EXIT_CODES)
@@ -32,13 +42,9 @@ def citizen_group() -> None:
 
 @citizen_group.command("create", epilog=EXIT_CODES)
 @_personal_id_option
-@click.option("--totp", "with_codes", is_flag=True, help="With one-time codes: sign-ins are of level 2.")
-@click.option(
-    "--password-file",
-    type=click.File("r", encoding="utf-8"),
-    help="File whose first line is the password, - for standard input; without it the password is asked for.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_totp_option
+@_password_file_option
+@_json_option
 def create_citizen_command(
     personal_id: str, with_codes: bool, password_file: TextIO | None, as_json: bool
 ) -> None:
@@ -47,28 +53,43 @@ def create_citizen_command(
     With --totp the otpauth:// URI for the person's authenticator app is printed, once: afterwards nobody
     can see it again.
     """
-    checked = _checked(personal_id)
-    password = _read_password(password_file)
-    try:
-        check_password(password, checked)
-    except PasswordRefused as refused:
-        raise CommandRefused(str(refused), 2) from None
+    checked, password = _credentials(personal_id, password_file)
     citizen_id, secret = str(uuid_utils.uuid7()), new_secret() if with_codes else None
     with refusals(), open_session() as session:
-        secrets = CitizenSecrets(session.settings.key_encryption_key_file.reveal())
         record = CitizenRecord(
             citizen_id=citizen_id,
             personal_id_ref=_reference(session, checked),
-            personal_id_encrypted=secrets.seal("personal_id", citizen_id, checked),
+            personal_id_encrypted=_secrets(session).seal("personal_id", citizen_id, checked),
             password_hash=Passwords().hash(password),
-            totp_secret_encrypted=secrets.seal("totp_secret", citizen_id, secret) if secret else None,
+            totp_secret_encrypted=_sealed(session, citizen_id, secret),
         )
         PostgresCitizens(session.engine).register_citizen(record)
-        issuer_name = session.settings.data_owner
-    row: dict[str, Any] = {"citizen_id": citizen_id, "level": 2 if secret else 1}
-    if secret:
-        row["otpauth_uri"] = enrolment_uri(secret, citizen_id[-12:], issuer_name)
-    show([row], as_json)
+        show([_row(session, citizen_id, secret)], as_json)
+
+
+@citizen_group.command("renew", epilog=EXIT_CODES)
+@_personal_id_option
+@_totp_option
+@_password_file_option
+@_json_option
+def renew_citizen_command(
+    personal_id: str, with_codes: bool, password_file: TextIO | None, as_json: bool
+) -> None:
+    """Give an account another password: one was forgotten, or a phone was lost.
+
+    Check the person's identity as for a new account. Sessions end now and old one-time codes are worthless;
+    without --totp the account has none from now on. What was consented to stays as it is.
+    """
+    checked, password = _credentials(personal_id, password_file)
+    secret = new_secret() if with_codes else None
+    with refusals(), open_session() as session:
+        store, reference = PostgresCitizens(session.engine), _reference(session, checked)
+        account = store.find_account(reference)
+        if account is None:
+            raise NotRegistered("this person has no account")
+        sealed = _sealed(session, account.citizen_id, secret)
+        store.renew_citizen(reference, Passwords().hash(password), sealed)
+        show([_row(session, account.citizen_id, secret)], as_json)
 
 
 @citizen_group.command("suspend", epilog=EXIT_CODES)
@@ -92,7 +113,7 @@ def resume_citizen_command(personal_id: str) -> None:
 
 
 @citizen_group.command("list", epilog=EXIT_CODES)
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_json_option
 def list_citizens_command(as_json: bool) -> None:
     """List accounts by when they were made; they are named by the broker's own ids only."""
     with refusals(), open_session() as session:
@@ -113,6 +134,32 @@ def _checked(personal_id: str) -> str:
     if not _PERSONAL_ID.fullmatch(personal_id):
         raise click.UsageError("--personal-id: 12 digits")
     return personal_id
+
+
+def _credentials(personal_id: str, password_file: TextIO | None) -> tuple[str, str]:
+    """Return personal id and password, both checked."""
+    checked = _checked(personal_id)
+    password = _read_password(password_file)
+    try:
+        check_password(password, checked)
+    except PasswordRefused as refused:
+        raise CommandRefused(str(refused), 2) from None
+    return checked, password
+
+
+def _secrets(session: Session) -> CitizenSecrets:
+    return CitizenSecrets(session.settings.key_encryption_key_file.reveal())
+
+
+def _sealed(session: Session, citizen_id: str, secret: str | None) -> bytes | None:
+    return None if secret is None else _secrets(session).seal("totp_secret", citizen_id, secret)
+
+
+def _row(session: Session, citizen_id: str, secret: str | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"citizen_id": citizen_id, "level": 1 if secret is None else 2}
+    if secret is not None:
+        row["otpauth_uri"] = enrolment_uri(secret, citizen_id[-12:], session.settings.data_owner)
+    return row
 
 
 def _read_password(password_file: TextIO | None) -> str:

@@ -120,6 +120,14 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
 
-    def is_outdated(self, password_hash: str) -> bool:
-        """Return whether a hash was made with other parameters than these and should be made anew."""
-        return self._hasher.check_needs_rehash(password_hash)
+    def renewed(self, password_hash: str, password: str) -> str | None:
+        """Return a hash to keep in the place of one that was made with other parameters, else None.
+
+        password: found right just before. None also while every place is taken: there will be another time.
+        """
+        if not self._hasher.check_needs_rehash(password_hash) or not self._places.acquire(blocking=False):
+            return None
+        try:
+            return self.hash(password)
+        finally:
+            self._places.release()

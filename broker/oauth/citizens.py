@@ -56,10 +56,11 @@ class AttemptCounter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOpening:
-    """A session that begins if the account is still active and the code's step was never used.
+    """A session that begins if the account is still as it was verified and the code's step was never used.
 
-    session_ref: SHA-256 of the cookie's value. totp_step: None at level 1. password_hash: set when it is to
-    be kept anew. replaced_ref: session that this one takes the place of. counted: given back with it.
+    session_ref: SHA-256 of the cookie's value. totp_step: None at level 1. verified_hash: the password hash
+    that was found right, which must still be the account's; renewed_hash: to be kept in its place.
+    replaced_ref: session that this one takes the place of. counted: what is given back with it.
     """
 
     session_ref: bytes
@@ -68,9 +69,10 @@ class SessionOpening:
     authenticated_at: datetime
     expires_at: datetime
     totp_step: int | None
-    password_hash: str | None
+    verified_hash: str = field(repr=False)
+    renewed_hash: str | None = field(repr=False)
     replaced_ref: bytes | None
-    counted: AttemptCounter
+    counted: tuple[AttemptCounter, ...]
 
 
 class CitizenStore(Protocol):
@@ -209,9 +211,10 @@ class CitizenSignIn:
             authenticated_at=at,
             expires_at=at + SESSION_LIFETIME,
             totp_step=step if has_codes else None,
-            password_hash=self._renewed(account.password_hash, attempt.password),
+            verified_hash=account.password_hash,
+            renewed_hash=self._passwords.renewed(account.password_hash, attempt.password),
             replaced_ref=_session_ref(attempt.replaced) if attempt.replaced else None,
-            counted=counters[-1],
+            counted=counters,
         )
         if not self._store.open_session(opening):
             raise SignInRefused
@@ -245,9 +248,6 @@ class CitizenSignIn:
         if account is None or account.totp_secret_encrypted is None:
             return self._nobodys_secret
         return self._secrets.open("totp_secret", account.citizen_id, account.totp_secret_encrypted)
-
-    def _renewed(self, password_hash: str, password: str) -> str | None:
-        return self._passwords.hash(password) if self._passwords.is_outdated(password_hash) else None
 
 
 def _session_ref(value: str) -> bytes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
@@ -34,8 +34,8 @@ ON CONFLICT (window_start_seconds, counter_ref) DO UPDATE
 # that comes at the same moment is either seen here, or deletes the session that is inserted next.
 _ENTER: Final = text("""
 UPDATE citizens SET totp_last_step = coalesce(CAST(:step AS bigint), totp_last_step),
-  password_hash = coalesce(CAST(:password_hash AS text), password_hash)
-WHERE citizen_id = :citizen_id AND status = 'active'
+  password_hash = coalesce(CAST(:renewed_hash AS text), password_hash)
+WHERE citizen_id = :citizen_id AND status = 'active' AND password_hash = :verified_hash
   AND (CAST(:step AS bigint) IS NULL OR totp_last_step IS NULL OR totp_last_step < CAST(:step AS bigint))
 """)
 
@@ -110,14 +110,15 @@ class PostgresCitizens:
         )
 
     def open_session(self, opening: SessionOpening) -> bool:
-        """Begin a session, all or nothing; False when the code was used or the account is closed.
+        """Begin a session, all or nothing; False when the code was used or the account changed meanwhile.
 
         Raises StoreUnavailable; whether the session then exists is unknown, but nobody holds its value.
         """
         citizen_id = UUID(opening.citizen_id)
         entry = {
             "step": opening.totp_step,
-            "password_hash": opening.password_hash,
+            "verified_hash": opening.verified_hash,
+            "renewed_hash": opening.renewed_hash,
             "citizen_id": citizen_id,
         }
         session = {
@@ -133,7 +134,8 @@ class PostgresCitizens:
             if opening.replaced_ref is not None:
                 connection.execute(_session(opening.replaced_ref))
             connection.execute(citizen_sessions.insert().values(**session))
-            connection.execute(_lowered(opening.counted))
+            for counter in opening.counted:
+                connection.execute(_lowered(counter))
             return True
 
     def find_session(self, session_ref: bytes, at: datetime) -> CitizenSession | None:
@@ -167,20 +169,32 @@ class PostgresCitizens:
             if connection.execute(statement.returning(citizens.c.citizen_id)).one_or_none() is None:
                 raise AlreadyRegistered("this person already has an account")
 
+    def renew_citizen(
+        self, personal_id_ref: bytes, password_hash: str, totp_secret_encrypted: bytes | None
+    ) -> int:
+        """Give an account another password and other codes, and end its sessions; return how many ended.
+
+        totp_secret_encrypted: None for an account without one-time codes from now on. One transaction; a
+        sign-in under way with the old password finds it changed. Raises NotRegistered, StoreUnavailable.
+        """
+        renewed = {"password_hash": password_hash, "totp_secret_encrypted": totp_secret_encrypted}
+        with store_answers(), self._engine.begin() as connection:
+            return _end_sessions(
+                connection, _change(connection, personal_id_ref, {**renewed, "totp_last_step": None})
+            )
+
     def suspend_citizen(self, personal_id_ref: bytes) -> int:
         """Close an account and end its sessions, in one transaction; return how many sessions.
 
         Raises NotRegistered, StoreUnavailable.
         """
         with store_answers(), self._engine.begin() as connection:
-            citizen_id = _set_status(connection, personal_id_ref, "suspended")
-            ended = citizen_sessions.delete().where(citizen_sessions.c.citizen_id == citizen_id)
-            return connection.execute(ended).rowcount
+            return _end_sessions(connection, _change(connection, personal_id_ref, {"status": "suspended"}))
 
     def resume_citizen(self, personal_id_ref: bytes) -> None:
         """Open a closed account again. Raises NotRegistered, StoreUnavailable."""
         with store_answers(), self._engine.begin() as connection:
-            _set_status(connection, personal_id_ref, "active")
+            _change(connection, personal_id_ref, {"status": "active"})
 
     def list_citizens(self) -> Sequence[CitizenSummary]:
         """Return all accounts, oldest first. Raises StoreUnavailable."""
@@ -212,8 +226,13 @@ def _lowered(counter: AttemptCounter) -> Any:
     )
 
 
-def _set_status(connection: Any, personal_id_ref: bytes, status: str) -> UUID:
-    statement = citizens.update().where(citizens.c.personal_id_ref == personal_id_ref).values(status=status)
+def _end_sessions(connection: Connection, citizen_id: UUID) -> int:
+    ended = citizen_sessions.delete().where(citizen_sessions.c.citizen_id == citizen_id)
+    return connection.execute(ended).rowcount
+
+
+def _change(connection: Connection, personal_id_ref: bytes, values: Mapping[str, Any]) -> UUID:
+    statement = citizens.update().where(citizens.c.personal_id_ref == personal_id_ref).values(**values)
     row = connection.execute(statement.returning(citizens.c.citizen_id)).one_or_none()
     if row is None:
         raise NotRegistered("this person has no account")

@@ -150,6 +150,28 @@ def test_a_closed_account_lets_nobody_in_until_it_is_opened(
     assert sign_in.sign_in(attempt, system_clock()).level == 1
 
 
+def test_a_renewed_account_has_another_password_and_other_codes(
+    run: Any, sign_in: CitizenSignIn, password_file: str
+) -> None:
+    [made] = json.loads(run(*CREATE, "--password-file", password_file, "--json").stdout)
+    old = SignInAttempt(personal_id=PERSONAL_ID, password=PASSWORD)
+    value = sign_in.sign_in(old, system_clock()).value
+    renew = ["citizen", "renew", "--personal-id", PERSONAL_ID, "--password-file", "-", "--json"]
+    [renewed] = json.loads(run(*renew, "--totp", typed="một mật khẩu hoàn toàn khác\n").stdout)
+    assert renewed["citizen_id"] == made["citizen_id"]
+    assert sign_in.find_session(value, system_clock()) is None
+    with pytest.raises(SignInRefused):
+        sign_in.sign_in(old, system_clock())
+    totp, at = pyotp.parse_uri(renewed["otpauth_uri"]), system_clock()
+    assert isinstance(totp, pyotp.TOTP)
+    new = SignInAttempt(
+        personal_id=PERSONAL_ID, password="một mật khẩu hoàn toàn khác", one_time_code=totp.at(at)
+    )
+    assert sign_in.sign_in(new, at).level == 2
+
+
 def test_nobody_is_suspended_who_has_no_account(run: Any) -> None:
     run("citizen", "suspend", "--personal-id", PERSONAL_ID, expect=4)
     run("citizen", "resume", "--personal-id", PERSONAL_ID, expect=4)
+    renew = ["citizen", "renew", "--personal-id", PERSONAL_ID, "--password-file", "-"]
+    run(*renew, typed=f"{PASSWORD}\n", expect=4)

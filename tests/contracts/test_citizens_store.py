@@ -49,6 +49,12 @@ def used(world: CitizenWorld, one: AttemptCounter) -> int:
         )
 
 
+def verified_hash(world: CitizenWorld, citizen: Citizen) -> str:
+    account = world.store.find_account(world.references.citizen_ref(citizen.personal_id))
+    assert account is not None
+    return account.password_hash
+
+
 def opening(world: CitizenWorld, citizen: Citizen, **changes: Any) -> SessionOpening:
     at = world.clock()
     made = SessionOpening(
@@ -58,9 +64,10 @@ def opening(world: CitizenWorld, citizen: Citizen, **changes: Any) -> SessionOpe
         authenticated_at=at,
         expires_at=at + timedelta(minutes=30),
         totp_step=None,
-        password_hash=None,
+        verified_hash=verified_hash(world, citizen),
+        renewed_hash=None,
         replaced_ref=None,
-        counted=counter("account"),
+        counted=(counter("account"),),
     )
     return replace(made, **changes)
 
@@ -138,11 +145,11 @@ class TestSessions:
         citizen = world.citizen(with_codes=True)
         first = opening(world, citizen, totp_step=59_000_000)
         assert world.store.open_session(first)
-        assert world.store.count_attempt((first.counted,))
+        assert world.store.count_attempt(first.counted)
         again = opening(world, citizen, totp_step=59_000_000, replaced_ref=first.session_ref)
         assert not world.store.open_session(again)
         assert world.store.find_session(first.session_ref, world.clock()) is not None
-        assert used(world, first.counted) == 1
+        assert used(world, first.counted[0]) == 1
 
     def test_a_session_ends_at_its_instant(self, world: CitizenWorld) -> None:
         made = opening(world, world.citizen())
@@ -152,6 +159,28 @@ class TestSessions:
         assert (found.citizen_id, found.level) == (made.citizen_id, 1)
         assert found.authenticated_at == made.authenticated_at
         assert world.store.find_session(made.session_ref, made.expires_at) is None
+
+    def test_a_session_begun_gives_back_what_was_counted_for_it(self, world: CitizenWorld) -> None:
+        both = (counter("source", 100), counter("account", 10))
+        assert world.store.count_attempt(both)
+        assert world.store.count_attempt(both)
+        assert world.store.open_session(opening(world, world.citizen(), counted=both))
+        assert [used(world, one) for one in both] == [1, 1]
+
+    def test_a_hash_made_anew_is_kept_with_the_session(self, world: CitizenWorld) -> None:
+        citizen = world.citizen()
+        assert world.store.open_session(opening(world, citizen, renewed_hash="$argon2id$newer"))
+        assert verified_hash(world, citizen) == "$argon2id$newer"
+
+    def test_a_sign_in_under_way_with_an_old_password_comes_too_late(self, world: CitizenWorld) -> None:
+        citizen = world.citizen(with_codes=True)
+        before, under_way = opening(world, citizen), opening(world, citizen, totp_step=59_000_000)
+        assert world.store.open_session(before)
+        reference = world.references.citizen_ref(citizen.personal_id)
+        assert world.store.renew_citizen(reference, world.passwords.hash("another long one"), None) == 1
+        assert not world.store.open_session(under_way)
+        assert world.count("citizen_sessions") == 0
+        assert world.store.open_session(opening(world, citizen))
 
     def test_ending_a_session_twice_is_no_fault(self, world: CitizenWorld) -> None:
         made = opening(world, world.citizen())
@@ -210,6 +239,8 @@ class TestAccounts:
             world.store.suspend_citizen(nobody)
         with pytest.raises(NotRegistered):
             world.store.resume_citizen(nobody)
+        with pytest.raises(NotRegistered):
+            world.store.renew_citizen(nobody, "x", None)
 
     def test_the_list_says_what_operators_need_and_who_nobody_is(self, world: CitizenWorld) -> None:
         plain, with_codes = world.citizen(), world.citizen(with_codes=True)

@@ -231,6 +231,16 @@ class TestThrottling:
         assert self.wrong(world, citizen.personal_id).status_code == 403
         assert self.wrong(world, citizen.personal_id).status_code == 429
 
+    def test_people_behind_one_address_who_get_in_do_not_keep_others_out(self, world: CitizenWorld) -> None:
+        world.clock.move(900 - world.clock().timestamp() % 900)
+        citizen = world.citizen()
+        for _ in range(3):
+            world.browser().sign_in(world.request(INCOME), citizen)
+        self.wrong(world, "001099999999")
+        with world.owner.connect() as connection:
+            counts = connection.execute(text("SELECT used_count FROM usage_counters")).scalars().all()
+        assert sorted(counts) == [0, 1, 1], "the account that got in, the other one, and the address"
+
     def test_when_all_places_are_taken_the_attempt_is_given_back(
         self, world: CitizenWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:

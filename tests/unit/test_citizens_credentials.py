@@ -101,10 +101,15 @@ def test_what_is_beyond_the_greatest_length_is_never_right() -> None:
     assert not passwords.verify(kept, "x" * 257)
 
 
-def test_a_hash_of_other_parameters_is_outdated() -> None:
+def test_a_hash_of_other_parameters_is_made_anew() -> None:
     passwords = Passwords(**QUICK)
-    assert not passwords.is_outdated(passwords.hash("con mèo trèo cây cau"))
-    assert Passwords(time_cost=2, memory_kib=8, lanes=1).is_outdated(passwords.hash("con mèo trèo cây cau"))
+    kept = passwords.hash("con mèo trèo cây cau")
+    assert passwords.renewed(kept, "con mèo trèo cây cau") is None
+    stronger = Passwords(time_cost=2, memory_kib=8, lanes=1)
+    renewed = stronger.renewed(kept, "con mèo trèo cây cau")
+    assert renewed is not None
+    assert argon2.extract_parameters(renewed).time_cost == 2
+    assert stronger.verify(renewed, "con mèo trèo cây cau")
 
 
 def test_no_more_than_so_many_are_verified_at_once_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
