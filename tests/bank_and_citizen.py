@@ -141,7 +141,8 @@ class HandBrowser:
             page = self.sign_in(page, account)
         assert page.status == 200, page.text
         form = Forms(page.text).forms[-1]
-        ticked = list(form.boxes) if fields is None else list(fields)
+        # The value of a box is the field's name after the number of its purpose.
+        ticked = [box for box in form.boxes if fields is None or box.split(".")[-1] in fields]
         answered = self.go(urljoin(page.url, form.action), {**form.fields, "field": ticked, "choice": choice})
         assert answered.leaves_for, answered.text
         return answered.leaves_for

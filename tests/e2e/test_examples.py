@@ -15,9 +15,11 @@ from urllib.parse import urlencode
 
 import pytest
 import urllib3
+from selenium.webdriver.common.by import By
 
 from tests.bank_and_citizen import Account, Bank, HandBrowser, answer_of, create_account, register_bank
 from tests.doors import Server, wait_until
+from tests.e2e.test_decision_page_in_browser import CHROMIUM, DRIVER, driver_of
 from tests.house.project import ROOT
 
 PYTHON, SHELL = ROOT / "docs/examples/read_by_consent.py", ROOT / "docs/examples/read_by_consent.sh"
@@ -176,3 +178,36 @@ class TestShell:
         code, printed, faults = self.run(server, bank, citizen, choice="refuse")
         assert (code, printed) == (1, "")
         assert faults.endswith("no code: access_denied\n")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (CHROMIUM.exists() and DRIVER.exists()), reason="there is no Chromium with its driver here"
+)
+def test_somebody_decides_in_a_real_browser_without_scripts_and_the_example_goes_on(
+    server: Server, bank: Bank, citizen: Account, tmp_path: Path
+) -> None:
+    driver = driver_of(tmp_path / "chromium", scripts=False)
+    try:
+        with python_example(server, bank, tmp_path) as (example, address):
+            driver.get(address)
+            for name, typed in {
+                "personal_id": citizen.personal_id,
+                "password": citizen.password,
+                "one_time_code": citizen.code(),
+            }.items():
+                driver.find_element(By.ID, name).send_keys(typed)
+            driver.find_element(By.CSS_SELECTOR, "main button[type=submit]").click()
+            wait_until(lambda: bool(driver.find_elements(By.NAME, "field")), "the decision page is there")
+            boxes = driver.find_elements(By.NAME, "field")
+            assert [box.get_attribute("checked") for box in boxes] == [None, None]
+            next(box for box in boxes if str(box.get_attribute("value")).endswith("si_status")).click()
+            driver.find_element(By.CSS_SELECTOR, "button[value=give]").click()
+            wait_until(lambda: "Thank you" in driver.page_source, "the browser is back at the example")
+            printed, faults = example.communicate(timeout=SECONDS)
+    finally:
+        driver.quit()
+    assert (example.returncode, faults) == (0, "")
+    info, _ = first_json(printed)
+    # Only what was ticked.
+    assert [one["fields"] for one in info["authorization_details"]] == [["si_status"]]
