@@ -142,6 +142,6 @@ def secret_hash(token: str) -> bytes:
 
 def _is_asked_for(accept: str) -> bool:
     """Whether the Accept field names the signed form, and JSON not with a higher weight (RFC 9701, 4)."""
-    weights = dict(parse_accept_header(accept, MIMEAccept))
+    weights = dict(parse_accept_header(accept.lower(), MIMEAccept))
     signed = weights.get(SIGNED_MEDIA_TYPE, 0)
     return signed > 0 and signed >= weights.get("application/json", 0)
