@@ -16,7 +16,7 @@ from broker.oauth.client_metadata import ClientMetadata, check_keys
 from broker.oauth.registration import ClientRegistration, JwksRefused, Network
 from broker.storage.client_registrations import REGISTRATION_SQL, read_registration
 from broker.storage.faults import store_answers
-from broker.storage.tables import access_tokens, clients, organisations
+from broker.storage.tables import access_tokens, authorization_codes, clients, organisations
 from policies.civil_time import VIET_NAM
 
 
@@ -191,9 +191,11 @@ class PostgresClients:
             self._update(connection, client_id, expires_at=expires_at)
 
     def suspend_client(self, client_id: str, now: datetime) -> int:
-        """Suspend a client and revoke its live tokens, in one transaction; return how many tokens.
+        """Suspend a client, revoke its live access tokens and void its codes, in one transaction.
 
-        The next release of this client on any worker is refused. Raises NotRegistered, StoreUnavailable.
+        Return how many tokens. The next release of this client on any worker is refused, and nothing of this
+        comes back when it is resumed; its refresh tokens rest meanwhile, because consents are for citizens
+        to end. Raises NotRegistered, StoreUnavailable.
         """
         revoke = (
             access_tokens.update()
@@ -201,8 +203,12 @@ class PostgresClients:
             .where(access_tokens.c.expires_at > now)
             .values(revoked_at=now)
         )
+        void = authorization_codes.delete().where(
+            authorization_codes.c.client_id == client_id, authorization_codes.c.consumed_at.is_(None)
+        )
         with store_answers(), self._engine.begin() as connection:
             self._update(connection, client_id, status="suspended")
+            connection.execute(void)
             return connection.execute(revoke).rowcount
 
     def resume_client(self, client_id: str) -> None:
