@@ -28,10 +28,10 @@ HAS_CONSENTED: Final = "has_consented"
 _NAME: Final = validate.Regexp(r"^[a-z][a-z0-9_]{0,63}\Z")
 
 
-def _names(data_key: str, *, required: bool = False) -> fields.List[str]:
+def _names(data_key: str, *, required: bool = False, least: int = 1) -> fields.List[str]:
     names = fields.String(validate=_NAME)
     return fields.List(
-        names, required=required, data_key=data_key, validate=[validate.Length(1, 128), _check_distinct]
+        names, required=required, data_key=data_key, validate=[validate.Length(least, 128), _check_distinct]
     )
 
 
@@ -62,7 +62,8 @@ class InsuranceRecordSchema(DetailSchema):
     actions = _action("read")
     purpose = fields.String(required=True, validate=_NAME)
     field_names = _names("fields", required=True)
-    required_fields = _names("required_fields")
+    # None may be named, as in what the broker itself tells of a detail without any.
+    required_fields = _names("required_fields", least=0)
     valid_days = fields.Integer(strict=True, validate=validate.Range(1, VALID_DAYS_MAX))
     retention_days = fields.Integer(strict=True, validate=validate.Range(1, 3650))
 
@@ -193,7 +194,11 @@ def narrowed(text: str | None, granted: Details) -> Details:
     """
     asked = []
     for position, one in enumerate(_listed(text)):
-        fitting = [{**other, **one} for other in granted if _is_within({**other, **one}, other)]
+        fitting = [
+            {**other, **one}
+            for other in granted
+            if _is_well_formed(one, other["type"]) and _is_within({**other, **one}, other)
+        ]
         if not fitting:
             raise _refused(position, "members", "not within what was granted")
         asked.append(fitting[0])
@@ -208,6 +213,12 @@ _NARROWABLE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 }
 _FIXED: Final = frozenset({"type", "locations", "actions", "purpose", "agreement_id", "required_fields"})
 _KNOWN: Final = _FIXED | _NARROWABLE.keys()
+
+
+def _is_well_formed(one: Mapping[str, Any], kind: str) -> bool:
+    """Whether the members that may be narrowed have the form of their type; the others must be equal."""
+    narrowable = {name: value for name, value in one.items() if name in _NARROWABLE}
+    return not _SCHEMAS[kind].validate(narrowable, partial=True)
 
 
 def _is_within(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
