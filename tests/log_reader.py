@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from broker.api.problems import PROBLEMS
+from broker.oauth.client_authentication import CLIENT_ID
 from tests.release_world import World, numbers_in
 
 _REQUEST_ID = r"[A-Za-z0-9._\-]{8,64}"
@@ -22,6 +23,8 @@ _LINE: dict[str, str] = {
     "status": "[1-5][0-9]{2}",
     "ms": r"[0-9]+\.[0-9]{1,2}",
     "problem": "|".join(PROBLEMS),
+    "client_id": CLIENT_ID.pattern,
+    "by": CLIENT_ID.pattern,
     "exception": "[A-Za-z]+",
     "raised_at": r"[a-z0-9_.]+:[0-9]+",
 }

@@ -1,0 +1,318 @@
+"""The resources under invented requests: whatever is sent, the answer is one that /openapi.json describes.
+
+Every request carries a living token and a fresh proof, so that it gets past the door; schemathesis' own check
+ignored_auth then takes them away. FUZZ_EXAMPLES: how many requests to invent for each resource (make fuzz).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Thread
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import pytest
+import schemathesis
+import urllib3
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import Status, from_schema
+from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from broker.api.openapi import OPENAPI_PATH
+from broker.storage.citizens import CitizenRecord, PostgresCitizens
+from broker.storage.clients import ClientRecord
+from tests.doors import Server
+from tests.oauth_world import ASSERTION_TYPE, Party
+from tests.release_world import AGREEMENT, BATCH, CHECKS, Hospital, World
+
+CHECKED = {
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_headers_conformance",
+    "response_schema_conformance",
+    "unsupported_method",
+    "negative_data_rejection",
+    "ignored_auth",
+}
+TOKEN_INFO = {
+    "client_id": "toy",
+    "sub": "client:toy",
+    "scope": "",
+    "issued_at_seconds": 1,
+    "expires_at_seconds": 2,
+    "constraint": "dpop",
+    "cnf": {},
+}
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
+SCOPES = ("verify_entitlement", "grant_management_query", "grant_management_revoke", "manage_clients")
+ALLOWED = ["2xx", "400", "403", "404", "422"]
+"""For what fits its schema: a schema cannot say which days there are, who is known, who may."""
+
+
+class Desk:
+    """A client with every scope, and the token in its hand."""
+
+    def __init__(self, issuer: str, world: World) -> None:
+        self.issuer, self.world = issuer, world
+        self.hospital: Hospital = world.register_hospital()
+        self.party = Party("schemathesis", issuer=issuer)
+        world.clients.register_client(
+            ClientRecord(
+                client_id=self.party.client_id,
+                organisation_id=self.hospital.organisation_id,
+                name="schemathesis",
+                scopes=SCOPES,
+                agreement_ids=(AGREEMENT,),
+                client_metadata={
+                    "grant_types": ["client_credentials"],
+                    "jwks": {"keys": [self.party.public_jwk]},
+                },
+                expires_at=datetime.now(UTC) + timedelta(days=1),
+            )
+        )
+        self._token, self._until = "", datetime.now(UTC)
+
+    def token(self) -> str:
+        now = datetime.now(UTC)
+        if now >= self._until:
+            form = {
+                "grant_type": "client_credentials",
+                "scope": " ".join(SCOPES),
+                "client_assertion_type": ASSERTION_TYPE,
+                "client_assertion": self.party.assertion(now),
+            }
+            url = f"{self.issuer}/oauth/token"
+            proof = self.party.proof(now, url=url)
+            headers = {"DPoP": proof, "Content-Type": "application/x-www-form-urlencoded"}
+            answer = urllib3.request("POST", url, body=urlencode(form), headers=headers)
+            assert answer.status == 200, answer.data
+            self._token, self._until = str(answer.json()["access_token"]), now + timedelta(seconds=60)
+        return self._token
+
+    def headers(self, method: str, path: str) -> dict[str, str]:
+        """Return what authenticates a request: the token, and a proof for this very one."""
+        token = self.token()
+        proof = self.party.proof(datetime.now(UTC), method, self.issuer + path, token)
+        return {"Authorization": f"DPoP {token}", "DPoP": proof}
+
+    def question(self, **changes: Any) -> dict[str, Any]:
+        return self.world.document(hospital=self.hospital, **changes)
+
+    def batch(self) -> dict[str, Any]:
+        items = [self.question(acting_person=...) for _ in range(2)]
+        return {"acting_person": self.hospital.staff[0].as_document(), "items": items}
+
+    def registration(self) -> dict[str, Any]:
+        hospital = self.hospital
+        return {
+            "client_name": "Cổng Bệnh viện",
+            "scope": "verify_entitlement",
+            "grant_types": ["client_credentials"],
+            "jwks": {"keys": [Party("hospital").public_jwk]},
+            "organisation": {
+                "organisation_id": hospital.organisation_id,
+                "kind": "hospital",
+                "name_vi": f"Bệnh viện {hospital.facility_code}",
+                "name_en": f"Hospital {hospital.facility_code}",
+                "facility_code": hospital.facility_code,
+            },
+            "agreements": [AGREEMENT],
+            "expires_on": (datetime.now(UTC) + timedelta(days=30)).date().isoformat(),
+        }
+
+    def grant(self) -> str:
+        """Return the id of a grant that a citizen has given to this client."""
+        citizen_id, grant_id = str(uuid4()), f"grant-{uuid4().hex}"
+        PostgresCitizens(self.world.engine).register_citizen(
+            CitizenRecord(
+                citizen_id=citizen_id,
+                personal_id_ref=uuid4().bytes * 2,
+                personal_id_encrypted=b"sealed",
+                password_hash="none",
+                totp_secret_encrypted=None,
+            )
+        )
+        self.world.execute(
+            "INSERT INTO grants (grant_id, client_id, citizen_id, subject, scope, authorization_details, "
+            "level, authenticated_at, granted_at, expires_at) VALUES (:grant_id, :client_id, :citizen_id, "
+            "'somebody', 'openid', '[]', 1, now(), now(), now() + interval '1 hour')",
+            grant_id=grant_id,
+            client_id=self.party.client_id,
+            citizen_id=citizen_id,
+        )
+        return grant_id
+
+
+@pytest.fixture(scope="module")
+def desk(server: Server, world: World) -> Desk:
+    return Desk(server.issuer, world)
+
+
+@pytest.fixture(scope="module")
+def document(server: Server, desk: Desk) -> dict[str, Any]:
+    """The document as served; to it come, for every operation, values that find something (made up)."""
+    read: dict[str, Any] = json.loads(server.get(OPENAPI_PATH).body)
+    bodies = {CHECKS: desk.question(), BATCH: desk.batch(), "/v1/clients": desk.registration()}
+    for path, body in bodies.items():
+        read["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"] = body
+    for operation in read["paths"]["/oauth/grants/{grant_id}"].values():
+        [parameter] = [one for one in operation["parameters"] if one["name"] == "grant_id"]
+        parameter["example"] = desk.grant()
+    return read
+
+
+class Credentials:
+    """schemathesis asks this for every request; credentials(method, path) has the answer."""
+
+    credentials: ClassVar[Callable[[str, str], dict[str, str]]]
+
+    def get(self, case: schemathesis.Case[Any], _context: Any) -> dict[str, str]:
+        return type(self).credentials(case.method, case.formatted_path)
+
+    def set(self, case: schemathesis.Case[Any], data: dict[str, str], _context: Any) -> None:
+        case.headers.update(data)
+
+
+@dataclass
+class Run:
+    """What schemathesis did: answers by operation and status, checks by name, and faults in words."""
+
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    checks: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+
+
+def run(document: dict[str, Any], url: str, provider: type, examples: int) -> Run:
+    """Let schemathesis loose on a server, with every check it has but those of sequences."""
+    config = SchemathesisConfig.from_dict(
+        {
+            "base-url": url,
+            "continue-on-failure": True,
+            "generation": {"max-examples": examples, "database": "none"},
+            "checks": {"positive_data_acceptance": {"expected-statuses": ALLOWED}},
+            "phases": {"stateful": {"enabled": False}},
+        }
+    )
+    schema = schemathesis.openapi.from_dict(document, config=config)
+    schema.auth(refresh_interval=None)(provider)
+    done = Run()
+    for event in from_schema(schema).execute():
+        if isinstance(event, NonFatalError):
+            done.faults.append(f"{event.label}: {event.value}")
+        elif isinstance(event, FatalError):
+            done.faults.append(str(event.exception))
+        elif isinstance(event, ScenarioFinished):
+            note(done, event.recorder)
+    return done
+
+
+def note(done: Run, recorder: Any) -> None:
+    for case_id, interaction in recorder.interactions.items():
+        if interaction.response is not None:
+            operation = recorder.cases[case_id].value.operation.label
+            done.answers[operation, interaction.response.status_code] += 1
+    for case_id, checks in recorder.checks.items():
+        for one in checks:
+            done.checks[one.name] += 1
+            if one.status == Status.FAILURE:
+                failure, case = one.failure_info.failure, recorder.cases[case_id].value
+                done.faults.append(f"{recorder.label}: {one.name}: {failure.message}: {case.body!r:.400}")
+
+
+def test_whatever_is_sent_the_answer_is_one_that_the_document_describes(
+    server: Server, document: dict[str, Any], desk: Desk
+) -> None:
+    provider = type("Provider", (Credentials,), {"credentials": staticmethod(desk.headers)})
+    done = run(document, server.issuer, provider, EXAMPLES)
+    assert done.faults == []
+    assert done.checks.keys() >= CHECKED
+    good = {name for (name, status) in done.answers if status in (200, 201, 204)}
+    assert good == {
+        f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item
+    }, "no request was a good one, so nobody looked whether it needs a token"
+    for name in good:
+        assert done.answers[name, 401] >= 2, f"{name} was not tried without a token and with a wrong one"
+
+
+def believe_all(environ: Any) -> tuple[int, dict[str, Any]]:
+    return 200, TOKEN_INFO
+
+
+def believe_any_token(environ: Any) -> tuple[int, dict[str, Any]]:
+    return (200 if "HTTP_AUTHORIZATION" in environ else 401), TOKEN_INFO
+
+
+def take_any_method(environ: Any) -> tuple[int, dict[str, Any]]:
+    return (200 if environ.get("HTTP_AUTHORIZATION") == "DPoP good" else 401), TOKEN_INFO
+
+
+def fail(environ: Any) -> tuple[int, dict[str, Any]]:
+    return 500, TOKEN_INFO
+
+
+def tell_another(environ: Any) -> tuple[int, dict[str, Any]]:
+    return 200, {"client_id": 7}
+
+
+def be_a_teapot(environ: Any) -> tuple[int, dict[str, Any]]:
+    return 418, TOKEN_INFO
+
+
+@pytest.mark.parametrize(
+    ("answer", "check"),
+    [
+        (believe_all, "ignored_auth"),
+        (believe_any_token, "ignored_auth"),
+        (take_any_method, "unsupported_method"),
+        (fail, "not_a_server_error"),
+        (tell_another, "response_schema_conformance"),
+        (be_a_teapot, "status_code_conformance"),
+    ],
+)
+def test_a_resource_that_is_not_as_it_should_be_makes_the_check_fail(
+    document: dict[str, Any], answer: Callable[[Any], tuple[int, dict[str, Any]]], check: str
+) -> None:
+    """So that a run without faults means something: ignored_auth, for one, must know the scheme DPoP."""
+
+    def toy(environ: Any, start_response: Any) -> list[bytes]:
+        status, body = answer(environ)
+        if environ["PATH_INFO"] != "/v1/token-info":
+            status = 404
+        headers = [("Content-Type", "application/json"), ("X-Request-Id", str(uuid4()))]
+        start_response(f"{status} Told", headers)
+        return [json.dumps(body).encode()]
+
+    alone = {**document, "paths": {"/v1/token-info": document["paths"]["/v1/token-info"]}}
+    credentials = {"Authorization": "DPoP good", "DPoP": "good"}
+    provider = type("Provider", (Credentials,), {"credentials": staticmethod(lambda *_: credentials)})
+    with serving(toy) as url:
+        done = run(alone, url, provider, 1)
+    assert [fault for fault in done.faults if f": {check}: " in fault], done.faults
+
+
+@contextmanager
+def serving(application: Any) -> Iterator[str]:
+    """Give the URL of a server of an application, in a thread."""
+    made = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Silent)
+    thread = Thread(target=made.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{made.server_port}"
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+class Silent(WSGIRequestHandler):
+    """Says nothing on standard error."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
+        """Leave it."""
