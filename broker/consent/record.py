@@ -1,7 +1,7 @@
 """What a consent is: the values of requests, consents and their events. Pure; nobody's clock, nobody's store.
 
 One consent is one recipient, one purpose, one agreement (Law 91/2025 art. 9: no bundling). A request that
-names two purposes makes two consents, each decided by itself. A consent exists from the moment it is requested.
+names two purposes makes two consents, each decided by itself. A consent exists from when it is requested.
 """
 
 from __future__ import annotations
