@@ -7,6 +7,7 @@ grant_management_revoke.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -21,6 +22,7 @@ from broker.oauth.grants import GrantStore
 from broker.oauth.scopes import QUERY_GRANTS, REVOKE_GRANTS
 
 _JSON_HEADERS: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+_GRANT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _EMPTY_HEADERS: Final = (("Cache-Control", "no-store"),)
 
 
@@ -57,7 +59,8 @@ class GrantFace:
     def _own_grant(self, call: Call, scope: str) -> Grant:
         """Return the grant that the path names: alive and the client's own, else it is as if unknown."""
         client_id = self.judge.judge(call, scope).client_id
-        grant = self.grants.find_grant(call.path.removeprefix(f"{GRANTS_PATH}/"))
+        grant_id = call.path.removeprefix(f"{GRANTS_PATH}/")
+        grant = self.grants.find_grant(grant_id) if _GRANT_ID.fullmatch(grant_id) else None
         if grant is None or grant.client_id != client_id or grant.revoked_at is not None:
             raise GrantNotFound
         if grant.expires_at <= self.judge.caller.clock():
