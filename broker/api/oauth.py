@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from flask import Blueprint, Response, redirect, request
+from werkzeug.exceptions import HTTPException
 
 from broker.clock import Clock
 from broker.errors import BrokerError
@@ -124,7 +125,10 @@ def _browser_parameters() -> Mapping[str, list[str]]:
     if len(request.query_string) > PARAMETERS_BYTES_MAX:
         return {}
     request.max_content_length = PARAMETERS_BYTES_MAX
-    values = request.form if request.method == "POST" else request.args
+    try:
+        values = request.form if request.method == "POST" else request.args
+    except HTTPException:
+        return {}  # too large: a page for people, like any other fault here
     return {name: values.getlist(name) for name in values}
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
-from flask import Blueprint, Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from flask import Blueprint, Flask, Request, Response, g, request
+from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
 
 from broker.api.calls import Call, request_id_of
 from broker.api.exchange import Exchange, Handler
@@ -121,10 +121,37 @@ def _plain(slug: str) -> Response:
     return Response(reply.body, reply.status, list(reply.headers))
 
 
+class ReadableRequest(Request):
+    """A request whose body is a bad request where the server under us finds no body: chunks that are none.
+
+    What it raises then is a matter of that server, and no failure of ours.
+    """
+
+    def _load_form_data(self) -> None:
+        try:
+            super()._load_form_data()
+        except HTTPException:
+            raise
+        except Exception:
+            raise BadRequest from None
+
+    def get_data(self, *given: Any, **options: Any) -> Any:
+        """Return the body as received. Raises HTTPException."""
+        try:
+            return super().get_data(*given, **options)
+        except HTTPException:
+            raise
+        except Exception:
+            raise BadRequest from None
+
+
 def install(app: Flask, exchange: Exchange) -> None:
     """Give an app its limits, its request ids, its error table and its log line per request."""
+    app.request_class = ReadableRequest
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
     app.config["MAX_FORM_MEMORY_SIZE"] = BODY_BYTES_MAX
+    # A redirect to the path without the second slash would name the host that the caller named.
+    app.url_map.merge_slashes = False
 
     @app.before_request
     def begin() -> None:
