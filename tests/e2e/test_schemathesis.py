@@ -54,8 +54,8 @@ TOKEN_INFO = {
 }
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
 SCOPES = ("verify_entitlement", "grant_management_query", "grant_management_revoke", "manage_clients")
-ALLOWED = ["2xx", "400", "403", "404", "422"]
-"""For what fits its schema: a schema cannot say which days there are, who is known, who may."""
+ALLOWED = ["2xx", "400", "403", "404", "422", "429"]
+"""For what fits its schema: a schema cannot say which days there are, who is known, who may, how often."""
 
 
 class Desk:
