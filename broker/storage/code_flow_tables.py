@@ -25,8 +25,8 @@ citizens = Table(
     # Keyed hash of the 12-digit personal id: finds the account. The id itself only encrypted.
     Column("personal_id_ref", LargeBinary, nullable=False, unique=True),
     Column("personal_id_encrypted", LargeBinary, nullable=False),
-    # argon2id in its own notation (PHC string), parameters included.
-    Column("password_hash", Text, nullable=False),
+    # argon2id in its own notation (PHC string), parameters included; NULL: no sign-in by password.
+    Column("password_hash", Text, nullable=True),
     Column("totp_secret_encrypted", LargeBinary, nullable=True),
     # Time step of the last one-time code accepted: none is good twice (RFC 6238, 5.2).
     Column("totp_last_step", BigInteger, nullable=True),
@@ -45,6 +45,9 @@ citizen_sessions = Table(
     Column("level", Integer, nullable=False),
     instant("authenticated_at"),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+    # Which browser, in a word, so that the citizen can tell sessions apart.
+    Column("label", Text, nullable=False, server_default=""),
+    instant("last_seen_at", nullable=True),
     CheckConstraint("level IN (1, 2)", name="level"),
 )
 

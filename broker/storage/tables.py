@@ -36,6 +36,17 @@ from broker.storage.code_flow_tables import (
     refresh_tokens,
 )
 from broker.storage.columns import instant, metadata
+from broker.storage.consent_tables import (
+    citizen_identities,
+    citizen_passkeys,
+    complaints,
+    consent_events,
+    consent_receipts,
+    consent_requests,
+    consents,
+    outbox_messages,
+    sign_in_challenges,
+)
 
 __all__ = [
     "APPLICATION_GRANTS",
@@ -43,17 +54,26 @@ __all__ = [
     "agreement_revisions",
     "agreements",
     "authorization_codes",
+    "citizen_identities",
+    "citizen_passkeys",
     "citizen_sessions",
     "citizens",
     "clients",
+    "complaints",
+    "consent_events",
+    "consent_receipts",
+    "consent_requests",
+    "consents",
     "evidence_annex",
     "evidence_entries",
     "facility_staff",
     "grants",
     "metadata",
     "organisations",
+    "outbox_messages",
     "pushed_requests",
     "refresh_tokens",
+    "sign_in_challenges",
     "signing_keys",
     "usage_counters",
     "used_assertions",
@@ -145,7 +165,11 @@ signing_keys = Table(
     instant("created_at", now=True),
     instant("signs_until", nullable=True),
     instant("published_until", nullable=True),
-    CheckConstraint("purpose IN ('access_token', 'receipt', 'id_token', 'introspection')", name="purpose"),
+    CheckConstraint(
+        "purpose IN ('access_token', 'receipt', 'id_token', 'introspection', 'security_event', "
+        "'consent_receipt')",
+        name="purpose",
+    ),
 )
 
 access_tokens = Table(
@@ -234,6 +258,15 @@ APPLICATION_GRANTS: Final[Mapping[str, str]] = {
     "grants": "SELECT, INSERT, UPDATE",
     "authorization_codes": "SELECT, INSERT, UPDATE, DELETE",
     "refresh_tokens": "SELECT, INSERT, UPDATE, DELETE",
+    "consent_requests": "SELECT, INSERT, UPDATE",
+    "consents": "SELECT, INSERT, UPDATE",
+    "consent_events": "SELECT, INSERT",
+    "consent_receipts": "SELECT, INSERT",
+    "outbox_messages": "SELECT, INSERT, UPDATE, DELETE",
+    "citizen_identities": "SELECT, INSERT, DELETE",
+    "citizen_passkeys": "SELECT, INSERT, UPDATE, DELETE",
+    "sign_in_challenges": "SELECT, INSERT, DELETE",
+    "complaints": "SELECT, INSERT, UPDATE",
     "used_assertions": "SELECT, INSERT, DELETE",
     "used_proofs": "SELECT, INSERT, DELETE",
     "usage_counters": "SELECT, INSERT, UPDATE, DELETE",
