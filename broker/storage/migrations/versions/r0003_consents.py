@@ -126,7 +126,9 @@ def upgrade() -> None:
         sa.Column("state_since_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("record", postgresql.JSONB(astext_type=Text()), nullable=False),
         sa.CheckConstraint(
-            "state IN ('requested', 'pending_cosign', 'active', 'paused', 'refresh_due', 'refused', 'request_expired', 'cancelled', 'withdrawn', 'expired', 'inapplicable', 'invalidated', 'superseded')",
+            "state IN ('requested', 'pending_cosign', 'active', 'paused', 'refresh_due', 'refused', "
+            "'request_expired', 'cancelled', 'withdrawn', 'expired', 'inapplicable', 'invalidated', "
+            "'superseded')",
             name=op.f("ck_consents_state"),
         ),
         sa.ForeignKeyConstraint(["citizen_id"], ["citizens.citizen_id"], name=op.f("fk_consents_citizen_id")),
