@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help install demo test check lint types imports bench bench-workers bench-token constraints clean
+.PHONY: help install demo test check lint types imports fuzz bench bench-workers bench-token constraints clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,10 @@ imports: $(STAMP) ## who may import whom
 	@$(BIN)/lint-imports
 
 check: lint types imports test ## what CI runs: ruff, format, mypy, import contracts, tests
+
+fuzz: $(STAMP) ## made-up requests for longer (EXAMPLES=2000 of each kind: about 5 minutes)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -q \
+		tests/e2e/test_schemathesis.py tests/properties/test_oauth_robustness.py
 
 bench: $(STAMP) ## measure the release path (QUICK=1: 100,000 persons, under 5 minutes)
 	@$(BIN)/python -m tests.bench.release $(if $(QUICK),--quick)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from flask import Blueprint, Response, redirect, request
 from werkzeug.exceptions import HTTPException
 
+from broker.api.public_documents import PublicDocument
 from broker.clock import Clock
 from broker.errors import BrokerError
 from broker.oauth.authorization import AuthorizationRefused, Authorizations
@@ -59,18 +58,18 @@ def oauth_blueprint(
     5.2.
     """
     blueprint = Blueprint("oauth", __name__)
-    document = _cacheable(metadata)
+    document = PublicDocument.of(metadata, METADATA_SECONDS)
 
     def authorization_server_metadata() -> Response:
         """Metadata of the authorization server (RFC 8414, OpenID Connect Discovery). Public."""
-        return _answer(document, METADATA_SECONDS)
+        return document.answer()
 
     def jwks() -> Response:
         """Public keys of tokens and receipts (RFC 7517). Public.
 
         May be kept for as long as a new key waits before it signs, so a cached copy is never too old.
         """
-        return _answer(_cacheable(keys.published_jwks()), keys.refresh_seconds)
+        return PublicDocument.of(keys.published_jwks(), keys.refresh_seconds).answer()
 
     def token() -> Response:
         """Token endpoint (RFC 6749, 3.2): an authenticated client in, a bound access token out."""
@@ -147,17 +146,3 @@ def _guarded(response: Response) -> Response:
     response.headers["Referrer-Policy"] = "no-referrer"
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _cacheable(document: Mapping[str, Any]) -> tuple[bytes, str]:
-    body = json.dumps(document, separators=(",", ":")).encode()
-    return body, hashlib.sha256(body).hexdigest()[:32]
-
-
-def _answer(document: tuple[bytes, str], max_age_seconds: int) -> Response:
-    body, tag = document
-    response = Response(body, mimetype="application/json")
-    response.cache_control.public = True
-    response.cache_control.max_age = max_age_seconds
-    response.set_etag(tag)
-    return response.make_conditional(request)  # type: ignore[return-value]

@@ -92,13 +92,12 @@ class ClientSchema(RegistrationSchema, ClientMetadataSchema):
     """A client to register: its own metadata (RFC 7591, 2), and what the operator says of it."""
 
 
-class RegisteredClientSchema(Answer):
-    """A client as registered (RFC 7591, 3.2.1), with the defaults that were filled in."""
+class RegisteredClientSchema(Answer, ClientMetadataSchema):
+    """A client as registered (RFC 7591, 3.2.1): its metadata with defaults filled in, and the operator's."""
 
     client_id = fields.String(required=True)
     client_id_issued_at = fields.Integer(required=True)
     client_name = fields.String(required=True)
-    scope = fields.String(required=True)
     grant_types = fields.List(fields.String(), required=True)
     token_endpoint_auth_method = fields.String(required=True)
     organisation = fields.String(required=True)

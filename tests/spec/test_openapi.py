@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import jsonschema_rs
@@ -25,6 +26,8 @@ from broker.oauth.endpoints import Addresses
 from broker.oauth.scopes import SCOPES
 from policies.load import SHIPPED, load_directory
 from tests.doors import InProcessCaller, post
+from tests.oauth_flow import Flow
+from tests.oauth_world import Party
 from tests.release_world import AGREEMENT, BATCH, CHECKS, Hospital, World
 
 Document = dict[str, Any]
@@ -194,6 +197,47 @@ def test_what_a_token_may_do_is_as_described(document: Document, local: InProces
     answer = local.request("GET", "/v1/token-info")
     assert answer.status == 200
     check(document, "GET", "/v1/token-info", answer)
+
+
+def test_a_grant_is_as_described(document: Document, flow: Flow) -> None:
+    grant_id = flow.tokens()["grant_id"]
+    form = {"grant_type": "client_credentials", "scope": "grant_management_query grant_management_revoke"}
+    token = flow.post("/oauth/token", form).get_json()["access_token"]
+    for method, status in (("GET", 200), ("DELETE", 204), ("GET", 404), ("DELETE", 404)):
+        answer = flow.get(f"/oauth/grants/{grant_id}", token, method=method)
+        assert answer.status_code == status
+        check(document, method, "/oauth/grants/{grant_id}", answer)
+
+
+def test_what_a_citizens_token_may_do_is_as_described(document: Document, flow: Flow) -> None:
+    answer = flow.get("/v1/token-info", flow.tokens()["access_token"])
+    assert {"grant_id", "authorization_details", "acr", "auth_time"} <= answer.get_json().keys()
+    check(document, "GET", "/v1/token-info", answer)
+
+
+def test_a_registered_client_is_as_described(document: Document, flow: Flow) -> None:
+    world = flow.world
+    party = world.register("operator", scopes=("manage_clients",))
+    token = world.token(party, "manage_clients")
+    registration = {
+        "scope": "verify_entitlement",
+        "grant_types": ["client_credentials"],
+        "jwks": {"keys": [Party("new").public_jwk]},
+        "organisation": {
+            "organisation_id": "79003",
+            "kind": "hospital",
+            "name_vi": "Bệnh viện C",
+            "name_en": "Hospital C",
+        },
+        "agreements": [AGREEMENT],
+        "expires_on": (world.clock() + timedelta(days=30)).date().isoformat(),
+    }
+    for body, status in ((registration, 201), ({**registration, "scope": "none"}, 400)):
+        proof = party.proof(world.clock(), url=f"{world.issuer}/v1/clients", token=token)
+        headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
+        answer = world.http.post("/v1/clients", json=body, headers=headers, base_url=world.issuer)
+        assert answer.status_code == status, answer.data
+        check(document, "POST", "/v1/clients", answer)
 
 
 def test_problems_are_as_described(document: Document, local: InProcessCaller, world: World) -> None:
