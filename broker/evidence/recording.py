@@ -62,7 +62,7 @@ class EvidenceRow:
     """
 
     reference: str
-    kind: Literal["release", "refusal"]
+    kind: Literal["release", "refusal", "consent"]
     entry: bytes
     data_subject_ref: bytes | None
     data_subject_salt: bytes | None
