@@ -205,7 +205,7 @@ class TestGeneralRequirements:
         assert flow.push(proof=proof).status_code == 201
 
     @pytest.mark.parametrize(
-        "scope", ["verify_entitlement", "export_statistics", "nothing", "openid  openid"]
+        "scope", ["verify_entitlement", "export_statistics", "nothing", "offline_access", "openid  openid"]
     )
     def test_fapi_5_3_2_1_14_nobody_is_asked_for_more_than_a_client_may_have(
         self, flow: Flow, scope: str

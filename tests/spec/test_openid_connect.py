@@ -57,6 +57,11 @@ class TestIdToken:
         assert body["scope"] == "openid"
         assert "id_token" in body
 
+    def test_a_renewal_brings_no_id_token(self, flow: Flow, citizen: Citizen) -> None:
+        body = flow.tokens(citizen, scope=BOTH)
+        assert "id_token" in body
+        assert "id_token" not in flow.refresh(body["refresh_token"]).get_json()
+
     def test_an_id_token_is_no_access_token(self, flow: Flow, citizen: Citizen) -> None:
         id_token = flow.tokens(citizen, scope=BOTH)["id_token"]
         assert flow.get("/v1/token-info", id_token).status_code == 401

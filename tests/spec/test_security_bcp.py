@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 from werkzeug.test import TestResponse
 
+from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.oauth.citizen_passwords import Passwords
 from broker.storage.grants import PostgresGrants
-from tests.citizen_world import Citizen, Forms
+from tests.citizen_world import QUICK, Citizen, Forms
 from tests.oauth_flow import INCOME, Attempt, Flow, parts_of, refused
-from tests.oauth_world import ISSUER, Party
+from tests.oauth_world import ISSUER, PSEUDONYM_KEY, Party
 
 HOSTILE = "https://evil.example/"
 
@@ -201,6 +203,18 @@ class TestTokens:
         assert flow.refresh(token).status_code == 200
         flow.world.clock.move(1)
         refused(flow.refresh(token), "invalid_grant")
+
+    def test_rfc9700_4_14_a_new_password_ends_sessions_and_withdraws_nothing(self, flow: Flow) -> None:
+        citizen = flow.citizen()
+        token = flow.tokens(citizen)["refresh_token"]
+        reference = KeyedPseudonyms(PSEUDONYM_KEY).citizen_ref(citizen.personal_id)
+        assert flow.citizens.renew_citizen(reference, Passwords(**QUICK).hash("mật khẩu mới"), None) == 1
+        attempt = Attempt()
+        flow.push(attempt)
+        browser = flow.signed_in(citizen)
+        page = flow.follow(browser, flow.authorize(browser, attempt.request_uri))
+        assert page.request.path == "/citizen/sign-in"
+        assert flow.refresh(token).status_code == 200
 
     @pytest.mark.parametrize("token", ["x", "x" * 43, "x" * 5000, "ế", " "])
     def test_rfc6749_5_2_an_unknown_refresh_token_is_invalid(self, flow: Flow, token: str) -> None:
