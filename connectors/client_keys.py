@@ -75,6 +75,7 @@ class ClientKeySets:
 
     accept: judges a set and returns what of it is kept. authorities: certificates in PEM, "" for the
     system's. private_hosts: lower-case names that may have inner addresses. clock: seconds that only grow.
+    plain_hosts: lower-case names of this machine that may be asked without TLS. what: in the log, of a fault.
     """
 
     def __init__(
@@ -86,6 +87,8 @@ class ClientKeySets:
         clock: Callable[[], float] = monotonic,
         resolve: Resolve = system_addresses,
         reading_seconds: float = READING_SECONDS,
+        plain_hosts: Collection[str] = (),
+        what: str = "the keys of a client",
     ) -> None:
         self._accept = accept
         self._context = ssl.create_default_context(cadata=authorities or None)
@@ -94,6 +97,8 @@ class ClientKeySets:
         self._clock = clock
         self._resolve = resolve
         self._reading_seconds = reading_seconds
+        self._plain_hosts = frozenset(plain_hosts)
+        self._what = what
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._readings: dict[str, _Reading] = {}
         self._waiting = 0
@@ -148,6 +153,7 @@ class ClientKeySets:
             resolve=self._resolve,
             private_hosts=self._private_hosts,
             until=until,
+            plain_hosts=self._plain_hosts,
         )
         reading = _Reading(fetch, until)
         # A thread of its own: no resolver can be told to stop, and a caller must not wait for one.
@@ -176,7 +182,7 @@ class ClientKeySets:
         except Exception as failed:
             fault = f"reading failed: {type(failed).__name__}"
         if fault is not None:
-            _log.warning("the keys of a client cannot be read: %s", fault)
+            _log.warning("%s cannot be read: %s", self._what, fault)
         now = self._clock()
         with self._lock:
             before = self._kept.pop(jwks_uri, _Kept())

@@ -1,4 +1,4 @@
-"""One GET over HTTPS from a host that somebody else chose: no detours, a small answer, in time.
+"""One request over HTTPS to a host that somebody else chose: no detours, a small answer, in time.
 
 The name is resolved once, every address is judged, and the connection goes to exactly a judged one, so that
 no second answer of the DNS can lead elsewhere. TLS and the Host field keep the name. Redirects, proxies of
@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from threading import Event
 from time import monotonic
 from typing import Final, TypeAlias
 
-from urllib3.connection import HTTPSConnection
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 BODY_BYTES_MAX: Final = 65_536
@@ -27,7 +27,7 @@ ADDRESSES_MAX: Final = 4
 # No user information, no fragment, a port in digits; the last label of a host is never a number, so that no
 # spelling of an address (127.1, 0x7f.1) passes for a name.
 _URL: Final = re.compile(
-    r"https://(?P<host>(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)"
+    r"(?P<scheme>https?)://(?P<host>(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?)"
     r"(?::(?P<port>[1-9][0-9]{0,4}))?(?P<target>/[!-\"$-\[\]-~]*)?",
     re.IGNORECASE,
 )
@@ -52,7 +52,17 @@ class Fetched:
     media_type: str
     cache_control: str
     age: str
-    body: bytes
+    body: bytes = field(repr=False)
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a POST carries. headers: besides Content-Type."""
+
+    media_type: str
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def system_addresses(host: str, port: int) -> Sequence[str]:
@@ -87,10 +97,11 @@ def _is_inner(address: IPv4Address | IPv6Address) -> bool:
 
 
 class PinnedFetch:
-    """One GET. It runs in one thread, and another may end it.
+    """One request. It runs in one thread, and another may end it.
 
     url: https only. context: verifies certificate and name. private_hosts: lower case; they may have inner
-    addresses. until: instant of time.monotonic() after which nothing more is done.
+    addresses. until: instant of time.monotonic() after which nothing more is done. sent: None for a GET.
+    statuses: of an answer that is one. plain_hosts: lower case; for them http will do, on the loopback only.
     """
 
     def __init__(
@@ -101,13 +112,19 @@ class PinnedFetch:
         resolve: Resolve,
         private_hosts: Collection[str],
         until: float,
+        sent: Sent | None = None,
+        statuses: Collection[int] = (200,),
+        plain_hosts: Collection[str] = (),
     ) -> None:
         self._url = url
         self._context = context
         self._resolve = resolve
         self._private_hosts = private_hosts
         self._until = until
-        self._connection: HTTPSConnection | None = None
+        self._sent = sent
+        self._statuses = statuses
+        self._plain_hosts = plain_hosts
+        self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._aborted = Event()
 
@@ -116,13 +133,16 @@ class PinnedFetch:
         parts = _URL.fullmatch(self._url)
         if parts is None:
             raise FetchRefused("the URL is not a plain https URL with the name of a host")
-        host, port = parts["host"].lower(), int(parts["port"] or 443)
-        if port > 65535:
+        host, is_plain = parts["host"].lower(), parts["scheme"].lower() == "http"
+        usual = 80 if is_plain else 443
+        port = int(parts["port"] or usual)
+        if port > 65535 or (is_plain and host not in self._plain_hosts):
             raise FetchRefused("the URL is not a plain https URL with the name of a host")
-        addresses = self._addresses(host, port)
+        addresses = self._addresses(host, port, is_plain=is_plain)
         try:
-            self._connection = self._connected(host, port, addresses)
-            return self._document(self._connection, host, port, parts["target"] or "/")
+            self._connection = self._connected(host, port, addresses, is_plain=is_plain)
+            name = host if port == usual else f"{host}:{port}"
+            return self._document(self._connection, name, parts["target"] or "/")
         except ssl.SSLCertVerificationError:
             raise FetchRefused("the certificate of the host is not valid for it") from None
         except (OSError, HTTPError, ValueError) as fault:
@@ -149,7 +169,7 @@ class PinnedFetch:
             except OSError:
                 return
 
-    def _addresses(self, host: str, port: int) -> Sequence[str]:
+    def _addresses(self, host: str, port: int, *, is_plain: bool) -> Sequence[str]:
         """Return the addresses of a host if every one of them may be reached."""
         try:
             addresses = self._resolve(host, port)
@@ -157,21 +177,24 @@ class PinnedFetch:
             raise FetchRefused("the name of the host is not known") from None
         except UnicodeError:
             raise FetchRefused("the name of the host is not known") from None
-        private = host in self._private_hosts
+        private = is_plain or host in self._private_hosts
         if not addresses or not all(is_reachable(address, private=private) for address in addresses):
+            raise FetchRefused("the host has an address that must not be reached")
+        if is_plain and not all(ip_address(address).is_loopback for address in addresses):
             raise FetchRefused("the host has an address that must not be reached")
         return addresses[:ADDRESSES_MAX]
 
-    def _connected(self, host: str, port: int, addresses: Sequence[str]) -> HTTPSConnection:
+    def _connected(self, host: str, port: int, addresses: Sequence[str], *, is_plain: bool) -> HTTPConnection:
         """Return a verified connection to the first address that takes one."""
         fault: Exception | None = None
         for address in addresses:
-            connection = HTTPSConnection(
-                address,
-                port,
-                timeout=min(self._left(), CONNECT_SECONDS),
-                server_hostname=host,
-                ssl_context=self._context,
+            timeout = min(self._left(), CONNECT_SECONDS)
+            connection = (
+                HTTPConnection(address, port, timeout=timeout)
+                if is_plain
+                else HTTPSConnection(
+                    address, port, timeout=timeout, server_hostname=host, ssl_context=self._context
+                )
             )
             # Known to abort() before it waits for anything.
             self._connection = connection
@@ -185,24 +208,28 @@ class PinnedFetch:
             return connection
         raise fault or FetchRefused("the host does not answer")
 
-    def _document(self, connection: HTTPSConnection, host: str, port: int, target: str) -> Fetched:
+    def _document(self, connection: HTTPConnection, name: str, target: str) -> Fetched:
         connection.timeout = self._left()
+        sent = self._sent
         connection.request(
-            "GET",
+            "GET" if sent is None else "POST",
             target,
+            body=None if sent is None else sent.body,
             headers={
-                "Host": host if port == 443 else f"{host}:{port}",
+                "Host": name,
                 "Accept": "application/jwk-set+json, application/json",
                 "Accept-Encoding": "identity",
                 "User-Agent": "insurance-data-broker",
+                **({} if sent is None else {**sent.headers, "Content-Type": sent.media_type}),
             },
             preload_content=False,
             decode_content=False,
         )
         connection.timeout = self._left()
         response = connection.getresponse()
-        if response.status != 200:
-            raise FetchRefused("the host answers with another status than 200")
+        if response.status not in self._statuses:
+            told = " or ".join(map(str, sorted(self._statuses)))
+            raise FetchRefused(f"the host answers with another status than {told}")
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise FetchRefused("the host compresses what it sends")
         body = response.read(BODY_BYTES_MAX + 1)
@@ -214,6 +241,7 @@ class PinnedFetch:
             cache_control=response.headers.get("Cache-Control", ""),
             age=response.headers.get("Age", ""),
             body=body,
+            status=response.status,
         )
 
     def _left(self) -> float:
