@@ -149,7 +149,28 @@ def client(**changes: Any) -> ClientRegistration:
     return replace(registration, **changes)
 
 
+SINGLE: Final[list[dict[str, Any]]] = [
+    {},
+    {"retention_days": AGREEMENT.retention_days},
+    {"retention_days": AGREEMENT.retention_days + 1},
+    {"valid_days": 365},
+    {"valid_days": 366},
+    {"valid_days": 30.0},
+    {"valid_days": True},
+    {"fields": [*FIELDS, OUTSIDE]},
+    {"fields": [FIELDS[0], FIELDS[0]]},
+    {"fields": FIELDS, "required_fields": FIELDS},
+    {"required_fields": [OUTSIDE]},
+    {"required_fields": FIELDS},
+    {"actions": ["read", "write"]},
+    {"locations": ["https://elsewhere.example"]},
+    {"locations": [ISSUER]},
+    {"agreement_id": "hospital_entitlement_check"},
+    {"more": 1},
+]
+one_change = st.sampled_from(SINGLE)
 near = st.one_of(
+    st.lists(one_change.map(lambda change: {**INCOME, **change}), min_size=1, max_size=3),
     st.lists(odd_changes.map(lambda change: {**INCOME, **change}), min_size=1, max_size=3),
     st.lists(changes.map(lambda change: {**INCOME, **change}), min_size=1, max_size=3),
     json_values,
