@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata  # type: ignore[import-untyped]
+from joserfc.errors import SecurityWarning
+from joserfc.jwk import RSAKey
 
 from broker.oauth.jose import decode_segment
 from broker.oauth.metadata import openid_configuration_path, well_known_path
 from broker.storage.grants import PostgresGrants
 from tests.citizen_world import Citizen
 from tests.oauth_flow import Attempt, Flow, parts_of, refused
-from tests.oauth_world import ISSUER, TOKEN_URL
+from tests.oauth_world import ISSUER, TOKEN_URL, Party
 
 ALGORITHMS = ["ES256", "EdDSA", "PS256"]
 
@@ -273,6 +276,22 @@ class TestCryptography:
         for key in flow.world.http.get("/oauth/jwks").get_json()["keys"]:
             octets = len(decode_segment(key["n" if key["kty"] == "RSA" else "x"].encode()))
             assert octets >= (256 if key["kty"] == "RSA" else 32)
+
+    @pytest.mark.parametrize("bits", [1024, 2048])
+    def test_fapi_5_4_1_2_a_short_key_neither_proves_nor_authenticates(self, flow: Flow, bits: int) -> None:
+        party = Party(f"bank-of-{bits}-bits", "PS256")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SecurityWarning)
+            party.key = RSAKey.generate_key(bits)
+        party.kid = party.key.thumbprint()
+        proof = party.proof(flow.world.clock(), url=f"{ISSUER}/oauth/par")
+        flow.register_bank(party.client_id, "PS256", jwks={"keys": [party.public_jwk]})
+        if bits < 2048:
+            refused(flow.push(proof=proof), "invalid_dpop_proof")
+            refused(flow.push(party=party), "invalid_client")
+        else:
+            assert flow.push(proof=proof).status_code == 201
+            assert flow.push(party=party).status_code == 201
 
     @pytest.mark.parametrize(
         "header", [{"jku": "https://bank.example/keys"}, {"x5u": "https://bank.example/c"}]
