@@ -13,6 +13,7 @@ import socket
 import struct
 from typing import Any
 
+from gunicorn import util  # type: ignore[import-untyped]
 from gunicorn.glogging import Logger  # type: ignore[import-untyped]
 
 from broker.api.operations_log import JsonLines
@@ -83,6 +84,17 @@ class QuietLogger(Logger):  # type: ignore[misc]
         # Some lines come with their arguments already put in: only the plain words they begin with are told.
         words = _PLAIN_WORDS.match(str(msg))
         self.error_log.log(level, "%s", words[0].strip() if words else "", exc_info=exc_info)
+
+
+_write_error = util.write_error
+
+
+def write_error(sock: Any, status: int, reason: str, _message: str) -> None:
+    """Answer bytes that are no HTTP request by status and reason; gunicorn's message would repeat them."""
+    _write_error(sock, status, reason, "")
+
+
+util.write_error = write_error
 
 
 def when_ready(server: Any) -> None:

@@ -49,12 +49,6 @@ def chunked(*chunks: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(one), one) for one in chunks) + b"0\r\n\r\n"
 
 
-def check_silent(answer: bytes) -> None:
-    """What the broker answers repeats nothing. (gunicorn, without a proxy in front, tells its own faults.)"""
-    if b"\r\nServer: " in answer:
-        assert CANARY.lower() not in answer.lower()
-
-
 def check_alive(server: Server) -> None:
     assert server.status("/healthz") == 200
     assert CANARY.lower() not in server.log.read_bytes().lower()
@@ -82,7 +76,7 @@ HEADERS = {
 def test_a_header_that_is_none_is_refused(server: Server, path: str, header: bytes) -> None:
     answer = post(server, path, FORM + header + b"\r\n", b"5\r\nhello\r\n0\r\n\r\n")
     assert 400 <= status_of(answer) < 500 or status_of(answer) == 501, answer[:200]
-    check_silent(answer)
+    assert CANARY.lower() not in answer.lower()
     check_alive(server)
 
 
@@ -104,7 +98,7 @@ LINES = {
 def test_a_request_line_that_is_none_is_refused_or_dropped(server: Server, line: bytes) -> None:
     answer = exchange(server, line)
     assert status_of(answer) == 0 or 400 <= status_of(answer) < 500 or status_of(answer) == 505, answer[:200]
-    check_silent(answer)
+    assert CANARY.lower() not in answer.lower()
     check_alive(server)
 
 
