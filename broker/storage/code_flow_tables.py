@@ -45,10 +45,12 @@ citizen_sessions = Table(
     Column("level", Integer, nullable=False),
     instant("authenticated_at"),
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
-    # Which browser, in a word, so that the citizen can tell sessions apart.
-    Column("label", Text, nullable=False, server_default=""),
-    instant("last_seen_at", nullable=True),
+    Column("method", Text, nullable=False, server_default="password"),
+    # Which kind of browser, of a closed list, so that the citizen can tell sessions apart.
+    Column("browser", Text, nullable=False, server_default=""),
+    instant("last_seen_at", now=True),
     CheckConstraint("level IN (1, 2)", name="level"),
+    CheckConstraint("method IN ('password', 'one_time_code', 'identity_provider', 'passkey')", name="method"),
 )
 
 pushed_requests = Table(

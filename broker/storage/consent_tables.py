@@ -107,11 +107,12 @@ outbox_messages = Table(
     "outbox_messages",
     metadata,
     Column("message_id", Uuid, primary_key=True),
-    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False, index=True),
+    Column("client_id", Text, ForeignKey("clients.client_id"), nullable=False),
     Column("consent_id", Uuid, ForeignKey("consents.consent_id"), nullable=True, index=True),
     Column("kind", Text, nullable=False),
     Column("payload", JSONB, nullable=False),
     instant("queued_at"),
+    # NULL: nothing to push. The client polls, or it is delivered, or dead.
     Column("next_try_at", DateTime(timezone=True), nullable=True),
     Column("try_count", Integer, nullable=False, server_default="0"),
     # Why the last try failed: a fixed word.
@@ -119,7 +120,15 @@ outbox_messages = Table(
     instant("delivered_at", nullable=True),
     instant("acknowledged_at", nullable=True),
     instant("dead_at", nullable=True),
-    Index("ix_outbox_messages_next_try_at", "next_try_at", postgresql_where="next_try_at IS NOT NULL"),
+    # The recipient's own word that what it kept is deleted.
+    instant("deletion_attested_at", nullable=True),
+    Index("ix_outbox_messages_due", "client_id", "next_try_at", postgresql_where="next_try_at IS NOT NULL"),
+    Index(
+        "ix_outbox_messages_waiting",
+        "client_id",
+        "queued_at",
+        postgresql_where="delivered_at IS NULL AND next_try_at IS NULL AND dead_at IS NULL",
+    ),
 )
 
 citizen_identities = Table(

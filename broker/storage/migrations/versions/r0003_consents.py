@@ -191,6 +191,7 @@ def upgrade() -> None:
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("acknowledged_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("dead_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("deletion_attested_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["client_id"], ["clients.client_id"], name=op.f("fk_outbox_messages_client_id")
         ),
@@ -199,18 +200,37 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("message_id", name=op.f("pk_outbox_messages")),
     )
-    op.create_index(op.f("ix_outbox_messages_client_id"), "outbox_messages", ["client_id"], unique=False)
     op.create_index(op.f("ix_outbox_messages_consent_id"), "outbox_messages", ["consent_id"], unique=False)
     op.create_index(
-        "ix_outbox_messages_next_try_at",
+        "ix_outbox_messages_due",
         "outbox_messages",
-        ["next_try_at"],
+        ["client_id", "next_try_at"],
         unique=False,
         postgresql_where="next_try_at IS NOT NULL",
     )
-    op.add_column("citizen_sessions", sa.Column("label", sa.Text(), server_default="", nullable=False))
-    op.add_column("citizen_sessions", sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(
+        "ix_outbox_messages_waiting",
+        "outbox_messages",
+        ["client_id", "queued_at"],
+        unique=False,
+        postgresql_where="delivered_at IS NULL AND next_try_at IS NULL AND dead_at IS NULL",
+    )
+    op.add_column(
+        "citizen_sessions", sa.Column("method", sa.Text(), server_default="password", nullable=False)
+    )
+    op.add_column("citizen_sessions", sa.Column("browser", sa.Text(), server_default="", nullable=False))
+    op.add_column(
+        "citizen_sessions",
+        sa.Column(
+            "last_seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
+        ),
+    )
     op.alter_column("citizens", "password_hash", existing_type=sa.TEXT(), nullable=True)
+    op.create_check_constraint(
+        op.f("ck_citizen_sessions_method"),
+        "citizen_sessions",
+        "method IN ('password', 'one_time_code', 'identity_provider', 'passkey')",
+    )
     op.drop_constraint(op.f("ck_signing_keys_purpose"), "signing_keys", type_="check")
     op.create_check_constraint(
         op.f("ck_signing_keys_purpose"),
@@ -231,14 +251,17 @@ def downgrade() -> None:
     op.execute("UPDATE citizens SET password_hash = '' WHERE password_hash IS NULL")
     op.alter_column("citizens", "password_hash", existing_type=sa.TEXT(), nullable=False)
     op.drop_column("citizen_sessions", "last_seen_at")
-    op.drop_column("citizen_sessions", "label")
+    op.drop_column("citizen_sessions", "browser")
+    op.drop_column("citizen_sessions", "method")
     op.drop_index(
-        "ix_outbox_messages_next_try_at",
+        "ix_outbox_messages_waiting",
         table_name="outbox_messages",
-        postgresql_where="next_try_at IS NOT NULL",
+        postgresql_where="delivered_at IS NULL AND next_try_at IS NULL AND dead_at IS NULL",
+    )
+    op.drop_index(
+        "ix_outbox_messages_due", table_name="outbox_messages", postgresql_where="next_try_at IS NOT NULL"
     )
     op.drop_index(op.f("ix_outbox_messages_consent_id"), table_name="outbox_messages")
-    op.drop_index(op.f("ix_outbox_messages_client_id"), table_name="outbox_messages")
     op.drop_table("outbox_messages")
     op.drop_index(op.f("ix_consent_receipts_consent_id"), table_name="consent_receipts")
     op.drop_index(op.f("ix_consent_receipts_citizen_id"), table_name="consent_receipts")
