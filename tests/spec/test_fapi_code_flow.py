@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from broker.storage.grants import PostgresGrants
 from tests.citizen_world import Citizen, Forms
 from tests.doors import at_once
 from tests.oauth_flow import CALLBACK, INCOME, SECOND_CALLBACK, Attempt, Flow, parts_of, refused
@@ -244,6 +246,18 @@ class TestRedeeming:
             else:
                 assert not flow.is_good(answer.get_json()["access_token"])
                 refused(flow.refresh(answer.get_json()["refresh_token"]), "invalid_grant")
+
+    def test_fapi_5_3_2_2_9_who_looked_before_and_redeems_after_another_ends_what_that_one_got(
+        self, flow: Flow, citizen: Citizen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        attempt = flow.granted(citizen)
+        code_hash = hashlib.sha256(attempt.code.encode()).digest()
+        seen_before = PostgresGrants(flow.world.engine).find_code(code_hash)
+        token = flow.redeem(attempt).get_json()["access_token"]
+        assert flow.is_good(token)
+        monkeypatch.setattr(PostgresGrants, "find_code", lambda *_: seen_before)
+        refused(flow.redeem(attempt), "invalid_grant")
+        assert not flow.is_good(token)
 
     @pytest.mark.parametrize("code", ["", "x", "x" * 43, "x" * 5000, "ế", "a b"])
     def test_rfc6749_5_2_an_unknown_code_is_invalid(self, flow: Flow, citizen: Citizen, code: str) -> None:
