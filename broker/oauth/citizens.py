@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
 from broker.oauth.citizen_passwords import Passwords, VerificationBusy
 from broker.oauth.citizen_secrets import CitizenSecrets
@@ -21,16 +21,22 @@ from broker.oauth.one_time_codes import matching_step, new_secret
 
 WINDOW_SECONDS: Final = 900
 SESSION_LIFETIME: Final = timedelta(minutes=30)
+SignInMethod: TypeAlias = Literal["password", "one_time_code", "identity_provider", "passkey"]
+RECENT: Final = timedelta(seconds=300)
+"""How old a sign-in may be at most when somebody gives consent or changes the ways into an account."""
 _VALUE_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CitizenAccount:
-    """An account as it is verified. password_hash: PHC string. totp_secret_encrypted: None without codes."""
+    """An account as it is verified.
+
+    password_hash: PHC string, None without a password. totp_secret_encrypted: None without codes.
+    """
 
     citizen_id: str
     is_active: bool
-    password_hash: str = field(repr=False)
+    password_hash: str | None = field(repr=False)
     totp_secret_encrypted: bytes | None = field(repr=False)
 
 
@@ -43,6 +49,10 @@ class CitizenSession:
     authenticated_at: datetime
     expires_at: datetime
     personal_id_encrypted: bytes = field(repr=False)
+
+    def is_recent(self, at: datetime) -> bool:
+        """Return whether the person signed in so short a time ago that it is surely they who sit there."""
+        return at - self.authenticated_at <= RECENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +68,10 @@ class AttemptCounter:
 class SessionOpening:
     """A session that begins if the account is still as it was verified and the code's step was never used.
 
-    session_ref: SHA-256 of the cookie's value. totp_step: None at level 1. verified_hash: the password hash
-    that was found right, which must still be the account's; renewed_hash: to be kept in its place.
-    replaced_ref: session that this one takes the place of. counted: what is given back with it.
+    session_ref: SHA-256 of the cookie's value. totp_step: of the one-time code, None without one.
+    verified_hash: the password hash that was found right, which must still be the account's, None where no
+    password was asked for; renewed_hash: to be kept in its place. replaced_ref: session that this one takes
+    the place of. counted: what is given back with it. browser: which kind, of a closed list.
     """
 
     session_ref: bytes
@@ -68,11 +79,13 @@ class SessionOpening:
     level: int
     authenticated_at: datetime
     expires_at: datetime
-    totp_step: int | None
-    verified_hash: str = field(repr=False)
-    renewed_hash: str | None = field(repr=False)
-    replaced_ref: bytes | None
-    counted: tuple[AttemptCounter, ...]
+    totp_step: int | None = None
+    verified_hash: str | None = field(repr=False, default=None)
+    renewed_hash: str | None = field(repr=False, default=None)
+    replaced_ref: bytes | None = None
+    counted: tuple[AttemptCounter, ...] = ()
+    method: SignInMethod = "password"
+    browser: str = ""
 
 
 class CitizenStore(Protocol):
@@ -138,7 +151,7 @@ class SignInBusy(SignInRefused):
 class SignInAttempt:
     """What somebody typed. one_time_code: "" when none was. source_address: "" when it cannot be known.
 
-    replaced: value of the session cookie that came with it, "" for none.
+    replaced: value of the session cookie that came with it, "" for none. browser: which kind.
     """
 
     personal_id: str = field(repr=False)
@@ -146,6 +159,7 @@ class SignInAttempt:
     one_time_code: str = field(repr=False, default="")
     source_address: str = field(repr=False, default="")
     replaced: str = field(repr=False, default="")
+    browser: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,14 +212,14 @@ class CitizenSignIn:
             self._store.give_back(counters)
             raise SignInBusy from None
         step = matching_step(self._totp_secret(account), attempt.one_time_code, at)
-        if account is None or not is_right or not account.is_active:
+        if account is None or account.password_hash is None or not is_right or not account.is_active:
             raise SignInRefused
         has_codes = account.totp_secret_encrypted is not None
         if has_codes and step is None:
             raise SignInRefused
-        value = secrets.token_urlsafe(_VALUE_BYTES)
+        value = new_session_value()
         opening = SessionOpening(
-            session_ref=_session_ref(value),
+            session_ref=session_ref_of(value),
             citizen_id=account.citizen_id,
             level=2 if has_codes else 1,
             authenticated_at=at,
@@ -213,21 +227,34 @@ class CitizenSignIn:
             totp_step=step if has_codes else None,
             verified_hash=account.password_hash,
             renewed_hash=self._passwords.renewed(account.password_hash, attempt.password),
-            replaced_ref=_session_ref(attempt.replaced) if attempt.replaced else None,
+            replaced_ref=session_ref_of(attempt.replaced) if attempt.replaced else None,
             counted=counters,
+            method="one_time_code" if has_codes else "password",
+            browser=attempt.browser,
         )
         if not self._store.open_session(opening):
             raise SignInRefused
         return SignedIn(value, opening.level)
 
+    def count_source(self, source_address: str, at: datetime) -> AttemptCounter:
+        """Count an attempt to come in another way than by password; a success gives it back.
+
+        Raises SignInThrottled, StoreUnavailable.
+        """
+        now_seconds = int(at.timestamp())
+        counter = _source_counter(self._references, source_address, now_seconds, self._source_limit)
+        if not self._store.count_attempt((counter,)):
+            raise SignInThrottled(WINDOW_SECONDS - now_seconds % WINDOW_SECONDS)
+        return counter
+
     def find_session(self, value: str, at: datetime) -> CitizenSession | None:
         """Return the session of a cookie's value, or None. Raises StoreUnavailable."""
-        return self._store.find_session(_session_ref(value), at) if value else None
+        return self._store.find_session(session_ref_of(value), at) if value else None
 
     def sign_out(self, value: str) -> None:
         """End the session of a cookie's value. Raises StoreUnavailable."""
         if value:
-            self._store.end_session(_session_ref(value))
+            self._store.end_session(session_ref_of(value))
 
     def personal_id(self, session: CitizenSession) -> str:
         """Return the 12 digits of whoever is signed in. Raises CitizenSecretUnreadable."""
@@ -237,12 +264,9 @@ class CitizenSignIn:
         self, personal_id_ref: bytes, source_address: str, now_seconds: int
     ) -> tuple[AttemptCounter, AttemptCounter]:
         """Return address, then account: one order for all, so that no two statements wait in a circle."""
-        window = now_seconds - now_seconds % WINDOW_SECONDS
-        source_ref = self._references.source_ref(_network_of(source_address))
-        return (
-            AttemptCounter(window, _counter_ref(b"sign_in_source", source_ref), self._source_limit),
-            AttemptCounter(window, _counter_ref(b"sign_in_account", personal_id_ref), self._account_limit),
-        )
+        source = _source_counter(self._references, source_address, now_seconds, self._source_limit)
+        account_ref = _counter_ref(b"sign_in_account", personal_id_ref)
+        return source, AttemptCounter(source.window_start_seconds, account_ref, self._account_limit)
 
     def _totp_secret(self, account: CitizenAccount | None) -> str:
         if account is None or account.totp_secret_encrypted is None:
@@ -250,7 +274,22 @@ class CitizenSignIn:
         return self._secrets.open("totp_secret", account.citizen_id, account.totp_secret_encrypted)
 
 
-def _session_ref(value: str) -> bytes:
+def _source_counter(
+    references: CitizenReferences, source_address: str, now_seconds: int, limit_count: int
+) -> AttemptCounter:
+    """Return the counter of all attempts from one address, whatever way in they try."""
+    source_ref = references.source_ref(_network_of(source_address))
+    window = now_seconds - now_seconds % WINDOW_SECONDS
+    return AttemptCounter(window, _counter_ref(b"sign_in_source", source_ref), limit_count)
+
+
+def new_session_value() -> str:
+    """Return 256 fresh random bits in base64url, for a session's cookie."""
+    return secrets.token_urlsafe(_VALUE_BYTES)
+
+
+def session_ref_of(value: str) -> bytes:
+    """Return under which reference the store knows the session of a cookie's value (SHA-256)."""
     return hashlib.sha256(value.encode("utf-8", "surrogatepass")).digest()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,9 +15,11 @@ from sqlalchemy.exc import IntegrityError
 from broker.oauth.citizens import AttemptCounter, CitizenAccount, CitizenSession, SessionOpening
 from broker.storage.clients import AlreadyRegistered, NotRegistered
 from broker.storage.faults import store_answers
-from broker.storage.tables import citizen_sessions, citizens, usage_counters
+from broker.storage.tables import citizen_passkeys, citizen_sessions, citizens, usage_counters
 
 _WITHIN_LIMIT: Final = "ck_usage_counters_within_limit"
+SEEN_EVERY: Final = timedelta(minutes=1)
+"""How exactly it is known when a session was last used: reading it seldom costs a write."""
 
 # A full counter violates its check and undoes the whole statement: no attempt is counted by halves.
 _COUNT: Final = text("""
@@ -35,7 +37,9 @@ ON CONFLICT (window_start_seconds, counter_ref) DO UPDATE
 _ENTER: Final = text("""
 UPDATE citizens SET totp_last_step = coalesce(CAST(:step AS bigint), totp_last_step),
   password_hash = coalesce(CAST(:renewed_hash AS text), password_hash)
-WHERE citizen_id = :citizen_id AND status = 'active' AND password_hash = :verified_hash
+WHERE citizen_id = :citizen_id AND status = 'active'
+  AND (CAST(:verified_hash AS text) IS NULL OR password_hash = CAST(:verified_hash AS text))
+  AND (:level = 2 OR totp_secret_encrypted IS NULL)
   AND (CAST(:step AS bigint) IS NULL OR totp_last_step IS NULL OR totp_last_step < CAST(:step AS bigint))
 """)
 
@@ -114,29 +118,8 @@ class PostgresCitizens:
 
         Raises StoreUnavailable; whether the session then exists is unknown, but nobody holds its value.
         """
-        citizen_id = UUID(opening.citizen_id)
-        entry = {
-            "step": opening.totp_step,
-            "verified_hash": opening.verified_hash,
-            "renewed_hash": opening.renewed_hash,
-            "citizen_id": citizen_id,
-        }
-        session = {
-            "session_ref": opening.session_ref,
-            "citizen_id": citizen_id,
-            "level": opening.level,
-            "authenticated_at": opening.authenticated_at,
-            "expires_at": opening.expires_at,
-        }
         with store_answers(), self._engine.begin() as connection:
-            if not connection.execute(_ENTER, entry).rowcount:
-                return False
-            if opening.replaced_ref is not None:
-                connection.execute(_session(opening.replaced_ref))
-            connection.execute(citizen_sessions.insert().values(**session))
-            for counter in opening.counted:
-                connection.execute(_lowered(counter))
-            return True
+            return begin_session(connection, opening)
 
     def find_session(self, session_ref: bytes, at: datetime) -> CitizenSession | None:
         """Return a session that has not ended, of an active account. Raises StoreUnavailable."""
@@ -147,14 +130,29 @@ class PostgresCitizens:
                 citizen_sessions.c.authenticated_at,
                 citizen_sessions.c.expires_at,
                 citizens.c.personal_id_encrypted,
+                citizen_sessions.c.last_seen_at,
             )
             .join_from(citizen_sessions, citizens)
             .where(citizen_sessions.c.session_ref == session_ref, citizen_sessions.c.expires_at > at)
             .where(citizens.c.status == "active")
         )
         with store_answers(), self._autocommit.connect() as connection:
-            row = connection.execute(statement).mappings().one_or_none()
-        return None if row is None else CitizenSession(**{**row, "citizen_id": str(row["citizen_id"])})
+            row = connection.execute(statement).one_or_none()
+            if row is None:
+                return None
+            if at - row.last_seen_at >= SEEN_EVERY:
+                connection.execute(
+                    citizen_sessions.update()
+                    .where(citizen_sessions.c.session_ref == session_ref)
+                    .values(last_seen_at=at)
+                )
+        return CitizenSession(
+            citizen_id=str(row.citizen_id),
+            level=row.level,
+            authenticated_at=row.authenticated_at,
+            expires_at=row.expires_at,
+            personal_id_encrypted=row.personal_id_encrypted,
+        )
 
     def end_session(self, session_ref: bytes) -> None:
         """End a session; one that is not there has ended already. Raises StoreUnavailable."""
@@ -174,14 +172,15 @@ class PostgresCitizens:
     ) -> int:
         """Give an account another password and other codes, and end its sessions; return how many ended.
 
-        totp_secret_encrypted: None for an account without one-time codes from now on. One transaction; a
-        sign-in under way with the old password finds it changed. Raises NotRegistered, StoreUnavailable.
+        totp_secret_encrypted: None for an account without one-time codes from now on. Its passkeys go too: a
+        lost phone has some. One transaction; a sign-in under way with the old password finds it changed.
+        Raises NotRegistered, StoreUnavailable.
         """
         renewed = {"password_hash": password_hash, "totp_secret_encrypted": totp_secret_encrypted}
         with store_answers(), self._engine.begin() as connection:
-            return _end_sessions(
-                connection, _change(connection, personal_id_ref, {**renewed, "totp_last_step": None})
-            )
+            citizen_id = _change(connection, personal_id_ref, {**renewed, "totp_last_step": None})
+            connection.execute(citizen_passkeys.delete().where(citizen_passkeys.c.citizen_id == citizen_id))
+            return end_sessions(connection, citizen_id)
 
     def suspend_citizen(self, personal_id_ref: bytes) -> int:
         """Close an account and end its sessions, in one transaction; return how many sessions.
@@ -189,7 +188,7 @@ class PostgresCitizens:
         Raises NotRegistered, StoreUnavailable.
         """
         with store_answers(), self._engine.begin() as connection:
-            return _end_sessions(connection, _change(connection, personal_id_ref, {"status": "suspended"}))
+            return end_sessions(connection, _change(connection, personal_id_ref, {"status": "suspended"}))
 
     def resume_citizen(self, personal_id_ref: bytes) -> None:
         """Open a closed account again. Raises NotRegistered, StoreUnavailable."""
@@ -213,6 +212,38 @@ class PostgresCitizens:
             ]
 
 
+def begin_session(connection: Connection, opening: SessionOpening) -> bool:
+    """Begin a session within a transaction of the caller's; False when the account does not let it in.
+
+    An account with one-time codes is not entered below level 2, whichever way somebody comes.
+    """
+    entry = {
+        "step": opening.totp_step,
+        "verified_hash": opening.verified_hash,
+        "renewed_hash": opening.renewed_hash,
+        "citizen_id": UUID(opening.citizen_id),
+        "level": opening.level,
+    }
+    session = {
+        "session_ref": opening.session_ref,
+        "citizen_id": UUID(opening.citizen_id),
+        "level": opening.level,
+        "authenticated_at": opening.authenticated_at,
+        "expires_at": opening.expires_at,
+        "last_seen_at": opening.authenticated_at,
+        "method": opening.method,
+        "browser": opening.browser,
+    }
+    if not connection.execute(_ENTER, entry).rowcount:
+        return False
+    if opening.replaced_ref is not None:
+        connection.execute(_session(opening.replaced_ref))
+    connection.execute(citizen_sessions.insert().values(**session))
+    for counter in opening.counted:
+        connection.execute(_lowered(counter))
+    return True
+
+
 def _session(session_ref: bytes) -> Any:
     return citizen_sessions.delete().where(citizen_sessions.c.session_ref == session_ref)
 
@@ -226,7 +257,8 @@ def _lowered(counter: AttemptCounter) -> Any:
     )
 
 
-def _end_sessions(connection: Connection, citizen_id: UUID) -> int:
+def end_sessions(connection: Connection, citizen_id: UUID) -> int:
+    """End all sessions of a citizen within a transaction of the caller's; return how many."""
     ended = citizen_sessions.delete().where(citizen_sessions.c.citizen_id == citizen_id)
     return connection.execute(ended).rowcount
 

@@ -15,6 +15,7 @@ from broker.storage.tables import (
     citizen_sessions,
     pushed_requests,
     refresh_tokens,
+    sign_in_challenges,
     used_assertions,
     used_proofs,
 )
@@ -39,6 +40,7 @@ def delete_expired(engine: Engine, now: datetime) -> Mapping[str, int]:
         refresh_tokens.name: refresh_tokens.delete().where(refresh_tokens.c.expires_at < now),
         pushed_requests.name: pushed_requests.delete().where(pushed_requests.c.expires_at < oldest_code),
         citizen_sessions.name: citizen_sessions.delete().where(citizen_sessions.c.expires_at < now),
+        sign_in_challenges.name: sign_in_challenges.delete().where(sign_in_challenges.c.expires_at < now),
     }
     autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
     with store_answers(), autocommit.connect() as connection:

@@ -60,7 +60,7 @@ def opening(world: CitizenWorld, citizen: Citizen, **changes: Any) -> SessionOpe
     made = SessionOpening(
         session_ref=secrets.token_bytes(32),
         citizen_id=citizen.citizen_id,
-        level=1,
+        level=2 if citizen.totp_secret else 1,
         authenticated_at=at,
         expires_at=at + timedelta(minutes=30),
         totp_step=None,
