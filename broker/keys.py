@@ -31,6 +31,7 @@ __all__ = ["PURPOSES", "KeyRing", "Purpose", "SigningKeyStore", "SigningKeyUnava
 
 RECEIPT_TYPE: Final = "entitlement-receipt+jwt"
 INTROSPECTION_TYPE: Final = "token-introspection+jwt"
+SECURITY_EVENT_TYPE: Final = "secevent+jwt"
 
 PUBLISHED_FOR: Final[Mapping[Purpose, timedelta]] = {
     # The longest access token lives 300 s; a minute more for clocks.
@@ -40,6 +41,8 @@ PUBLISHED_FOR: Final[Mapping[Purpose, timedelta]] = {
     # Read on arrival, and good for 300 s.
     "id_token": timedelta(days=1),
     "introspection": timedelta(days=1),
+    # What a recipient was told, and when, may be disputed well after the time that it had to obey.
+    "security_event": timedelta(days=365),
 }
 """How long a public key stays published after its key has signed for the last time."""
 
@@ -159,6 +162,13 @@ class KeyRing:
         Raises SigningKeyUnavailable, StoreUnavailable.
         """
         return self._signing_key("introspection").sign(INTROSPECTION_TYPE, _json(claims))
+
+    def sign_security_event(self, claims: Mapping[str, Any]) -> str:
+        """Return claims as a signed Security Event Token (RFC 8417, 2.3; typ secevent+jwt).
+
+        Raises SigningKeyUnavailable, StoreUnavailable.
+        """
+        return self._signing_key("security_event").sign(SECURITY_EVENT_TYPE, _json(claims))
 
     def find_key(self, kid: str) -> VerifyingKey | None:
         """Return the published access-token key named kid, or None. Receipt keys are never returned.

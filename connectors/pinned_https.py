@@ -101,7 +101,8 @@ class PinnedFetch:
 
     url: https only. context: verifies certificate and name. private_hosts: lower case; they may have inner
     addresses. until: instant of time.monotonic() after which nothing more is done. sent: None for a GET.
-    statuses: of an answer that is one. plain_hosts: lower case; for them http will do, on the loopback only.
+    statuses: of an answer that is one. unread: those whose body is left alone. plain_hosts: lower case; for
+    them http will do, on the loopback only.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class PinnedFetch:
         until: float,
         sent: Sent | None = None,
         statuses: Collection[int] = (200,),
+        unread: Collection[int] = (),
         plain_hosts: Collection[str] = (),
     ) -> None:
         self._url = url
@@ -123,6 +125,7 @@ class PinnedFetch:
         self._until = until
         self._sent = sent
         self._statuses = statuses
+        self._unread = unread
         self._plain_hosts = plain_hosts
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
@@ -232,7 +235,7 @@ class PinnedFetch:
             raise FetchRefused(f"the host answers with another status than {told}")
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise FetchRefused("the host compresses what it sends")
-        body = response.read(BODY_BYTES_MAX + 1)
+        body = b"" if response.status in self._unread else response.read(BODY_BYTES_MAX + 1)
         self._left()
         if len(body) > BODY_BYTES_MAX:
             raise FetchRefused("the document is larger than 64 KiB")

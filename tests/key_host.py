@@ -75,12 +75,16 @@ _USAGES = (
 
 
 class KeyHost:
-    """The host: what it answers is put into `answer`; `asked` holds path and Host field of each request."""
+    """The host: what it answers is put into `answer`; `asked` holds path and Host field of each request.
+
+    posted: content type and body of each POST.
+    """
 
     def __init__(self, port: int, name: str) -> None:
         self.port = port
         self.url = f"https://{name}:{port}/jwks"
         self.asked: list[tuple[str, str]] = []
+        self.posted: list[tuple[str, bytes]] = []
         self.answer: Answer = plain({"keys": []})
         self.names: list[str | None] = []
 
@@ -123,6 +127,11 @@ def key_host(context: ssl.SSLContext | None, name: str = HOST) -> Iterator[KeyHo
         def do_GET(self) -> None:
             host.asked.append((self.path, self.headers["Host"]))
             host.answer(self)
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            host.posted.append((self.headers["Content-Type"], body))
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

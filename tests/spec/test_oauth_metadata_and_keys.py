@@ -11,7 +11,7 @@ from joserfc.jwk import KeySet
 from sqlalchemy import insert, text, update
 
 from broker.cli.embedded import EmbeddedCluster
-from broker.keys import KeyRing, SigningKeyUnavailable
+from broker.keys import PURPOSES, KeyRing, SigningKeyUnavailable
 from broker.oauth.jose_keys import PRIVATE_MEMBERS
 from broker.oauth.metadata import well_known_path
 from broker.oauth.scopes import SCOPES
@@ -126,7 +126,7 @@ class TestPublishedKeys:
         assert answer.cache_control.public
         assert answer.cache_control.max_age == world.ring.refresh_seconds
         keys = answer.get_json()["keys"]
-        assert len({key["kid"] for key in keys}) == len(keys) == 6
+        assert len({key["kid"] for key in keys}) == len(keys) == len(PURPOSES) + 2
         for key in keys:
             assert PRIVATE_MEMBERS.isdisjoint(key)
             assert key["use"] == "sig"
@@ -199,7 +199,7 @@ class TestRotation:
         world.protector._kept._entries.clear()
         assert use(world, token) == 401
         assert use(world, world.token()) == 200
-        assert len([key for key in world.ring.stored_keys() if key.published_until is None]) == 4
+        assert len([key for key in world.ring.stored_keys() if key.published_until is None]) == len(PURPOSES)
 
     def test_a_receipt_key_stays_published_for_years_and_opens_no_door(self, world: World) -> None:
         kid = _kid(world.ring.sign_receipt({}))
@@ -210,7 +210,7 @@ class TestRotation:
 
     def test_ensuring_keys_twice_makes_them_once(self, world: World) -> None:
         assert world.ring.ensure_keys() == []
-        assert len(world.ring.stored_keys()) == 4
+        assert len(world.ring.stored_keys()) == len(PURPOSES)
 
     def test_without_a_key_the_remedy_is_named(self, database: Database, world: World) -> None:
         database.empty()
