@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from click.testing import CliRunner
 from broker.cli import main
 from broker.cli.caller import Caller, ClientKey
 from tests.citizen_world import PASSWORD, Forms
-from tests.doors import free_port
+from tests.doors import free_port, wait_until
 
 SCOPES = ("share_record", "openid", "grant_management_query", "grant_management_revoke")
 INCOME: Mapping[str, Any] = {
@@ -168,6 +170,29 @@ class HandBrowser:
                 else:
                     self.cookies.pop(name, None)
         return answer
+
+
+@contextmanager
+def asking(command: Sequence[str], directory: Path, seconds: float = 60) -> Iterator[tuple[Any, str]]:
+    """Run a program that opens a browser; give its process, and the address at which it was opened."""
+    address, opener = directory / "address", directory / "opener"
+    opener.write_text(f'#!/bin/sh\nprintf %s "$1" > {address}.part && mv {address}.part {address}\n')
+    opener.chmod(0o755)
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "BROWSER": str(opener)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        try:
+            wait_until(
+                lambda: address.exists() or program.poll() is not None, "a browser was opened", seconds
+            )
+            assert address.exists(), program.communicate()[1]
+            yield program, address.read_text()
+        finally:
+            program.kill()
 
 
 def answer_of(location: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter, sleep
 from types import FrameType
@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from broker.cli.demo_cast import CaseMissing
 from broker.cli.demo_desk import CHECK
+from broker.cli.demo_lender import open_account
 from broker.cli.demo_opening import Opened, Options, opened
 from broker.cli.demo_show import Screen, plain_console
 from broker.cli.demo_stage import write_private
@@ -47,8 +48,9 @@ def demo_command(once: bool, lang: Lang, port: int, persons: int) -> None:
     """Play a hospital's day with the real server and synthetic persons.
 
     Needs no setting and no other program: starts a PostgreSQL of its own under BROKER_STATE_DIRECTORY
-    (default .demo), makes a population, registers a hospital, serves on 127.0.0.1, asks all that a reception
-    desk asks, tries what must be refused, and shows the evidence. Other BROKER_ variables are not read.
+    (default .demo), makes a population, registers a hospital and a bank, serves on 127.0.0.1, asks all that a
+    reception desk asks, tries what must be refused, lets the bank ask a citizen, and shows the evidence.
+    Other BROKER_ variables are not read.
     """
     options = Options(state_directory(), own_command(), port, persons, lang)
     _until_signalled()
@@ -119,6 +121,7 @@ class _Demo:
         self._say("left")
         for line in lines_to_paste(self.options.command, ready.issuer, ready.key_file, request):
             click.echo(f"  {line}")
+        self._tell_how_to_decide(ready)
         self._say("end")
         try:
             while ready.server.poll() is None:
@@ -127,6 +130,23 @@ class _Demo:
             click.echo()
             return
         raise click.ClickException(FAULTS["died"].say(self.options.lang).format(log=ready.log))
+
+    def _tell_how_to_decide(self, ready: Opened) -> None:
+        """Say how to be the citizen oneself, where the example lies beside the program."""
+        borrowing, citizen = ready.play.borrowing, self.options.directory / "citizen.json"
+        # Other secrets than the story's, whose one-time code may have been used this very moment.
+        borrower = open_account(ready.play.stage, borrowing.borrower.personal_id)
+        write_private(citizen, json.dumps(asdict(borrower), indent=1) + "\n")
+        example = Path(__file__).resolve().parents[2] / "docs/examples/read_by_consent.py"
+        if not example.is_file():
+            return
+        python, file = shlex.quote(sys.executable), shlex.quote(str(citizen.resolve()))
+        key = shlex.quote(str((self.options.directory / "lender.jwk").resolve()))
+        self._say("citizen", path=citizen)
+        click.echo(f"  {python} {shlex.quote(str(example))} {ready.issuer} {key} {borrowing.redirect_uri}")
+        self._say("code")
+        print_code = "import json,pyotp,sys;print(pyotp.TOTP(json.load(sys.stdin)['totp_secret']).now())"
+        click.echo(f"  {python} -c {shlex.quote(print_code)} < {file}")
 
     def _say(self, name: str, **values: object) -> None:
         text = START[name].say(self.options.lang).format(**values)

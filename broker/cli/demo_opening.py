@@ -18,8 +18,11 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from broker.app import load_policies
 from broker.cli.caller import Caller, ClientKey
+from broker.cli.demo_borrowing import Borrowing
+from broker.cli.demo_browser import Browser
 from broker.cli.demo_cast import Cast, Staff, invented_personal_id
 from broker.cli.demo_desk import Desk
+from broker.cli.demo_lender import lender, open_account, redirect_uri
 from broker.cli.demo_play import Play
 from broker.cli.demo_server import HOST, check_port, end_leftover, running_server
 from broker.cli.demo_stage import AGREEMENT, BANK, HOSPITAL, Stage, populate
@@ -31,6 +34,7 @@ from broker.cli.prepare import prepare
 from broker.cli.serve import server_command, with_metrics
 from broker.cli.session import COMMAND_SECONDS, Session, embedded_environment, settings_of
 from broker.clock import system_clock
+from broker.oauth.scopes import REVOKE_GRANTS
 from broker.oauth.stored_keys import generate_private_key
 from broker.settings import Settings
 from broker.storage.session import open_store
@@ -173,4 +177,15 @@ def _play(
     cast = Cast(candidates, asked, civil_date(now), staff, run)
     stranger = generate_private_key("ES256")
     thief = ClientKey(stranger, "ES256", stranger.thumbprint())
-    return Play(stage, cast, desks[0], desks[1], thief), options.directory / "hospital.jwk"
+    borrowing = _borrowing(stage, cast, options, issuer)
+    return Play(stage, cast, desks[0], desks[1], thief, borrowing), options.directory / "hospital.jwk"
+
+
+def _borrowing(stage: Stage, cast: Cast, options: Options, issuer: str) -> Borrowing:
+    """Register the bank's program for lending, and open an account for whoever wants a loan."""
+    client_id, key_file = f"demo-lender-{cast.run}", options.directory / "lender.jwk"
+    role = lender(redirect_uri(options.port))
+    key = ClientKey.read(stage.register_client(BANK, client_id, key_file, role))
+    borrower = open_account(stage, cast.person("borrower", "valid").personal_id)
+    caller = Caller(issuer, client_id, key, REVOKE_GRANTS)
+    return Borrowing(caller, borrower, Browser(issuer), redirect_uri(options.port))

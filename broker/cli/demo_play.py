@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from typing import Any, Final
 
 from broker.cli.caller import Caller, ClientKey, TokenRefused
+from broker.cli.demo_borrowing import Borrowing
 from broker.cli.demo_cast import (
     CaseMissing,
     Cast,
@@ -32,7 +33,7 @@ RECEIPT_MEDIA_TYPE: Final = "application/jwt"
 
 @dataclass(slots=True)
 class Play:
-    """The stage, the cast, the desks of hospital and bank, and a thief's key.
+    """The stage, the cast, the desks of hospital and bank, a thief's key, and a loan that is asked for.
 
     early_token: the hospital's access token from before its suspension.
     """
@@ -42,6 +43,7 @@ class Play:
     desk: Desk
     bank: Desk
     thief: ClientKey
+    borrowing: Borrowing
     early_token: str = ""
 
     def perform(self, step: Step) -> Played:
@@ -72,6 +74,7 @@ class Play:
         """Close the desks' connections."""
         self.desk.caller.close()
         self.bank.caller.close()
+        self.borrowing.close()
 
 
 Act = Callable[[Play], Sequence[Exchange]]

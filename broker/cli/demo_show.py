@@ -78,6 +78,9 @@ class Screen:
             told.append(self._number(body["card_number"]))
         others = ("personal_id", "full_name", "birth_date", "acting_person")
         told += [self._word(name) for name in others if name in body]
+        told += [self._fields(detail) for detail in body.get("authorization_details", ())]
+        if "choice" in body:
+            told.append(f"choice={body['choice']}")
         if "scope" in body:
             told.append(f"scope={body['scope']}")
         return f"{line}: {', '.join(told)}" if told else line
@@ -98,6 +101,12 @@ class Screen:
             parts.append(" ".join(words))
         response = exchange.response if isinstance(exchange.response, Mapping) else {}
         parts += [f"{name}: {value}" for name, value in response.get("header_fields", {}).items()]
+        parts += [
+            f"{self._word('given')}: {self._fields(detail)}"
+            for detail in response.get("authorization_details", ())
+        ]
+        if "browser_goes_to" in response:
+            parts.append(str(response["browser_goes_to"]))
         if "source" in response:
             parts.append(f"{response.get('status')}, source: {response['source']}")
         if isinstance(response.get("receipt"), Mapping) and response["receipt"].get("signature_verified"):
@@ -146,11 +155,13 @@ class Screen:
 
     def _evidence(self, played: Played) -> str:
         if not played.entries:
-            is_public = played.exchange.request.get("method") == "GET"
-            return self._word("public" if is_public else "unrecorded")
+            return self._word(_why_unrecorded(played.exchange))
         lines = [f"{one['reference']} {one['kind']}: {one['result']}" for one in _ends(played.entries)]
         left_out = len(played.entries) - len(lines)
         return "; ".join(lines) + (f" {self._word('more', count=left_out)}" if left_out else "")
+
+    def _fields(self, detail: Mapping[str, Any]) -> str:
+        return ", ".join(map(self._field, detail.get("fields", ())))
 
     def _field(self, name: str) -> str:
         known = self._catalogue.fields.get(name)
@@ -165,6 +176,14 @@ def plain_console() -> Console:
     """Return a console; where nobody watches it is wide enough for the tables."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+
+
+def _why_unrecorded(exchange: Exchange) -> str:
+    """Return the word that says why an exchange left no evidence."""
+    request = exchange.request
+    if request.get("method") == "GET" and not request.get("headers"):
+        return "public"
+    return "unrecorded" if exchange.status >= 400 or not exchange.status else "not_yet"
 
 
 def _ends(entries: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

@@ -50,6 +50,18 @@ BANK: Final = Organisation(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a client is for: its scopes, its agreement, and what else stands in its registration."""
+
+    scopes: tuple[str, ...]
+    agreement_id: str
+    metadata: Mapping[str, Any]
+
+
+AT_THE_DESK: Final = Role((ACTION,), AGREEMENT, {"grant_types": [CLIENT_CREDENTIALS]})
+
+
 def populate(
     cluster: EmbeddedCluster, persons: int, today: date, on_progress: Callable[[int], None]
 ) -> tuple[dict[str, list[SyntheticPerson]], bool]:
@@ -110,7 +122,13 @@ class Stage:
             if member.status == "active":
                 staff.revoke_staff(member.staff_ref)
 
-    def register_client(self, organisation: Organisation, client_id: str, key_file: Path) -> str:
+    def register_client(
+        self,
+        organisation: Organisation,
+        client_id: str,
+        key_file: Path,
+        role: Role = AT_THE_DESK,
+    ) -> str:
         """Register a client with fresh keys; write its private key to a file, and return it as JSON.
 
         Raises AlreadyRegistered when the organisation stands there with other particulars.
@@ -129,10 +147,10 @@ class Stage:
                 client_id=client_id,
                 organisation_id=organisation.organisation_id,
                 name=organisation.name_vi,
-                scopes=(ACTION,),
-                agreement_ids=(AGREEMENT,),
+                scopes=role.scopes,
+                agreement_ids=(role.agreement_id,),
                 client_metadata={
-                    "grant_types": [CLIENT_CREDENTIALS],
+                    **role.metadata,
                     "token_endpoint_auth_method": PRIVATE_KEY_JWT,
                     "dpop_bound_access_tokens": True,
                     "jwks": registrable_jwks(json.dumps(key.as_dict(private=False))),

@@ -1,4 +1,4 @@
-"""The second half of the day: receipts, attacks, limits, a suspension and an outage."""
+"""The second half of the day: receipts, attacks, limits, a suspension and an outage; then the whole story."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 from broker.cli import demo_play as play
 from broker.cli.demo_steps import Expected, Step, Words
 from broker.cli.demo_story import RECEPTION, RELEASED, refused
+from broker.cli.demo_story_consent import CONSENT
 
 GUARDS: Final = (
     Step(
@@ -140,4 +141,4 @@ GUARDS: Final = (
     ),
 )
 
-STORY: Final = (*RECEPTION, *GUARDS)
+STORY: Final = (*RECEPTION, *GUARDS, *CONSENT)

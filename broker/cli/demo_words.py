@@ -16,6 +16,8 @@ WORDS: Final[Mapping[str, Words]] = {
     "nothing": Words("không trường nào", "no field"),
     "everything": Words("mọi trường", "every field"),
     "unrecorded": Words("không có: bị chặn từ cửa", "none: stopped at the door"),
+    "not_yet": Words("không có: chưa có dữ liệu nào rời đi", "none: no data have left"),
+    "given": Words("được cho", "given"),
     "public": Words("không có: trang công khai", "none: a public page"),
     "more": Words("và {count} dòng nữa", "and {count} more"),
     "verified": Words("chữ ký đã kiểm", "signature verified"),
@@ -96,6 +98,11 @@ START: Final[Mapping[str, Words]] = {
         "Máy chủ vẫn chạy. Mở cửa sổ lệnh thứ hai và dán:",
         "The server keeps running. Open a second terminal and paste:",
     ),
+    "citizen": Words(
+        "Để tự mình là công dân: dán dòng này, đăng nhập trong trình duyệt bằng số và mật khẩu ở {path}",
+        "To be the citizen yourself: paste this, and sign in with number and password of {path}",
+    ),
+    "code": Words("Mã dùng một lần cho lần đăng nhập đó:", "The one-time code for that:"),
     "end": Words("Ctrl-C để dừng.", "Ctrl-C ends it."),
     "ended": Words("Đã dừng máy chủ và PostgreSQL.", "The server and PostgreSQL are stopped."),
 }

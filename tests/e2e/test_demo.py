@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
+import urllib3
 
 from broker.cli.demo_steps import Exchange, Expected, differences
 from broker.evidence.entry import check_entry
 from policies.load import load_directory
+from tests.bank_and_citizen import Account, HandBrowser, asking
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
@@ -70,6 +73,15 @@ STORY: tuple[tuple[str, int, list[str], list[set[str]], list[str]], ...] = (
     ("source_outage", 503, ["101"], [_NONE], ["error:source_unavailable"]),
     ("ready_in_outage", 200, [], [_NONE], []),
     ("recovery", 200, ["000"], [_CARD], ["released:"]),
+    ("bank_asks", 201, [], [_NONE], []),
+    ("citizen_gives", 303, [], [_NONE], []),
+    ("code_redeemed", 200, [], [_NONE], []),
+    ("token_told", 200, [], [_NONE], []),
+    ("token_renewed", 200, [], [_NONE], []),
+    ("citizen_withdraws", 204, [], [], []),
+    ("after_withdrawal", 401, [], [_NONE], []),
+    ("no_new_token", 400, [], [_NONE], []),
+    ("citizen_refuses", 303, [], [_NONE], []),
 )
 """Scene, status, gateway codes, cards per answer, and result:reason of each entry that its end left."""
 
@@ -123,6 +135,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def answers(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     response = row["response"]
+    if response is None:
+        return []
     if "receipt" in response and row["status"] == 200:
         return [response["receipt"]["payload"]["entitlement_check"]]
     return list(response.get("items", [response]))
@@ -172,7 +186,7 @@ def test_the_transcript_has_one_row_per_scene_with_the_same_five_members(run: Ru
     assert [row["step"] for row in run.transcript] == [row[0] for row in STORY]
     for row in run.transcript:
         assert row.keys() == {"step", "request", "status", "response", "evidence"}, row["step"]
-        assert row["request"]["method"] in ("GET", "POST")
+        assert row["request"]["method"] in ("GET", "POST", "DELETE")
         assert row["request"]["path"].startswith("/")
 
 
@@ -221,7 +235,7 @@ def test_the_screen_names_nobody(run: Run) -> None:
 def test_the_transcript_holds_no_token_proof_or_private_key(run: Run) -> None:
     text = (run.directory / "transcript.json").read_text(encoding="utf-8")
     assert "eyJ" not in text
-    for name in ("hospital", "bank"):
+    for name in ("hospital", "bank", "lender"):
         key = json.loads((run.directory / f"{name}.jwk").read_text(encoding="ascii"))
         assert key["d"] not in text
     for row in run.transcript:
@@ -230,8 +244,27 @@ def test_the_transcript_holds_no_token_proof_or_private_key(run: Run) -> None:
         assert headers.get("DPoP", "<proof>") == "<proof>"
 
 
+def test_the_transcript_holds_no_code_reference_or_password(run: Run) -> None:
+    """What the lender's program and the citizen's browser sent stands there under its name only."""
+    gives, redeemed = run.row("citizen_gives"), run.row("code_redeemed")
+    assert gives["request"]["body"]["password"] == "<password>"
+    assert gives["response"]["code"] == "<code>"
+    for name in ("code", "code_verifier"):
+        assert redeemed["request"]["body"][name] == f"<{name}>"
+    for name in ("access_token", "refresh_token"):
+        assert redeemed["response"][name] == f"<{name}>"
+    assert run.row("bank_asks")["response"]["request_uri"] == "<request_uri>"
+
+
+def test_the_bank_gets_what_the_citizen_ticked_and_no_more(run: Run) -> None:
+    [asked] = run.row("bank_asks")["request"]["body"]["authorization_details"]
+    for name in ("code_redeemed", "token_told", "token_renewed"):
+        [given] = run.row(name)["response"]["authorization_details"]
+        assert set(asked["fields"]) - set(given["fields"]) == {"si_status"}
+
+
 def test_private_keys_and_the_transcript_are_for_their_owner_alone(run: Run) -> None:
-    for name in ("hospital.jwk", "bank.jwk", "transcript.json"):
+    for name in ("hospital.jwk", "bank.jwk", "lender.jwk", "transcript.json"):
         assert (run.directory / name).stat().st_mode & 0o077 == 0
 
 
@@ -276,8 +309,24 @@ def test_the_outage_is_told_while_the_broker_stays_ready(run: Run) -> None:
 
 def test_the_screen_tells_the_story_in_vietnamese(run: Run) -> None:
     assert "đã tạo dân số giả lập" in run.printed
-    assert "30 cảnh, tất cả đúng như mong đợi." in run.printed
+    assert "39 cảnh, tất cả đúng như mong đợi." in run.printed
     assert run.printed.rstrip().endswith("Đã dừng máy chủ và PostgreSQL.")
+
+
+def be_the_citizen(directory: Path, port: int, pasted: Sequence[str]) -> None:
+    """Paste the line that asks as the bank, decide in a browser, and see that the bank's program goes on."""
+    line = next(line for line in pasted if "read_by_consent.py" in line)
+    code = next(line for line in pasted if "pyotp" in line)
+    citizen = json.loads((directory / "citizen.json").read_text(encoding="utf-8"))
+    shown = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    assert pyotp.TOTP(citizen["totp_secret"]).verify(shown.stdout.strip(), valid_window=1)
+    with asking(shlex.split(line), directory) as (example, address):
+        account = Account(citizen["personal_id"], citizen["password"], citizen["totp_secret"])
+        location = HandBrowser(f"http://127.0.0.1:{port}").decide(address, account)
+        urllib3.request("GET", location, timeout=10)
+        printed, faults = example.communicate(timeout=30)
+    assert (example.returncode, faults) == (0, "")
+    assert "insurance_record" in printed
 
 
 def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -> None:
@@ -301,7 +350,7 @@ def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -
                     break
             text = "".join(printed)
             assert "an earlier run is used again" in text
-            assert "30 scenes, all of them as expected." in text
+            assert "39 scenes, all of them as expected." in text
             assert time.monotonic() - started < 40
             pasted = [line.strip() for line in printed if line.startswith("  ")]
             assert [line.split()[0] for line in pasted if line.startswith("curl")] == ["curl"] * 3
@@ -311,6 +360,7 @@ def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -
             )
             assert told.returncode == 0, told.stderr
             assert json.loads(told.stdout)["gateway_code"] == "000"
+            be_the_citizen(run.directory, port, pasted)
         finally:
             os.killpg(demo.pid, signal.SIGINT)
             rest = demo.stdout.read() if demo.stdout else ""

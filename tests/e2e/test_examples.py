@@ -7,8 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -17,7 +16,15 @@ import pytest
 import urllib3
 from selenium.webdriver.common.by import By
 
-from tests.bank_and_citizen import Account, Bank, HandBrowser, answer_of, create_account, register_bank
+from tests.bank_and_citizen import (
+    Account,
+    Bank,
+    HandBrowser,
+    answer_of,
+    asking,
+    create_account,
+    register_bank,
+)
 from tests.doors import Server, wait_until
 from tests.e2e.test_decision_page_in_browser import CHROMIUM, DRIVER, driver_of
 from tests.house.project import ROOT
@@ -43,36 +50,10 @@ def first_json(printed: str, count: int = 2) -> list[dict[str, Any]]:
     return found
 
 
-@contextmanager
-def python_example(
-    server: Server, bank: Bank, directory: Path
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def python_example(server: Server, bank: Bank, directory: Path) -> AbstractContextManager[tuple[Any, str]]:
     """Run the Python example; give the process and the address at which it opened its browser."""
-    address = directory / "address"
-    opener = directory / "opener"
-    opener.write_text(f'#!/bin/sh\nprintf %s "$1" > {address}.part && mv {address}.part {address}\n')
-    opener.chmod(0o755)
-    command = [
-        sys.executable,
-        "-W",
-        "error",
-        str(PYTHON),
-        server.issuer,
-        str(bank.key_file),
-        bank.redirect_uri,
-    ]
-    environ = {**os.environ, "BROWSER": str(opener)}
-    with subprocess.Popen(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as example:
-        try:
-            wait_until(
-                lambda: address.exists() or example.poll() is not None, "a browser was opened", SECONDS
-            )
-            assert address.exists(), example.stderr and example.stderr.read()
-            yield example, address.read_text()
-        finally:
-            example.kill()
+    command = [sys.executable, "-W", "error", str(PYTHON), server.issuer]
+    return asking([*command, str(bank.key_file), bank.redirect_uri], directory, SECONDS)
 
 
 def come_back(location: str) -> str:
