@@ -108,6 +108,32 @@ class GrantNotFound(BrokerError):
     kind = "grant_not_found"
 
 
+class ConsentTransitionRefused(BrokerError):
+    """A consent cannot go where somebody wants it to (`broker.consent.life`). reason: closed word."""
+
+    kind = "consent_transition_refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class ConsentTermsRefused(BrokerError):
+    """What is asked of a citizen is not within the agreement (`broker.consent.terms`). reason: closed word."""
+
+    kind = "consent_terms_refused"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class NoticeNotFound(BrokerError):
+    """There is no notice to this client under this identifier."""
+
+    kind = "notice_not_found"
+
+
 class EvidenceUnavailable(BrokerError):
     """Nothing can be recorded now, so nothing may leave."""
 
@@ -118,6 +144,18 @@ class StoreUnavailable(BrokerError):
     """The broker's own store does not answer in time."""
 
     kind = "store_unavailable"
+
+
+class ConsentNotFound(BrokerError):
+    """There is no such consent for this person: none at all, or somebody else's; nobody can tell which."""
+
+    kind = "consent_not_found"
+
+
+class ConsentMoved(BrokerError):
+    """Somebody else changed the consent or decided the request in the meantime: nothing was written."""
+
+    kind = "consent_moved"
 
 
 class SettingsInvalid(BrokerError):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import secrets
 from datetime import timedelta
 from typing import Any, Final
 
@@ -18,13 +16,11 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[im
 
 from broker.oauth.authorization_details import narrowed
 from broker.oauth.authorization_request import Grant, IssuedCode
-from broker.oauth.bound_tokens import TokenIssuer, TokenTerms
-from broker.oauth.grants import GrantStore, claims_of
+from broker.oauth.bound_tokens import TokenIssuer
+from broker.oauth.granted import granted_answer, secret_hash
+from broker.oauth.grants import GrantStore
 from broker.oauth.id_tokens import IdTokens
-from broker.oauth.issuing import RefreshIssue
-from broker.oauth.refresh import REFRESH_TOKEN
 from broker.oauth.registration import AUTHENTICATION_METHODS
-from broker.oauth.scopes import OPENID
 
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _CODE_CHARACTERS_MAX: Final = 128
@@ -46,7 +42,7 @@ class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
         code = self.request.form.get("code")
         if code is None:
             raise InvalidRequestError("code is missing")
-        found = self._grants.find_code(_hash(code)) if len(code) <= _CODE_CHARACTERS_MAX else None
+        found = self._grants.find_code(secret_hash(code)) if len(code) <= _CODE_CHARACTERS_MAX else None
         if found is None or found[1].client_id != client.client_id:
             # Also a code of another client: it is told nothing and uses nothing up.
             raise InvalidGrantError("the code is unknown")
@@ -57,34 +53,20 @@ class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
         """Return status, body and headers. The statement that keeps the token uses the code up."""
-        client, issuer, grant = self.request.client, self._issuer, self._grant
-        refresh_token = secrets.token_urlsafe(32) if client.check_grant_type(REFRESH_TOKEN) else None
-        refresh = None
-        if refresh_token is not None:
-            refresh = RefreshIssue(token_hash=_hash(refresh_token), expires_at=grant.expires_at)
-        terms = TokenTerms(
-            subject=grant.subject,
-            scope=grant.scope,
-            details=self._details,
-            grant_id=grant.grant_id,
-            expires_at=grant.expires_at,
-            extra=claims_of(grant),
-        )
         try:
-            body = issuer.issue(
+            body = granted_answer(
                 self.request,
-                client,
-                terms,
-                lambda issue: issuer.store.redeem_code(issue, self._code.code_hash, refresh),
+                self._issuer,
+                self._id_tokens,
+                self._grant,
+                self._details,
+                lambda issue, refresh: self._issuer.store.redeem_code(issue, self._code.code_hash, refresh),
+                self._code.nonce,
             )
         except InvalidGrantError:
             # Whoever comes second may hold a stolen code, or the first may have: both end (RFC 9700, 4.5).
             self._grants.revoke_for_replay(self._code.code_hash, self.request.at)
             raise
-        if refresh_token is not None:
-            body["refresh_token"] = refresh_token
-        if OPENID in grant.scope.split(" "):
-            body["id_token"] = self._id_tokens.issue(grant, self._code.nonce, self.request.at)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
     def _check_code(self) -> None:
@@ -122,7 +104,3 @@ class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
     def _id_tokens(self) -> IdTokens:
         id_tokens: IdTokens = self.server.id_tokens
         return id_tokens
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()

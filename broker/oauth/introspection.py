@@ -6,7 +6,6 @@ knows no signed answers.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -16,6 +15,7 @@ from werkzeug.datastructures import MIMEAccept
 from werkzeug.http import parse_accept_header
 
 from broker.oauth.form_request import FormRequest
+from broker.oauth.granted import secret_hash
 from broker.oauth.grants import GrantStore
 from broker.oauth.protector import Protector
 from broker.oauth.registration import ClientRegistration
@@ -133,11 +133,6 @@ def token_of(request: FormRequest) -> str:
     if token is None:
         raise InvalidRequestError("token is missing")
     return token
-
-
-def secret_hash(token: str) -> bytes:
-    """Return the SHA-256 under which a token is kept (32 bytes)."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _is_asked_for(accept: str) -> bool:

@@ -75,6 +75,10 @@ class TokenStore(Protocol):
         """Likewise, if the refresh token of this hash and its grant are alive; it stays as it is."""
         ...
 
+    def issue_granted(self, issue: TokenIssue, refresh: RefreshIssue | None) -> IssueVerdict:
+        """Likewise, if the grant named in issue is alive and this client's."""
+        ...
+
     def burn(self, client_id: str, once: OneTimeValues, at: datetime) -> BurnVerdict:
         """Burn the one-time values of a request that buys no token, if the client is active."""
         ...

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from broker.oauth.form_request import FormRequest
 from broker.oauth.grants import GrantStore
-from broker.oauth.introspection import secret_hash, token_of
+from broker.oauth.granted import secret_hash
+from broker.oauth.introspection import token_of
 from broker.oauth.registration import ClientRegistration
 
 

@@ -11,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
-from broker.storage.tables import APPLICATION_GRANTS
+from broker.storage.privileges import APPLICATION_GRANTS
 
 APPLICATION_ROLE = "broker_app"
 # Any constant will do; all migrators of one database must use the same.

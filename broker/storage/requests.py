@@ -6,7 +6,7 @@ import json
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Engine, bindparam, text
+from sqlalchemy import Connection, Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from broker.oauth.authorization_request import Grant, IssuedCode, PushedParameters, PushedRequest
@@ -88,33 +88,53 @@ class PostgresRequests:
 
     def approve_request(self, request_ref: bytes, grant: Grant, code: IssuedCode) -> bool:
         """Mark a request as decided and keep grant and code, all or nothing. Raises StoreUnavailable."""
-        parameters = {
-            "request_ref": request_ref,
-            "at": grant.granted_at,
-            "grant_id": grant.grant_id,
-            "client_id": grant.client_id,
-            "citizen_id": grant.citizen_id,
-            "subject": grant.subject,
-            "scope": grant.scope,
-            "details": [dict(detail) for detail in grant.details],
-            "level": grant.level,
-            "authenticated_at": grant.authenticated_at,
-            "grant_expires_at": grant.expires_at,
-            "code_hash": code.code_hash,
-            "redirect_uri": code.redirect_uri,
-            "code_challenge": code.code_challenge,
-            "dpop_jkt": code.dpop_jkt,
-            "nonce": code.nonce,
-            "code_expires_at": code.expires_at,
-        }
         with store_answers(), self._engine.connect() as connection:
-            return bool(connection.execute(_APPROVE, parameters).scalar_one())
+            return approve_in(connection, request_ref, grant, code)
 
     def refuse_request(self, request_ref: bytes, at: datetime) -> bool:
         """Mark a request as decided; False if it waits no longer. Raises StoreUnavailable."""
         with store_answers(), self._engine.connect() as connection:
-            decided = connection.execute(_REFUSE, {"request_ref": request_ref, "at": at})
-            return decided.one_or_none() is not None
+            return refuse_in(connection, request_ref, at)
+
+
+def approve_in(connection: Connection, request_ref: bytes, grant: Grant, code: IssuedCode) -> bool:
+    """Mark a request as decided and keep grant and code, on a connection whose transaction may hold more."""
+    parameters = {
+        **grant_values(grant),
+        "request_ref": request_ref,
+        "at": grant.granted_at,
+        "details": [dict(detail) for detail in grant.details],
+        "grant_expires_at": grant.expires_at,
+        "code_hash": code.code_hash,
+        "redirect_uri": code.redirect_uri,
+        "code_challenge": code.code_challenge,
+        "dpop_jkt": code.dpop_jkt,
+        "nonce": code.nonce,
+        "code_expires_at": code.expires_at,
+    }
+    return bool(connection.execute(_APPROVE, parameters).scalar_one())
+
+
+def refuse_in(connection: Connection, request_ref: bytes, at: datetime) -> bool:
+    """Mark a request as decided, on a connection whose transaction may hold more."""
+    decided = connection.execute(_REFUSE, {"request_ref": request_ref, "at": at})
+    return decided.one_or_none() is not None
+
+
+def grant_values(grant: Grant) -> dict[str, Any]:
+    """Return a grant as the columns of its table."""
+    return {
+        "grant_id": grant.grant_id,
+        "client_id": grant.client_id,
+        "citizen_id": grant.citizen_id,
+        "subject": grant.subject,
+        "scope": grant.scope,
+        "authorization_details": [dict(detail) for detail in grant.details],
+        "level": grant.level,
+        "authenticated_at": grant.authenticated_at,
+        "granted_at": grant.granted_at,
+        "expires_at": grant.expires_at,
+    }
 
 
 def _request(row: Any) -> PushedRequest | None:

@@ -1,13 +1,10 @@
 """The broker's own tables (PostgreSQL). The migrations are the truth; a test holds the two together.
 
-Roles: `broker_owner` owns everything and runs migrations; `broker_app` may do what the grants at the end
-of this module say and nothing more. On evidence it may only INSERT and SELECT.
+Roles: `broker_owner` owns everything and runs migrations; `broker_app` may do what the grants in
+`privileges` say and nothing more. On evidence it may only INSERT and SELECT.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Final
 
 from sqlalchemy import (
     ARRAY,
@@ -49,7 +46,6 @@ from broker.storage.consent_tables import (
 )
 
 __all__ = [
-    "APPLICATION_GRANTS",
     "access_tokens",
     "agreement_revisions",
     "agreements",
@@ -243,34 +239,3 @@ evidence_annex = Table(
     Column("payload_salt", LargeBinary, nullable=True),
     Index("ix_evidence_annex_reference", "reference", postgresql_using="brin"),
 )
-
-APPLICATION_GRANTS: Final[Mapping[str, str]] = {
-    "organisations": "SELECT, INSERT, UPDATE",
-    "clients": "SELECT, INSERT, UPDATE",
-    "facility_staff": "SELECT, INSERT, UPDATE",
-    "agreement_revisions": "SELECT, INSERT",
-    "agreements": "SELECT, INSERT, UPDATE",
-    "signing_keys": "SELECT, INSERT, UPDATE, DELETE",
-    "access_tokens": "SELECT, INSERT, UPDATE, DELETE",
-    "citizens": "SELECT, INSERT, UPDATE",
-    "citizen_sessions": "SELECT, INSERT, UPDATE, DELETE",
-    "pushed_requests": "SELECT, INSERT, UPDATE, DELETE",
-    "grants": "SELECT, INSERT, UPDATE",
-    "authorization_codes": "SELECT, INSERT, UPDATE, DELETE",
-    "refresh_tokens": "SELECT, INSERT, UPDATE, DELETE",
-    "consent_requests": "SELECT, INSERT, UPDATE",
-    "consents": "SELECT, INSERT, UPDATE",
-    "consent_events": "SELECT, INSERT",
-    "consent_receipts": "SELECT, INSERT",
-    "outbox_messages": "SELECT, INSERT, UPDATE",
-    "citizen_identities": "SELECT, INSERT, UPDATE, DELETE",
-    "citizen_passkeys": "SELECT, INSERT, UPDATE, DELETE",
-    "sign_in_challenges": "SELECT, INSERT, DELETE",
-    "complaints": "SELECT, INSERT, UPDATE",
-    "used_assertions": "SELECT, INSERT, DELETE",
-    "used_proofs": "SELECT, INSERT, DELETE",
-    "usage_counters": "SELECT, INSERT, UPDATE, DELETE",
-    "evidence_entries": "SELECT, INSERT",
-    "evidence_annex": "SELECT, INSERT",
-}
-"""What the application role may do, table by table; anything absent is refused by PostgreSQL."""

@@ -47,7 +47,7 @@ END
 # The second of two redemptions waits for the first one's row and then finds the code used up.
 _CODE: Final = """, code AS (
   UPDATE authorization_codes SET consumed_at = $2::timestamptz FROM burned
-  WHERE code_hash = $11::bytea AND client_id = $1::text AND grant_id = $8::text
+  WHERE code_hash = $13::bytea AND client_id = $1::text AND grant_id = $8::text
     AND consumed_at IS NULL AND expires_at > $2::timestamptz
   RETURNING grant_id
 ), basis AS (
@@ -56,8 +56,13 @@ _CODE: Final = """, code AS (
 )"""
 _REFRESH_ISSUED: Final = """, refresh AS (
   INSERT INTO refresh_tokens (token_hash, grant_id, client_id, scope, issued_at, expires_at)
-  SELECT $12::bytea, $8::text, $1::text, $9::text, $2::timestamptz, $13::timestamptz FROM basis
-  WHERE $12::bytea IS NOT NULL
+  SELECT $11::bytea, $8::text, $1::text, $9::text, $2::timestamptz, $12::timestamptz FROM basis
+  WHERE $11::bytea IS NOT NULL
+)"""
+_GRANTED: Final = """, basis AS (
+  SELECT g.grant_id FROM grants g CROSS JOIN burned
+  WHERE g.grant_id = $8::text AND g.client_id = $1::text
+    AND g.revoked_at IS NULL AND g.expires_at > $2::timestamptz
 )"""
 _REFRESH: Final = """, basis AS (
   SELECT g.grant_id FROM refresh_tokens r JOIN grants g USING (grant_id) CROSS JOIN burned
@@ -65,7 +70,7 @@ _REFRESH: Final = """, basis AS (
     AND r.revoked_at IS NULL AND r.expires_at > $2::timestamptz
     AND g.revoked_at IS NULL AND g.expires_at > $2::timestamptz
 )"""
-_BINARY: Final = frozenset({2, 5, 6, 10, 11})
+_BINARY: Final = frozenset({2, 5, 6, 10, 12})
 
 
 def _issuing(name: str, more: str, basis: str, beside: str = "") -> PreparedStatement:
@@ -76,6 +81,7 @@ def _issuing(name: str, more: str, basis: str, beside: str = "") -> PreparedStat
 
 _ISSUE: Final = _issuing("issue_token", "", "burned")
 _REDEEM: Final = _issuing("redeem_code", _CODE, "basis", _REFRESH_ISSUED)
+_GRANT: Final = _issuing("issue_granted", _GRANTED, "basis", _REFRESH_ISSUED)
 _REFRESHED: Final = _issuing("issue_refreshed", _REFRESH, "basis")
 _BURN: Final = PreparedStatement(
     "burn_one_time_values", _BURNED + "\nSELECT CASE" + _FAULT + "\n  ELSE 'burned'\nEND", _BINARY
@@ -95,8 +101,11 @@ class PostgresTokens:
 
     def redeem_code(self, issue: TokenIssue, code_hash: bytes, refresh: RefreshIssue | None) -> IssueVerdict:
         """Likewise, and use up an authorization code, and store a refresh token. Raises StoreUnavailable."""
-        more = (None, None) if refresh is None else (refresh.token_hash, _instant(refresh.expires_at))
-        return self._say(_REDEEM, [*_issue(issue), code_hash, *more])  # type: ignore[return-value]
+        return self._say(_REDEEM, [*_issue(issue), *_refresh(refresh), code_hash])  # type: ignore[return-value]
+
+    def issue_granted(self, issue: TokenIssue, refresh: RefreshIssue | None) -> IssueVerdict:
+        """Likewise, on the strength of a living grant of this client. Raises StoreUnavailable."""
+        return self._say(_GRANT, [*_issue(issue), *_refresh(refresh)])  # type: ignore[return-value]
 
     def issue_refreshed(self, issue: TokenIssue, refresh_hash: bytes) -> IssueVerdict:
         """Likewise, on the strength of a refresh token, which stays. Raises StoreUnavailable."""
@@ -138,3 +147,7 @@ def _issue(issue: TokenIssue) -> list[bytes | None]:
         issue.scope.encode(),
         _instant(issue.expires_at),
     ]
+
+
+def _refresh(refresh: RefreshIssue | None) -> list[bytes | None]:
+    return [None, None] if refresh is None else [refresh.token_hash, _instant(refresh.expires_at)]

@@ -16,8 +16,9 @@ from sqlalchemy.exc import DBAPIError
 
 from broker.cli.embedded import EmbeddedCluster, url_of
 from broker.storage.migrate import alembic_config, current_revision, migrate, newest_revision
+from broker.storage.privileges import APPLICATION_GRANTS
 from broker.storage.readiness import find_fault
-from broker.storage.tables import APPLICATION_GRANTS, metadata
+from broker.storage.tables import metadata
 from tests.doors import at_once
 from tests.release_world import World
 

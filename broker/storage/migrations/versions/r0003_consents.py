@@ -1,4 +1,4 @@
-"""Consents: requests, consents, events, receipts, notices to recipients, sign-in by others, complaints.
+"""Consents: requests, consents, events, receipts, notices to recipients.
 
 Revision 0003, after 0002. Expands only: code of revision 0002 runs on it unchanged.
 """
@@ -28,53 +28,6 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_sign_in_challenges_expires_at"), "sign_in_challenges", ["expires_at"], unique=False
     )
-    op.create_table(
-        "citizen_identities",
-        sa.Column("identity_ref", sa.LargeBinary(), nullable=False),
-        sa.Column("issuer", sa.Text(), nullable=False),
-        sa.Column("citizen_id", sa.Uuid(), nullable=False),
-        sa.Column("linked_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["citizen_id"], ["citizens.citizen_id"], name=op.f("fk_citizen_identities_citizen_id")
-        ),
-        sa.PrimaryKeyConstraint("identity_ref", name=op.f("pk_citizen_identities")),
-    )
-    op.create_index(
-        op.f("ix_citizen_identities_citizen_id"), "citizen_identities", ["citizen_id"], unique=False
-    )
-    op.create_table(
-        "citizen_passkeys",
-        sa.Column("credential_id", sa.LargeBinary(), nullable=False),
-        sa.Column("citizen_id", sa.Uuid(), nullable=False),
-        sa.Column("public_key", sa.LargeBinary(), nullable=False),
-        sa.Column("sign_count", sa.BigInteger(), nullable=False),
-        sa.Column("label", sa.Text(), nullable=False),
-        sa.Column("registered_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["citizen_id"], ["citizens.citizen_id"], name=op.f("fk_citizen_passkeys_citizen_id")
-        ),
-        sa.PrimaryKeyConstraint("credential_id", name=op.f("pk_citizen_passkeys")),
-    )
-    op.create_index(op.f("ix_citizen_passkeys_citizen_id"), "citizen_passkeys", ["citizen_id"], unique=False)
-    op.create_table(
-        "complaints",
-        sa.Column("complaint_id", sa.Uuid(), nullable=False),
-        sa.Column("citizen_id", sa.Uuid(), nullable=False),
-        sa.Column("reference", sa.Uuid(), nullable=True),
-        sa.Column("text_encrypted", sa.LargeBinary(), nullable=False),
-        sa.Column("status", sa.Text(), server_default="received", nullable=False),
-        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("acknowledge_by", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint(
-            "status IN ('received', 'acknowledged', 'answered')", name=op.f("ck_complaints_status")
-        ),
-        sa.ForeignKeyConstraint(
-            ["citizen_id"], ["citizens.citizen_id"], name=op.f("fk_complaints_citizen_id")
-        ),
-        sa.PrimaryKeyConstraint("complaint_id", name=op.f("pk_complaints")),
-    )
-    op.create_index(op.f("ix_complaints_citizen_id"), "complaints", ["citizen_id"], unique=False)
     op.create_table(
         "consent_requests",
         sa.Column("request_id", sa.Uuid(), nullable=False),
@@ -215,22 +168,6 @@ def upgrade() -> None:
         unique=False,
         postgresql_where="delivered_at IS NULL AND next_try_at IS NULL AND dead_at IS NULL",
     )
-    op.add_column(
-        "citizen_sessions", sa.Column("method", sa.Text(), server_default="password", nullable=False)
-    )
-    op.add_column("citizen_sessions", sa.Column("browser", sa.Text(), server_default="", nullable=False))
-    op.add_column(
-        "citizen_sessions",
-        sa.Column(
-            "last_seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
-        ),
-    )
-    op.alter_column("citizens", "password_hash", existing_type=sa.TEXT(), nullable=True)
-    op.create_check_constraint(
-        op.f("ck_citizen_sessions_method"),
-        "citizen_sessions",
-        "method IN ('password', 'one_time_code', 'identity_provider', 'passkey')",
-    )
     op.drop_constraint(op.f("ck_signing_keys_purpose"), "signing_keys", type_="check")
     op.create_check_constraint(
         op.f("ck_signing_keys_purpose"),
@@ -248,11 +185,6 @@ def downgrade() -> None:
         "signing_keys",
         "purpose IN ('access_token', 'receipt', 'id_token', 'introspection')",
     )
-    op.execute("UPDATE citizens SET password_hash = '' WHERE password_hash IS NULL")
-    op.alter_column("citizens", "password_hash", existing_type=sa.TEXT(), nullable=False)
-    op.drop_column("citizen_sessions", "last_seen_at")
-    op.drop_column("citizen_sessions", "browser")
-    op.drop_column("citizen_sessions", "method")
     op.drop_index(
         "ix_outbox_messages_waiting",
         table_name="outbox_messages",
@@ -276,11 +208,3 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_consent_requests_client_id"), table_name="consent_requests")
     op.drop_index(op.f("ix_consent_requests_citizen_ref"), table_name="consent_requests")
     op.drop_table("consent_requests")
-    op.drop_index(op.f("ix_complaints_citizen_id"), table_name="complaints")
-    op.drop_table("complaints")
-    op.drop_index(op.f("ix_citizen_passkeys_citizen_id"), table_name="citizen_passkeys")
-    op.drop_table("citizen_passkeys")
-    op.drop_index(op.f("ix_citizen_identities_citizen_id"), table_name="citizen_identities")
-    op.drop_table("citizen_identities")
-    op.drop_index(op.f("ix_sign_in_challenges_expires_at"), table_name="sign_in_challenges")
-    op.drop_table("sign_in_challenges")

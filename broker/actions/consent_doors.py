@@ -1,0 +1,98 @@
+"""The doors of the consent verbs: Protocols beside their consumer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from broker.consent.record import Consent, Signing
+from broker.consent.writing import (
+    ChainedEvent,
+    ConsentWriting,
+    HeldConsent,
+    IssuedReceipt,
+    KeptRequest,
+)
+from broker.evidence.recording import EvidenceRow
+
+
+class ConsentStore(Protocol):
+    """Keeps consents; `broker.storage.consents.PostgresConsents` is one. All raise StoreUnavailable."""
+
+    def find_one(self, consent_id: str) -> HeldConsent | None:
+        """Return a consent with the end of its chain, or None."""
+        ...
+
+    def find_of_request(self, request_id: str) -> Sequence[HeldConsent]:
+        """Return the consents that one request asks for."""
+        ...
+
+    def find_of_citizen(self, citizen_id: str) -> Sequence[Consent]:
+        """Return a person's consents, the latest change first."""
+        ...
+
+    def find_due(self, at: datetime, limit: int) -> Sequence[HeldConsent]:
+        """Return consents that time alone has changed and nobody has written down yet."""
+        ...
+
+    def find_events(self, consent_id: str) -> Sequence[ChainedEvent]:
+        """Return all events of a consent, oldest first."""
+        ...
+
+    def write(
+        self,
+        writings: Sequence[ConsentWriting],
+        evidence: Sequence[EvidenceRow],
+        *,
+        decided: tuple[str, datetime, str | None] | None = None,
+        grant: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write all of one action, or nothing. Raises ConsentMoved when something is no longer as read."""
+        ...
+
+
+class WaitingRequests(Protocol):
+    """Keeps requests; `broker.storage.consent_requests` has one. All raise StoreUnavailable."""
+
+    def find_request(self, request_id: str) -> KeptRequest | None:
+        """Return a request by its id, or None."""
+        ...
+
+    def find_waiting_for(self, citizen_id: str, at: datetime) -> Sequence[KeptRequest]:
+        """Return the requests that wait for one account's decision, the oldest first."""
+        ...
+
+    def note_viewed(self, request_id: str, at: datetime) -> None:
+        """Remember when the person first saw a request."""
+        ...
+
+
+class Receipts(Protocol):
+    """Issues receipts; `broker.consent.receipts.ReceiptIssuer` is one."""
+
+    def issue(
+        self, consent: Consent, event_type: str, at: datetime, evidence_reference: str
+    ) -> IssuedReceipt:
+        """Return a signed receipt of what became of a consent."""
+        ...
+
+
+class People(Protocol):
+    """What the source says of a person who decides: only what deciding needs."""
+
+    def signing(self, citizen_id: str, at: datetime) -> Signing:
+        """Return who must sign for this person now. Raises SourceUnavailable, PersonUnknown."""
+        ...
+
+
+class Pseudonyms(Protocol):
+    """Keyed names; `broker.evidence.pseudonyms.KeyedPseudonyms` is one."""
+
+    def data_subject_ref(self, data_subject: str) -> bytes:
+        """Return the reference under which a person's evidence is found."""
+        ...
+
+    def pairwise_subject(self, organisation_id: str, citizen_id: str) -> str:
+        """Return the name under which one organisation knows a person."""
+        ...

@@ -1,0 +1,213 @@
+"""`decide_consent`: what a citizen does with requests and consents. One action is one transaction.
+
+Whoever is not the data subject (or shown to represent it) finds nothing here: every verb takes the person's
+own account and answers None, or raises ConsentNotFound, for anybody else's consent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+from broker.actions.consent_doors import ConsentStore, People, WaitingRequests
+from broker.actions.consent_writer import ConsentWriter
+from broker.consent import life
+from broker.consent.change import Change
+from broker.consent.record import Actor, Consent, Notice, Signer
+from broker.consent.standing import stand, state_at
+from broker.consent.terms import terms_to_detail
+from broker.consent.writing import ChainedEvent, HeldConsent, KeptRequest
+from broker.errors import ConsentNotFound
+
+ACTION: Final = "decide_consent"
+_UNDECIDED: Final = frozenset({"requested", "pending_cosign"})
+_LISTED: Final = frozenset({"active"})
+
+
+@dataclass(frozen=True, slots=True)
+class DecideConsent:
+    """The verbs with their doors. new_id gives a fresh UUIDv7; grant_of the grant of given consents."""
+
+    store: ConsentStore
+    requests: WaitingRequests
+    people: People
+    writer: ConsentWriter
+    new_id: Callable[[], str]
+    subject_of: Callable[[str, str], str]
+    organisation_of: Callable[[str], str]
+    grant_of: Callable[[KeptRequest, Sequence[Consent], Signer, datetime], Any]
+
+    def find_pending(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
+        """Return what waits for this person's decision; requests that were kept before are opened now.
+
+        Raises SourceUnavailable (who must sign cannot be known), StoreUnavailable.
+        """
+        for kept in self.requests.find_waiting_for(citizen_id, at):
+            if not self.store.find_of_request(kept.opening.request_id):
+                self._open(kept, citizen_id, at)
+        mine = self.store.find_of_citizen(citizen_id)
+        return [one for one in mine if state_at(one, at) in _UNDECIDED]
+
+    def find_mine(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
+        """Return all of a person's consents as they stand now, the latest change first."""
+        return [stand(one, at).consent for one in self.store.find_of_citizen(citizen_id)]
+
+    def find_one(self, citizen_id: str, consent_id: str, at: datetime) -> Consent | None:
+        """Return one of the person's own consents as it stands now; None also for anybody else's."""
+        held = self._held(consent_id)
+        if held is None or held.consent.citizen_id != citizen_id:
+            return None
+        return stand(held.consent, at).consent
+
+    def history(self, citizen_id: str, consent_id: str) -> Sequence[ChainedEvent]:
+        """Return the events of one of the person's own consents; empty for anybody else's."""
+        held = self._held(consent_id)
+        if held is None or held.consent.citizen_id != citizen_id:
+            return ()
+        return self.store.find_events(consent_id)
+
+    def view(self, citizen_id: str, consent_id: str, at: datetime) -> None:
+        """Remember that the person looked at a request. Nothing is told to anybody."""
+        held = self._own(citizen_id, consent_id)
+        self.requests.note_viewed(held.consent.request_id, at)
+
+    def decide(
+        self, signer: Signer, consent_id: str, given: frozenset[str], notice: Notice, at: datetime
+    ) -> Consent:
+        """Decide on a request: give the named fields, or refuse it by giving none.
+
+        signer: whose session it is; a representative's carries the hash of the relation. With the last
+        decision on a request its grant begins, and the recipient may fetch its token.
+        Raises ConsentNotFound, ConsentTransitionRefused, ConsentMoved, StoreUnavailable.
+        """
+        held = self._signable(signer, consent_id)
+        if held.consent.state == "pending_cosign" and given:
+            change = life.cosign(held.consent, signer, notice, at)
+        else:
+            change = life.decide(held.consent, given, signer, notice, at)
+        return self._write_decision(held, change, signer, at)
+
+    def withdraw(self, actor: Actor, consent_id: str, at: datetime) -> Consent:
+        """Withdraw: no release commits after this has returned (Law 91/2025 art. 10)."""
+        held = self._actable(actor, consent_id)
+        return self._write(held, life.withdraw(held.consent, actor, at), at)
+
+    def pause(self, actor: Actor, consent_id: str, at: datetime) -> Consent:
+        """Pause: nothing is released until it is resumed."""
+        held = self._actable(actor, consent_id)
+        return self._write(held, life.pause(held.consent, actor, at), at)
+
+    def pause_all(self, actor: Actor, at: datetime) -> Sequence[Consent]:
+        """Pause everything that is active; each by itself, so that one failure stops no other."""
+        mine = self.store.find_of_citizen(actor.reference)
+        active = [one.consent_id for one in mine if state_at(one, at) in _LISTED]
+        return [self.pause(actor, consent_id, at) for consent_id in active]
+
+    def resume(self, signer: Signer, consent_id: str, at: datetime) -> Consent:
+        """Resume a paused consent."""
+        held = self._signable(signer, consent_id)
+        return self._write(held, life.resume(held.consent, signer, at), at)
+
+    def extend(
+        self, signer: Signer, consent_id: str, notice: Notice, at: datetime, *, valid_days: int | None = None
+    ) -> Consent:
+        """Extend: a new consent of the same words takes the place of the old one."""
+        held = self._signable(signer, consent_id)
+        change = life.extend(held.consent, self.new_id(), signer, notice, at, valid_days=valid_days)
+        return self._write(held, change, at)
+
+    def confirm(self, signer: Signer, consent_id: str, notice: Notice, at: datetime) -> Consent:
+        """Confirm a consent that fell due on a birthday or at a review."""
+        held = self._signable(signer, consent_id)
+        signing = self.people.signing(held.consent.citizen_id, at)
+        return self._write(held, life.confirm(held.consent, signer, notice, at, signing=signing), at)
+
+    def settle_due(self, at: datetime, limit: int = 500) -> int:
+        """Write down what time alone has done; return how many consents that were."""
+        count = 0
+        for held in self.store.find_due(at, limit):
+            change = life.settled(held.consent, at)
+            if change is not None:
+                self._write(held, change, at)
+                count += 1
+        return count
+
+    def _open(self, kept: KeptRequest, citizen_id: str, at: datetime) -> None:
+        opening, signing = kept.opening, self.people.signing(citizen_id, at)
+        organisation_id = self.organisation_of(opening.client_id)
+        writings, evidence = [], []
+        for terms in opening.items:
+            change = life.open_request(
+                consent_id=self.new_id(),
+                request_id=opening.request_id,
+                client_id=opening.client_id,
+                organisation_id=organisation_id,
+                citizen_id=citizen_id,
+                subject=self.subject_of(organisation_id, citizen_id),
+                terms=terms,
+                at=at,
+                expires_at=opening.expires_at,
+                signing=signing,
+            )
+            written, recorded = self.writer.compose(change, None, at)
+            writings += written
+            evidence += recorded
+        self.store.write(writings, evidence)
+
+    def _write_decision(self, held: HeldConsent, change: Change, signer: Signer, at: datetime) -> Consent:
+        """Write a decision; with the last one of a request also its end and the grant of what was given."""
+        request_id = held.consent.request_id
+        others = [
+            stand(one.consent, at).consent
+            for one in self.store.find_of_request(request_id)
+            if one.consent.consent_id != held.consent.consent_id
+        ]
+        kept = self.requests.find_request(request_id)
+        is_last = change.consent.state not in _UNDECIDED and all(
+            one.state not in _UNDECIDED for one in others
+        )
+        if kept is None or not is_last:
+            return self._write(held, change, at)
+        given = [one for one in (change.consent, *others) if one.state == "active"]
+        grant = self.grant_of(kept, given, signer, at) if given else None
+        grant_id = None if grant is None else grant["grant_id"]
+        if change.consent in given:
+            change = replace(change, consent=replace(change.consent, grant_id=grant_id))
+        writings, evidence = self.writer.compose(change, held, at)
+        self.store.write(writings, evidence, decided=(request_id, at, grant_id), grant=grant)
+        return change.consent
+
+    def _write(self, held: HeldConsent, change: Change, at: datetime) -> Consent:
+        writings, evidence = self.writer.compose(change, held, at)
+        self.store.write(writings, evidence)
+        return writings[-1].consent
+
+    def _held(self, consent_id: str) -> HeldConsent | None:
+        return self.store.find_one(consent_id)
+
+    def _own(self, citizen_id: str, consent_id: str) -> HeldConsent:
+        held = self._held(consent_id)
+        if held is None or held.consent.citizen_id != citizen_id:
+            raise ConsentNotFound
+        return held
+
+    def _signable(self, signer: Signer, consent_id: str) -> HeldConsent:
+        """The consent, if it is the signer's own or the signer has shown to represent the person."""
+        held = self._held(consent_id)
+        if held is None or (held.consent.citizen_id != signer.citizen_id and not signer.relation_hash):
+            raise ConsentNotFound
+        return held
+
+    def _actable(self, actor: Actor, consent_id: str) -> HeldConsent:
+        held = self._held(consent_id)
+        is_own = held is not None and held.consent.citizen_id == actor.reference
+        if held is None or not (is_own or actor.kind == "representative"):
+            raise ConsentNotFound
+        return held
+
+
+def details_of(consents: Sequence[Consent]) -> tuple[Any, ...]:
+    """Return the authorization_details of given consents, as their tokens will carry them."""
+    return tuple(terms_to_detail(one) for one in consents)

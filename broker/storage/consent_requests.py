@@ -1,0 +1,175 @@
+"""Requests for consent in PostgreSQL: kept for whoever is asked about, with an account or without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from broker.consent.codec import terms_document, terms_from
+from broker.consent.writing import KeptRequest, RequestOpening
+from broker.storage.faults import store_answers
+from broker.storage.tables import citizens, consent_requests, consents
+
+
+class PostgresConsentRequests:
+    """Keeps requests. All methods raise StoreUnavailable."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def find_request(self, request_id: str) -> KeptRequest | None:
+        """Return a request by its id, or None."""
+        return self._one(consent_requests.c.request_id == request_id)
+
+    def find_by_auth_request(self, auth_request_hash: bytes) -> KeptRequest | None:
+        """Return the request that an auth_req_id stands for (CIBA), or None."""
+        return self._one(consent_requests.c.auth_request_hash == auth_request_hash)
+
+    def find_waiting_for(self, citizen_id: str, at: datetime) -> Sequence[KeptRequest]:
+        """Return the requests that wait for one account's decision, the oldest first."""
+        statement = (
+            select(consent_requests)
+            .join(citizens, citizens.c.personal_id_ref == consent_requests.c.citizen_ref)
+            .where(citizens.c.citizen_id == citizen_id, consent_requests.c.expires_at > at)
+            .where(consent_requests.c.decided_at.is_(None), consent_requests.c.cancelled_at.is_(None))
+            .where(consent_requests.c.channel != "redirect")
+            .order_by(consent_requests.c.requested_at)
+        )
+        with store_answers(), self._engine.connect() as connection:
+            return [_kept(row) for row in connection.execute(statement)]
+
+    def keep(self, opening: RequestOpening) -> bool:
+        """Keep a request; False if its id is taken. Whoever repeats it finds the first one."""
+        statement = insert(consent_requests).values(_values(opening)).on_conflict_do_nothing()
+        with store_answers(), self._engine.begin() as connection:
+            kept = connection.execute(statement.returning(consent_requests.c.request_id))
+            return kept.one_or_none() is not None
+
+    def cancel(self, request_id: str, client_id: str, at: datetime) -> bool:
+        """Cancel a request of this client that nobody has decided; False otherwise."""
+        statement = (
+            consent_requests.update()
+            .where(consent_requests.c.request_id == request_id, consent_requests.c.client_id == client_id)
+            .where(consent_requests.c.decided_at.is_(None), consent_requests.c.cancelled_at.is_(None))
+            .where(consent_requests.c.expires_at > at)
+            .values(cancelled_at=at)
+        )
+        with store_answers(), self._engine.begin() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def note_viewed(self, request_id: str, at: datetime) -> None:
+        """Remember when the person first saw the request."""
+        statement = (
+            consent_requests.update()
+            .where(consent_requests.c.request_id == request_id, consent_requests.c.viewed_at.is_(None))
+            .values(viewed_at=at)
+        )
+        with store_answers(), self._engine.begin() as connection:
+            connection.execute(statement)
+
+    def note_polled(self, request_id: str, at: datetime) -> datetime | None:
+        """Remember that the client asked for its token now; return when it asked before (CIBA, 11)."""
+        before = select(consent_requests.c.polled_at).where(consent_requests.c.request_id == request_id)
+        statement = (
+            consent_requests.update().where(consent_requests.c.request_id == request_id).values(polled_at=at)
+        )
+        with store_answers(), self._engine.begin() as connection:
+            earlier: datetime | None = connection.execute(before.with_for_update()).scalar_one_or_none()
+            connection.execute(statement)
+            return earlier
+
+    def redeem(self, request_id: str, at: datetime) -> bool:
+        """Use up the auth_req_id of a decided request: of any number of askers one is told True."""
+        statement = (
+            consent_requests.update()
+            .where(consent_requests.c.request_id == request_id, consent_requests.c.redeemed_at.is_(None))
+            .where(consent_requests.c.decided_at.is_not(None))
+            .values(redeemed_at=at)
+        )
+        with store_answers(), self._engine.begin() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def find_citizen(self, citizen_ref: bytes) -> tuple[str, bytes] | None:
+        """Return (citizen_id, personal id encrypted) of the active account under a reference, or None."""
+        statement = select(citizens.c.citizen_id, citizens.c.personal_id_encrypted).where(
+            citizens.c.personal_id_ref == citizen_ref, citizens.c.status == "active"
+        )
+        with store_answers(), self._engine.connect() as connection:
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else (str(row[0]), bytes(row[1]))
+
+    def find_refusal(self, organisation_id: str, citizen_ref: bytes, purpose: str) -> datetime | None:
+        """Return when the person last refused this organisation for this purpose, or None."""
+        statement = (
+            select(func.max(consents.c.state_since_at))
+            .join(consent_requests, consent_requests.c.request_id == consents.c.request_id)
+            .where(consents.c.organisation_id == organisation_id, consents.c.purpose == purpose)
+            .where(consent_requests.c.citizen_ref == citizen_ref, consents.c.state == "refused")
+        )
+        with store_answers(), self._engine.connect() as connection:
+            found: datetime | None = connection.execute(statement).scalar_one()
+            return found
+
+    def _one(self, condition: Any) -> KeptRequest | None:
+        with store_answers(), self._engine.connect() as connection:
+            row = connection.execute(select(consent_requests).where(condition)).one_or_none()
+        return None if row is None else _kept(row)
+
+
+def keep_request(connection: Connection, opening: RequestOpening) -> None:
+    """Keep a request on a connection whose transaction holds more."""
+    connection.execute(consent_requests.insert().values(_values(opening)))
+
+
+def decide_request(connection: Connection, request_id: str, at: datetime, grant_id: str | None) -> bool:
+    """Mark a request as decided, on a connection whose transaction holds more; False if it is over."""
+    decided = connection.execute(
+        consent_requests.update()
+        .where(consent_requests.c.request_id == request_id, consent_requests.c.decided_at.is_(None))
+        .where(consent_requests.c.cancelled_at.is_(None), consent_requests.c.expires_at > at)
+        .values(decided_at=at, grant_id=grant_id)
+    )
+    return decided.rowcount == 1
+
+
+def _values(opening: RequestOpening) -> dict[str, Any]:
+    return {
+        "request_id": opening.request_id,
+        "client_id": opening.client_id,
+        "citizen_ref": opening.citizen_ref,
+        "channel": opening.channel,
+        "request_hash": opening.request_hash,
+        "auth_request_hash": opening.auth_request_hash,
+        "items": [terms_document(terms) for terms in opening.items],
+        "scope": opening.scope,
+        "requested_at": opening.requested_at,
+        "expires_at": opening.expires_at,
+    }
+
+
+def _kept(row: Any) -> KeptRequest:
+    opening = RequestOpening(
+        request_id=str(row.request_id),
+        client_id=row.client_id,
+        citizen_ref=bytes(row.citizen_ref),
+        channel=row.channel,
+        request_hash=bytes(row.request_hash),
+        auth_request_hash=None if row.auth_request_hash is None else bytes(row.auth_request_hash),
+        items=tuple(terms_from(document) for document in row.items),
+        scope=row.scope,
+        requested_at=row.requested_at,
+        expires_at=row.expires_at,
+    )
+    return KeptRequest(
+        opening=opening,
+        viewed_at=row.viewed_at,
+        decided_at=row.decided_at,
+        cancelled_at=row.cancelled_at,
+        polled_at=row.polled_at,
+        redeemed_at=row.redeemed_at,
+        grant_id=row.grant_id,
+    )

@@ -1,0 +1,158 @@
+"""What one action upon consents writes, statement by statement, inside the caller's transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Text, cast, func, select, text
+
+from broker.consent.codec import consent_document
+from broker.consent.record import Consent
+from broker.consent.terms import terms_to_detail
+from broker.consent.writing import ChainedEvent, ConsentWriting, IssuedReceipt
+from broker.errors import ConsentMoved
+from broker.evidence.recording import EvidenceRow
+from broker.oauth.authorization_request import Grant, IssuedCode
+from broker.storage.outbox import outbox_values
+from broker.storage.requests import approve_in, refuse_in
+from broker.storage.tables import (
+    consent_events,
+    consent_receipts,
+    consents,
+    evidence_annex,
+    evidence_entries,
+    grants,
+    outbox_messages,
+)
+
+
+def decide_redirect(
+    connection: Connection, redirect: tuple[bytes, datetime, Grant | None, IssuedCode | None]
+) -> None:
+    """Decide a pushed request, with grant and code or without. Raises ConsentMoved."""
+    request_ref, at, grant, code = redirect
+    if grant is None or code is None:
+        done = refuse_in(connection, request_ref, at)
+    else:
+        done = approve_in(connection, request_ref, grant, code)
+    if not done:
+        raise ConsentMoved("the authorization request was decided or has expired")
+
+
+def write_consent(connection: Connection, writing: ConsentWriting) -> None:
+    """Write one new version; its expected predecessor must still be the one that lies there."""
+    consent = writing.consent
+    values = {
+        "state": consent.state,
+        "version": consent.version,
+        "grant_id": consent.grant_id,
+        "valid_from_at": consent.valid_from_at,
+        "valid_to_at": consent.valid_to_at,
+        "refresh_due_at": consent.refresh_due_at,
+        "state_since_at": consent.state_since_at,
+        "record": consent_document(consent),
+    }
+    if writing.expected_version == 0:
+        fixed = {
+            "consent_id": consent.consent_id,
+            "request_id": consent.request_id,
+            "client_id": consent.client_id,
+            "organisation_id": consent.organisation_id,
+            "citizen_id": consent.citizen_id,
+            "purpose": consent.terms.purpose,
+            "agreement_id": consent.terms.agreement_id,
+        }
+        connection.execute(consents.insert().values({**fixed, **values}))
+        if consent.supersedes is not None and consent.grant_id is not None:
+            _take_over(connection, consent)
+    else:
+        # Waits for releases under way that hold the row, and is waited for by those that come later.
+        moved = connection.execute(
+            consents.update()
+            .where(consents.c.consent_id == consent.consent_id)
+            .where(consents.c.version == writing.expected_version)
+            .values(values)
+        )
+        if moved.rowcount != 1:
+            raise ConsentMoved("the consent was changed in the meantime")
+    for event in writing.events:
+        connection.execute(consent_events.insert().values(_event_values(event)))
+    if writing.ends_grant and consent.grant_id is not None:
+        _end_grant(connection, consent)
+    if writing.receipt is not None:
+        connection.execute(consent_receipts.insert().values(_receipt_values(writing.receipt)))
+    for notice in writing.notices:
+        connection.execute(outbox_messages.insert().values(outbox_values(notice)))
+
+
+def attach_grant(connection: Connection, request_id: str, grant_id: str) -> None:
+    """Put all that was given on a request under its grant: also what was given before the last decision."""
+    given = (consents.c.request_id == request_id) & (consents.c.state == "active")
+    record = func.jsonb_set(consents.c.record, text("'{grant_id}'"), func.to_jsonb(cast(grant_id, Text)))
+    connection.execute(
+        consents.update().where(given, consents.c.grant_id.is_(None)).values(grant_id=grant_id, record=record)
+    )
+
+
+def _take_over(connection: Connection, consent: Consent) -> None:
+    """Let a grant speak of the consent that superseded another: the next token is for the new terms."""
+    found = connection.execute(
+        select(grants.c.authorization_details).where(grants.c.grant_id == consent.grant_id).with_for_update()
+    ).one()
+    details = [
+        dict(terms_to_detail(consent)) if detail.get("consent_id") == consent.supersedes else detail
+        for detail in found.authorization_details
+    ]
+    values = {"authorization_details": details, "expires_at": consent.valid_to_at}
+    connection.execute(grants.update().where(grants.c.grant_id == consent.grant_id).values(values))
+
+
+def _end_grant(connection: Connection, consent: Consent) -> None:
+    """End the grant, unless another consent under it still lives: one redirect may have given several."""
+    living = (
+        select(consents.c.consent_id)
+        .where(consents.c.grant_id == consent.grant_id, consents.c.consent_id != consent.consent_id)
+        .where(consents.c.state.in_(("active", "paused", "refresh_due", "pending_cosign")))
+    )
+    connection.execute(
+        grants.update()
+        .where(grants.c.grant_id == consent.grant_id, grants.c.revoked_at.is_(None), ~living.exists())
+        .values(revoked_at=consent.state_since_at, revoked_by="data_subject")
+    )
+
+
+def record_evidence(connection: Connection, row: EvidenceRow) -> None:
+    """Record one entry and what opens its commitments."""
+    entry = {"reference": row.reference, "kind": row.kind, "entry": row.entry}
+    connection.execute(evidence_entries.insert().values(entry))
+    connection.execute(
+        evidence_annex.insert().values(
+            reference=row.reference,
+            data_subject_ref=row.data_subject_ref,
+            data_subject_salt=row.data_subject_salt,
+            payload_salt=row.payload_salt,
+        )
+    )
+
+
+def _event_values(event: ChainedEvent) -> dict[str, Any]:
+    return {
+        "consent_id": event.consent_id,
+        "number": event.number,
+        "type": event.type,
+        "entry": event.entry,
+        "entry_hash": event.entry_hash,
+        "recorded_at": event.at,
+    }
+
+
+def _receipt_values(receipt: IssuedReceipt) -> dict[str, Any]:
+    return {
+        "receipt_id": receipt.receipt_id,
+        "consent_id": receipt.consent_id,
+        "citizen_id": receipt.citizen_id,
+        "event_type": receipt.event_type,
+        "receipt": receipt.receipt,
+        "issued_at": receipt.issued_at,
+    }

@@ -1,0 +1,184 @@
+"""Consents and the requests for them in PostgreSQL: one action of a person is one transaction.
+
+What is on disk at each crash point: before the commit nothing of the action, after it all of it: the new
+version, its events, the end of the grant, the receipt, the notice to be sent, and the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, select, true
+
+from broker.consent.codec import consent_from
+from broker.consent.record import Consent
+from broker.consent.writing import (
+    ChainedEvent,
+    ConsentWriting,
+    HeldConsent,
+    IssuedReceipt,
+    RequestOpening,
+)
+from broker.errors import ConsentMoved
+from broker.evidence.recording import EvidenceRow
+from broker.oauth.authorization_request import Grant, IssuedCode
+from broker.storage.consent_requests import decide_request, keep_request
+from broker.storage.consent_writes import attach_grant, decide_redirect, record_evidence, write_consent
+from broker.storage.faults import store_answers
+from broker.storage.tables import (
+    consent_events,
+    consent_receipts,
+    consent_requests,
+    consents,
+    grants,
+)
+
+
+class PostgresConsents:
+    """Keeps consents. All methods raise StoreUnavailable."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def find_one(self, consent_id: str) -> HeldConsent | None:
+        """Return a consent with the end of its chain, or None."""
+        return next(iter(self._held(consents.c.consent_id == consent_id)), None)
+
+    def find_of_citizen(self, citizen_id: str, limit: int = 200) -> Sequence[Consent]:
+        """Return a person's consents, the latest change first."""
+        statement = (
+            select(consents.c.record)
+            .where(consents.c.citizen_id == citizen_id)
+            .order_by(consents.c.state_since_at.desc(), consents.c.consent_id)
+            .limit(limit)
+        )
+        with store_answers(), self._engine.connect() as connection:
+            return [consent_from(row.record) for row in connection.execute(statement)]
+
+    def find_of_request(self, request_id: str) -> Sequence[HeldConsent]:
+        """Return the consents that one request asks for."""
+        return self._held(consents.c.request_id == request_id)
+
+    def find_due(self, at: datetime, limit: int) -> Sequence[HeldConsent]:
+        """Return consents that time alone has changed and nobody has written down yet."""
+        waiting = consents.c.state.in_(("requested", "pending_cosign", "refresh_due"))
+        living = consents.c.state.in_(("active", "paused"))
+        asked_until = consent_requests.c.expires_at
+        due = (
+            (waiting & (asked_until <= at))
+            | (living & (consents.c.valid_to_at <= at))
+            | ((consents.c.state == "active") & (consents.c.refresh_due_at <= at))
+            | ((consents.c.state == "refresh_due") & (consents.c.valid_to_at <= at))
+        )
+        return self._held(due, limit)
+
+    def find_events(self, consent_id: str) -> Sequence[ChainedEvent]:
+        """Return all events of a consent, oldest first."""
+        statement = (
+            select(consent_events)
+            .where(consent_events.c.consent_id == consent_id)
+            .order_by(consent_events.c.number)
+        )
+        with store_answers(), self._engine.connect() as connection:
+            return [
+                ChainedEvent(
+                    consent_id=str(row.consent_id),
+                    number=row.number,
+                    type=row.type,
+                    entry=bytes(row.entry),
+                    entry_hash=bytes(row.entry_hash),
+                    at=row.recorded_at,
+                )
+                for row in connection.execute(statement)
+            ]
+
+    def find_receipts(self, citizen_id: str, limit: int = 200) -> Sequence[IssuedReceipt]:
+        """Return a person's receipts, the latest first."""
+        statement = (
+            select(consent_receipts)
+            .where(consent_receipts.c.citizen_id == citizen_id)
+            .order_by(consent_receipts.c.issued_at.desc())
+            .limit(limit)
+        )
+        with store_answers(), self._engine.connect() as connection:
+            return [_receipt(row) for row in connection.execute(statement)]
+
+    def find_receipt(self, receipt_id: str) -> IssuedReceipt | None:
+        """Return one receipt, or None."""
+        statement = select(consent_receipts).where(consent_receipts.c.receipt_id == receipt_id)
+        with store_answers(), self._engine.connect() as connection:
+            row = connection.execute(statement).one_or_none()
+        return None if row is None else _receipt(row)
+
+    def write(
+        self,
+        writings: Sequence[ConsentWriting],
+        evidence: Sequence[EvidenceRow],
+        *,
+        opening: RequestOpening | None = None,
+        decided: tuple[str, datetime, str | None] | None = None,
+        redirect: tuple[bytes, datetime, Grant | None, IssuedCode | None] | None = None,
+        grant: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write all of one action, or nothing.
+
+        opening: a request that begins with it. decided: (request_id, at, grant_id) of a request that ends
+        with it. redirect: (request_ref, at, grant, code) of the authorization endpoint's request that ends
+        with it; without grant and code it was refused. grant: one that begins without a redirect, as the
+        columns of its table; it is the grant of all that is given on the request.
+        Raises ConsentMoved when anything is no longer as it was read.
+        """
+        with store_answers(), self._engine.begin() as connection:
+            if redirect is not None:
+                decide_redirect(connection, redirect)
+            if grant is not None:
+                connection.execute(grants.insert().values(dict(grant)))
+            if opening is not None:
+                keep_request(connection, opening)
+            if decided is not None and not decide_request(connection, *decided):
+                raise ConsentMoved("the request was decided, cancelled or has expired")
+            for writing in writings:
+                write_consent(connection, writing)
+            if grant is not None and decided is not None:
+                attach_grant(connection, decided[0], str(grant["grant_id"]))
+            for row in evidence:
+                record_evidence(connection, row)
+
+    def _held(self, condition: Any, limit: int = 500) -> Sequence[HeldConsent]:
+        last = (
+            select(consent_events.c.number, consent_events.c.entry_hash)
+            .where(consent_events.c.consent_id == consents.c.consent_id)
+            .order_by(consent_events.c.number.desc())
+            .limit(1)
+            .lateral()
+        )
+        statement = (
+            select(consents.c.record, last.c.number, last.c.entry_hash)
+            .join(consent_requests, consent_requests.c.request_id == consents.c.request_id)
+            .join(last, true())
+            .where(condition)
+            .order_by(consents.c.consent_id)
+            .limit(limit)
+        )
+        with store_answers(), self._engine.connect() as connection:
+            return [
+                HeldConsent(
+                    consent=consent_from(row.record),
+                    event_count=row.number,
+                    last_hash=bytes(row.entry_hash),
+                )
+                for row in connection.execute(statement)
+            ]
+
+
+def _receipt(row: Any) -> IssuedReceipt:
+    return IssuedReceipt(
+        receipt_id=str(row.receipt_id),
+        consent_id=str(row.consent_id),
+        citizen_id=str(row.citizen_id),
+        event_type=row.event_type,
+        receipt=row.receipt,
+        issued_at=row.issued_at,
+    )

@@ -1,0 +1,37 @@
+"""What the application role may do, table by table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+APPLICATION_GRANTS: Final[Mapping[str, str]] = {
+    "organisations": "SELECT, INSERT, UPDATE",
+    "clients": "SELECT, INSERT, UPDATE",
+    "facility_staff": "SELECT, INSERT, UPDATE",
+    "agreement_revisions": "SELECT, INSERT",
+    "agreements": "SELECT, INSERT, UPDATE",
+    "signing_keys": "SELECT, INSERT, UPDATE, DELETE",
+    "access_tokens": "SELECT, INSERT, UPDATE, DELETE",
+    "citizens": "SELECT, INSERT, UPDATE",
+    "citizen_sessions": "SELECT, INSERT, UPDATE, DELETE",
+    "pushed_requests": "SELECT, INSERT, UPDATE, DELETE",
+    "grants": "SELECT, INSERT, UPDATE",
+    "authorization_codes": "SELECT, INSERT, UPDATE, DELETE",
+    "refresh_tokens": "SELECT, INSERT, UPDATE, DELETE",
+    "consent_requests": "SELECT, INSERT, UPDATE",
+    "consents": "SELECT, INSERT, UPDATE",
+    "consent_events": "SELECT, INSERT",
+    "consent_receipts": "SELECT, INSERT",
+    "outbox_messages": "SELECT, INSERT, UPDATE",
+    "citizen_identities": "SELECT, INSERT, UPDATE, DELETE",
+    "citizen_passkeys": "SELECT, INSERT, UPDATE, DELETE",
+    "sign_in_challenges": "SELECT, INSERT, DELETE",
+    "complaints": "SELECT, INSERT, UPDATE",
+    "used_assertions": "SELECT, INSERT, DELETE",
+    "used_proofs": "SELECT, INSERT, DELETE",
+    "usage_counters": "SELECT, INSERT, UPDATE, DELETE",
+    "evidence_entries": "SELECT, INSERT",
+    "evidence_annex": "SELECT, INSERT",
+}
+"""What the application role may do, table by table; anything absent is refused by PostgreSQL."""
