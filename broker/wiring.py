@@ -47,6 +47,7 @@ from broker.oauth.server import AuthorizationServer
 from broker.oauth.tls_clients import SelfSignedTlsClientAuth, TlsClientAuth
 from broker.settings import Settings
 from broker.storage.access import PostgresAccess
+from broker.storage.citizen_sessions import PostgresSessions
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.client_registrations import PreparedClients
 from broker.storage.clients import PostgresClients
@@ -137,6 +138,7 @@ class Wiring:
             citizen_blueprint(
                 issuer=settings.issuer,
                 sign_in=self.sign_in(),
+                sessions=PostgresSessions(self.store.engine),
                 authorizations=authorizations,
                 policies=self.policy_set,
                 callers=self.callers,

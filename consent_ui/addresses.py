@@ -10,8 +10,14 @@ from urllib.parse import urlencode, urlsplit
 
 REQUEST_RULE: Final = "/citizen/requests/<handle>"
 SIGN_IN_RULE: Final = "/citizen/sign-in"
+SIGN_IN_WITH_RULE: Final = "/citizen/sign-in/with/<provider>"
+CALLBACK_RULE: Final = "/citizen/sign-in/callback/<provider>"
+PASSKEY_SIGN_IN_RULE: Final = "/citizen/sign-in/passkey"
+SESSIONS_RULE: Final = "/citizen/sessions"
+PASSKEYS_RULE: Final = "/citizen/passkeys"
 SIGN_OUT_RULE: Final = "/citizen/sign-out"
 STYLE_RULE: Final = "/citizen/style.css"
+SCRIPT_RULE: Final = "/citizen/passkey.js"
 _REF_BYTES: Final = 32
 
 
@@ -58,13 +64,26 @@ class Addresses:
         path = self.root + REQUEST_RULE.replace("<handle>", handle)
         return path + "?" + urlencode({"lang": language}) if language else path
 
-    def sign_in(self, handle: str, language: str) -> str:
-        """Return the path of the sign-in page that leads to a decision page."""
-        return f"{self.root}{SIGN_IN_RULE}?" + urlencode({"next": handle, "lang": language})
+    def sign_in(self, name: str, language: str, *, again: bool = False) -> str:
+        """Return the path of the sign-in page that leads to a destination. again: to be sure."""
+        asked = {"next": name, "lang": language, **({"again": "1"} if again else {})}
+        return f"{self.root}{SIGN_IN_RULE}?" + urlencode(asked)
 
     def sign_in_form(self) -> str:
         """Return where the sign-in form is posted."""
         return self.root + SIGN_IN_RULE
+
+    def sign_in_with(self, provider: str) -> str:
+        """Return where the form is posted that leads to a provider of identities."""
+        return self.root + SIGN_IN_WITH_RULE.replace("<provider>", provider)
+
+    def callback(self, provider: str) -> str:
+        """Return the URL to which a provider sends browsers back: for each provider its own."""
+        return self.issuer + CALLBACK_RULE.replace("<provider>", provider)
+
+    def page(self, rule: str, language: str = "") -> str:
+        """Return the path of a page without variable parts."""
+        return self.root + rule + ("?" + urlencode({"lang": language}) if language else "")
 
     def sign_out(self) -> str:
         """Return where the sign-out form is posted."""
@@ -73,6 +92,10 @@ class Addresses:
     def style(self, version: str) -> str:
         """Return the path of the style sheet; another version is another address."""
         return f"{self.root}{STYLE_RULE}?v={version}"
+
+    def script(self, version: str) -> str:
+        """Return the path of the script of passkeys; another version is another address."""
+        return f"{self.root}{SCRIPT_RULE}?v={version}"
 
 
 def origin_of(url: str) -> str:

@@ -10,8 +10,10 @@ from broker.clock import Clock
 from broker.errors import StoreUnavailable
 from broker.oauth.caller_facts import CallerReader
 from broker.oauth.citizens import CitizenSignIn
+from broker.oauth.session_list import SessionStore
 from consent_ui.addresses import (
     REQUEST_RULE,
+    SESSIONS_RULE,
     SIGN_IN_RULE,
     SIGN_OUT_RULE,
     STYLE_RULE,
@@ -23,7 +25,9 @@ from consent_ui.decision import DecisionViews
 from consent_ui.doors import Authorizations
 from consent_ui.form_tokens import FormTokens
 from consent_ui.pages import Pages, style_response
-from consent_ui.sign_in import BUSY_SECONDS, SignInViews
+from consent_ui.sessions import SessionViews
+from consent_ui.sign_in import SignInViews
+from consent_ui.sign_in_page import BUSY_SECONDS, SignInPage
 from consent_ui.visit import Visit, words_of_request
 from consent_ui.words import Words
 from policies.compile import PolicySet
@@ -52,13 +56,14 @@ def citizen_blueprint(
     *,
     issuer: str,
     sign_in: CitizenSignIn,
+    sessions: SessionStore,
     authorizations: Authorizations,
     policies: PolicySet,
     callers: CallerReader,
     clock: Clock,
     form_key: bytes,
 ) -> Blueprint:
-    """Return the routes under /citizen: sign-in, sign-out, decision, style sheet.
+    """Return the routes under /citizen: sign-in, sign-out, sessions, decision, style sheet.
 
     form_key: 32 bytes that sign form tokens and nothing else, the same on all workers
     (`broker.oauth.citizen_secrets.derived_key(key_encryption_key, "citizen/forms")`).
@@ -72,13 +77,16 @@ def citizen_blueprint(
         authorizations=authorizations,
         clock=clock,
     )
-    signing, deciding = SignInViews(visit, callers), DecisionViews(visit, policies)
+    signing, deciding = SignInViews(visit, callers, SignInPage(visit)), DecisionViews(visit, policies)
+    listing = SessionViews(visit, sessions)
     blueprint = Blueprint("citizen", __name__)
     blueprint.add_url_rule(REQUEST_RULE, "decision", deciding.show, methods=["GET"])
     blueprint.add_url_rule(REQUEST_RULE, "decide", deciding.decide, methods=["POST"])
     blueprint.add_url_rule(SIGN_IN_RULE, "sign_in_page", signing.show, methods=["GET"])
     blueprint.add_url_rule(SIGN_IN_RULE, "sign_in", signing.sign_in, methods=["POST"])
     blueprint.add_url_rule(SIGN_OUT_RULE, "sign_out", signing.sign_out, methods=["POST"])
+    blueprint.add_url_rule(SESSIONS_RULE, "sessions", listing.show, methods=["GET"])
+    blueprint.add_url_rule(SESSIONS_RULE, "end_sessions", listing.end, methods=["POST"])
     blueprint.add_url_rule(STYLE_RULE, "style", style_response, methods=["GET"])
 
     @blueprint.errorhandler(StoreUnavailable)

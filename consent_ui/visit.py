@@ -12,14 +12,17 @@ from broker.oauth.authorization_request import AuthorizationRequest
 from broker.oauth.citizens import CitizenSession, CitizenSignIn
 from consent_ui.addresses import Addresses, request_ref_of
 from consent_ui.cookies import Cookies
+from consent_ui.destinations import OWN_PAGES, Destination
 from consent_ui.doors import Authorizations
 from consent_ui.form_tokens import FormTokens, is_from_own_page
 from consent_ui.pages import Pages, guarded
 from consent_ui.words import Words, words_for
 
 
-def words_of_request(asked_for: AuthorizationRequest | None = None) -> Words:
+def words_of_request(asked_for: AuthorizationRequest | Destination | None = None) -> Words:
     """Return the words for the request under way: its own lang first, then the client's ui_locales."""
+    if isinstance(asked_for, Destination):
+        asked_for = asked_for.asked_for
     return words_for(
         request.values.get("lang"),
         "" if asked_for is None else asked_for.ui_locales,
@@ -47,6 +50,21 @@ class Visit:
         """Return the pending request of a handle, None for one that is unknown, expired or decided."""
         request_ref = request_ref_of(handle)
         return None if request_ref is None else self.authorizations.find(request_ref, at)
+
+    def find_destination(self, name: str, at: datetime) -> Destination | None:
+        """Return where `next` leads, None for what is no page of ours and no request that waits."""
+        if name in OWN_PAGES:
+            return Destination(name, None)
+        asked_for = self.find_request(name, at)
+        return None if asked_for is None else Destination(name, asked_for)
+
+    def go_on(self, destination: Destination, words: Words) -> Response:
+        """Return the 303 to where a sign-in leads."""
+        rule = OWN_PAGES.get(destination.name)
+        request_path = self.addresses.request(destination.name, words.language)
+        return self.pages.redirect(
+            request_path if rule is None else self.addresses.page(rule, words.language)
+        )
 
     def find_session(self, at: datetime) -> CitizenSession | None:
         """Return the session of whoever asks."""

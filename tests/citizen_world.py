@@ -34,6 +34,7 @@ from broker.oauth.citizens import CitizenSignIn
 from broker.oauth.one_time_codes import new_secret
 from broker.oauth.proxies import TrustedProxies
 from broker.oauth.registration import ClientRegistration
+from broker.storage.citizen_sessions import PostgresSessions
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
 from broker.storage.requests import PostgresRequests
@@ -141,6 +142,7 @@ class CitizenWorld:
             citizen_blueprint(
                 issuer=issuer,
                 sign_in=self.sign_in,
+                sessions=PostgresSessions(self.engine),
                 authorizations=self.authorizations,
                 policies=shipped_policies(),
                 callers=TrustedProxies(),
