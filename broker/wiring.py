@@ -9,6 +9,7 @@ from flask import Blueprint
 
 from broker.api.calls import Caller
 from broker.api.clients import ClientsFace
+from broker.api.events import EventsFace
 from broker.api.exchange import Handler
 from broker.api.grants import GrantFace
 from broker.api.judging import AccessJudge
@@ -51,6 +52,7 @@ from broker.storage.citizen_sessions import PostgresSessions
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.client_registrations import PreparedClients
 from broker.storage.clients import PostgresClients
+from broker.storage.event_polls import PostgresEventPolls
 from broker.storage.grants import PostgresGrants
 from broker.storage.requests import PostgresRequests
 from broker.storage.session import Store
@@ -113,7 +115,13 @@ class Wiring:
         """Return the resources that take a JSON body and release no record: path → handler."""
         register = PostgresClients(self.store.engine)
         kinds = self.policy_set.registers.recipient_kinds
-        return {"/v1/clients": ClientsFace(judge, register, self.policy_set, kinds, self.clock).post}
+        polls = PostgresEventPolls(self.store.engine)
+        events = EventsFace(judge, polls, self.key_ring.sign_security_event, self.settings.issuer)
+        return {
+            "/v1/clients": ClientsFace(judge, register, self.policy_set, kinds, self.clock).post,
+            "/v1/events": events.poll,
+            "/v1/events/acknowledgements": events.acknowledge,
+        }
 
     def bodiless_routes(self, judge: AccessJudge) -> Mapping[tuple[str, str], Handler]:
         """Return the resources that take no body and release no record: (method, rule) → handler."""

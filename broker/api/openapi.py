@@ -206,5 +206,15 @@ def _exactly(_converter: object, field: fields.Field[Any], **_: Any) -> Row:
 
 
 _REQUESTS: Final = frozenset(
-    {"ActingPersonSchema", "ItemSchema", "CheckSchema", "BatchSchema", "OrganisationSchema", "ClientSchema"}
+    {
+        "ActingPersonSchema",
+        "ItemSchema",
+        "CheckSchema",
+        "BatchSchema",
+        "OrganisationSchema",
+        "ClientSchema",
+        "PollSchema",
+        "SetErrorSchema",
+        "AcknowledgementSchema",
+    }
 )

@@ -9,10 +9,13 @@ from typing import Final
 from marshmallow import Schema
 
 from broker.api.entitlement import BatchSchema, CheckSchema
+from broker.api.events import AcknowledgementSchema, PollSchema
 from broker.api.openapi_schemas import (
+    AcknowledgedSchema,
     BatchAnswerSchema,
     CheckAnswerSchema,
     ClientSchema,
+    EventsSchema,
     GrantSchema,
     RegisteredClientSchema,
     TokenInfoSchema,
@@ -29,7 +32,13 @@ from broker.errors import (
     TokenInvalid,
 )
 from broker.oauth.client_metadata import MetadataRefused
-from broker.oauth.scopes import MANAGE_CLIENTS, QUERY_GRANTS, REVOKE_GRANTS, VERIFY_ENTITLEMENT
+from broker.oauth.scopes import (
+    CONSENT_EVENTS,
+    MANAGE_CLIENTS,
+    QUERY_GRANTS,
+    REVOKE_GRANTS,
+    VERIFY_ENTITLEMENT,
+)
 
 EXAMPLE_REFERENCE: Final = "0193f0a0-0000-7000-8000-000000000002"
 
@@ -134,6 +143,28 @@ OPERATIONS: Final = (
         tells=RegisteredClientSchema,
         status=201,
         problems=(*_ACCESS, *_SCOPE, *_BODY, "client-metadata-refused"),
+    ),
+    Operation(
+        method="POST",
+        rule="/v1/events",
+        name="pollEvents",
+        words=Words("Nhận thông báo về các sự đồng ý (RFC 8936)", "Fetch what became of consents (RFC 8936)"),
+        scope=CONSENT_EVENTS,
+        asks=PollSchema,
+        tells=EventsSchema,
+        problems=(*_ACCESS, *_SCOPE, *_BODY, "request-malformed"),
+    ),
+    Operation(
+        method="POST",
+        rule="/v1/events/acknowledgements",
+        name="acknowledgeEvent",
+        words=Words(
+            "Xác nhận đã dừng, và đã xóa nếu phải xóa", "Attest that you stopped, and deleted where told to"
+        ),
+        scope=CONSENT_EVENTS,
+        asks=AcknowledgementSchema,
+        tells=AcknowledgedSchema,
+        problems=(*_ACCESS, *_SCOPE, *_BODY, "request-malformed", "not-found"),
     ),
 )
 

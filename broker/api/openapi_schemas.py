@@ -130,6 +130,21 @@ class ProblemSchema(Answer):
     error_description = fields.String()
 
 
+class EventsSchema(Answer):
+    """Security Event Tokens by their jti (RFC 8936, 2.3)."""
+
+    sets = fields.Dict(keys=fields.UUID(), values=fields.String(), required=True)
+    more_available = fields.Boolean(required=True, data_key="moreAvailable")
+
+
+class AcknowledgedSchema(Answer):
+    """What the recipient has attested of a notice."""
+
+    message_id = fields.UUID(required=True)
+    acknowledged_at = fields.DateTime(required=True)
+    deletion_attested_at = fields.DateTime()
+
+
 class GrantedScopeSchema(Answer):
     """Scopes, and the resource servers at which they count."""
 

@@ -59,6 +59,20 @@ MEMBERS: Final[Mapping[str, Words]] = {
     "source_networks": Words(
         "mạng nguồn được phép, CIDR", "networks that it calls from, CIDR", ["203.0.113.0/24"]
     ),
+    "max_events": Words("số thông báo nhiều nhất", "at most so many", 20),
+    "return_immediately": Words(
+        "luôn trả lời ngay: true hoặc bỏ trống", "answers come at once: true, or leave it out", True
+    ),
+    "ack": Words("jti của các thông báo đã nhận", "jti of the tokens that you have"),
+    "errors": Words(
+        "jti của các thông báo bị từ chối, kèm mã lỗi", "jti of the tokens that you refuse, and why"
+    ),
+    "err": Words("mã lỗi", "why, a code of RFC 8935", "invalid_audience"),
+    "description": Words("giải thích, không được lưu", "explanation, kept nowhere"),
+    "message_id": Words("jti của thông báo", "jti of the token"),
+    "deletion_attested": Words(
+        "cam kết đã xóa mọi dữ liệu đã nhận", "whether all that was received is deleted, on your word"
+    ),
     "expires_on": Words("ngày cuối có hiệu lực", "last day of the registration", "2027-12-31"),
 }
 """Member of a request → words. Members of RFC 7591 carry the RFC's names and meaning."""
@@ -87,6 +101,7 @@ SCHEMES: Final[Mapping[str, Words]] = {
 SCOPE_WORDS: Final[Mapping[str, Words]] = {
     "verify_entitlement": Words("kiểm tra thẻ bảo hiểm y tế", "check health-insurance cards"),
     "manage_clients": Words("đăng ký hệ thống", "register clients"),
+    "consent_events": Words("nhận thông báo về các sự đồng ý", "be told what became of consents"),
     "grant_management_query": Words("xem một sự cho phép của mình", "read a grant of one's own"),
     "grant_management_revoke": Words("trả lại một sự cho phép", "give a grant back"),
 }

@@ -87,6 +87,7 @@ _BY_KIND: Final[Mapping[str, str]] = {
     "store_unavailable": "evidence-unavailable",
     "source_outage": "source-outage",
     "grant_not_found": "not-found",
+    "notice_not_found": "not-found",
 }
 _BY_REASON: Final[Mapping[str, str]] = {
     "scope_insufficient": "scope-insufficient",

@@ -34,6 +34,8 @@ AUTHENTICATION: Final = {
     "resources.oauth_grants_grant_id": "dpop or client certificate",
     "resources.oauth_grants_grant_id_delete": "dpop or client certificate",
     "resources.v1_clients": "dpop or client certificate",
+    "resources.v1_events": "dpop or client certificate",
+    "resources.v1_events_acknowledgements": "dpop or client certificate",
     "operations.healthz": "none: says only that the process lives",
     "operations.readyz": "none: says only whether releases can be recorded",
     "operations.metrics": "none: counters without personal data; close it to the outside at the proxy",

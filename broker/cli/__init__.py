@@ -11,12 +11,14 @@ from broker.cli.client import client_group
 from broker.cli.demo import demo_command
 from broker.cli.keys import keys_group
 from broker.cli.maintain import maintain_command
+from broker.cli.outbox import outbox_group
 from broker.cli.policy import policy_group
 from broker.cli.prepare import prepare_command
 from broker.cli.serve import serve_command
 from broker.cli.sign import sign_group
 from broker.cli.staff import staff_group
 from broker.cli.synthesize import synthesize_command
+from broker.cli.worker import worker_command
 
 
 @click.group()
@@ -28,6 +30,8 @@ main.add_command(demo_command, "demo")
 main.add_command(prepare_command, "prepare")
 main.add_command(serve_command, "serve")
 main.add_command(maintain_command, "maintain")
+main.add_command(worker_command, "worker")
+main.add_command(outbox_group, "outbox")
 main.add_command(agreement_group, "agreement")
 main.add_command(policy_group, "policy")
 main.add_command(synthesize_command, "synthesize")

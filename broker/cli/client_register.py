@@ -77,6 +77,7 @@ _METADATA = (
     click.option(
         "--redirect-uri", "redirect_uris", multiple=True, help="Where citizens come back to; repeatable."
     ),
+    click.option("--events-uri", help="https URL at which it is told of consents; without it, it asks."),
     click.option(
         "--detail-type", "detail_types", multiple=True, help="Type of authorization_details; repeatable."
     ),
@@ -186,6 +187,7 @@ def _metadata(given: Mapping[str, Any], new_key: NewKey | None) -> ClientMetadat
         "grant_types": list(given["grant_types"]),
         "redirect_uris": list(given["redirect_uris"]),
         "authorization_details_types": list(given["detail_types"]),
+        "events_uri": given["events_uri"],
         "token_endpoint_auth_method": given["auth_method"],
         "tls_client_certificate_bound_access_tokens": given["certificate_bound"],
         "jwks": _jwks(given["jwks"]) if new_key is None else dict(new_key.jwks),

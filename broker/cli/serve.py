@@ -7,16 +7,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import click
 
 from broker.cli.session import deployment, settings_of
 from broker.settings import Settings
 
-SWEEPER_LOOK_SECONDS = 5.0
+LOOK_SECONDS = 5.0
+COMPANION_SECONDS = 15.0
+BESIDE: Final = (("maintain", "--every", "60"),)
+WORKER: Final = ("worker", "--json")
+"""What runs beside the server, as words after `broker`."""
 
 
 @click.command()
@@ -27,7 +32,8 @@ SWEEPER_LOOK_SECONDS = 5.0
     show_default=True,
     help="HTTP server; granian is an optional extra (pip install 'insurance-data-broker[granian]').",
 )
-def serve_command(server: str) -> None:
+@click.option("--with-worker", is_flag=True, help="Run broker worker beside it: one machine, one command.")
+def serve_command(server: str, with_worker: bool) -> None:
     """Serve the broker until it is told to stop.
 
     Reads BROKER_* settings (docs/settings.md). Without BROKER_DATABASE_URL it starts a PostgreSQL of its own
@@ -37,7 +43,8 @@ def serve_command(server: str) -> None:
     with deployment() as (environ, _):
         command = server_command(settings_of(environ), server)
         with tempfile.TemporaryDirectory(prefix="broker-metrics-") as metrics:
-            sys.exit(run_server(command, with_metrics(environ, Path(metrics))))
+            beside = (*BESIDE, WORKER) if with_worker else BESIDE
+            sys.exit(run_server(command, with_metrics(environ, Path(metrics)), beside))
 
 
 def server_command(settings: Settings, server: str) -> list[str]:
@@ -64,10 +71,15 @@ def with_metrics(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
     return {**environ, "BROKER_METRICS_DIRECTORY": shared, "PROMETHEUS_MULTIPROC_DIR": shared}
 
 
-def run_server(command: list[str], environ: Mapping[str, str]) -> int:
-    """Run the server as a child, hand signals through, and return its exit code."""
+def run_server(
+    command: list[str], environ: Mapping[str, str], beside: Sequence[tuple[str, ...]] = BESIDE
+) -> int:
+    """Run the server as a child, hand signals through, and return its exit code.
+
+    beside: commands of ours that run as long as the server does, and are started anew when one ends.
+    """
     child = subprocess.Popen(command, env=dict(environ))
-    sweeper = _started_sweeper(environ)
+    companions = {words: _started(words, environ) for words in beside}
 
     def hand_through(number: int, _frame: FrameType | None) -> None:
         child.send_signal(number)
@@ -77,16 +89,30 @@ def run_server(command: list[str], environ: Mapping[str, str]) -> int:
     try:
         while True:
             try:
-                return child.wait(SWEEPER_LOOK_SECONDS)
+                return child.wait(LOOK_SECONDS)
             except subprocess.TimeoutExpired:
-                if sweeper.poll() is not None:
-                    sweeper = _started_sweeper(environ)
+                for words, process in companions.items():
+                    if process.poll() is not None:
+                        companions[words] = _started(words, environ)
     finally:
-        sweeper.terminate()
-        sweeper.wait()
+        _end(companions.values())
 
 
-def _started_sweeper(environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Start `broker maintain` beside the server; whoever calls looks after it."""
-    command = [sys.executable, "-m", "broker.cli", "maintain", "--every", "60"]
-    return subprocess.Popen(command, env=dict(environ), stdout=subprocess.DEVNULL)
+def _started(words: tuple[str, ...], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a command of ours beside the server; whoever calls looks after it. Only the worker is heard."""
+    command = [sys.executable, "-m", "broker.cli", *words]
+    return subprocess.Popen(
+        command, env=dict(environ), stdout=None if words == WORKER else subprocess.DEVNULL
+    )
+
+
+def _end(processes: Collection[subprocess.Popen[bytes]]) -> None:
+    """Ask processes to end, and end those that do not: what they had in hand is taken up by others."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(COMPANION_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -53,7 +53,7 @@ def _one_of(choices: Sequence[str], more: str = "") -> validate.OneOf:
     return validate.OneOf(choices, error=f"One of {', '.join(choices)} is needed{more}.")
 
 
-class _Truth(fields.Boolean):
+class Truth(fields.Boolean):
     """true or false; nothing that merely looks so."""
 
     def _deserialize(self, value: Any, *_: Any, **__: Any) -> bool:
@@ -109,9 +109,11 @@ class ClientMetadataSchema(Schema):
     introspection_signed_response_alg = fields.String(validate=_one_of(("ES256",)))
     jwks = fields.Dict(keys=fields.String())
     jwks_uri = fields.String(validate=_check_https)
-    dpop_bound_access_tokens = _Truth()
-    tls_client_certificate_bound_access_tokens = _Truth()
-    require_pushed_authorization_requests = _Truth(
+    # Ours: where it is told of consents (RFC 8935); without it, it asks (RFC 8936).
+    events_uri = fields.String(validate=_check_https)
+    dpop_bound_access_tokens = Truth()
+    tls_client_certificate_bound_access_tokens = Truth()
+    require_pushed_authorization_requests = Truth(
         validate=validate.Equal(
             True, error="Every authorization request is pushed here: true, or leave it out."
         )

@@ -11,9 +11,18 @@ OPENID: Final = "openid"
 QUERY_GRANTS: Final = "grant_management_query"
 REVOKE_GRANTS: Final = "grant_management_revoke"
 MANAGE_CLIENTS: Final = "manage_clients"
+CONSENT_EVENTS: Final = "consent_events"
 
 MACHINE_SCOPES: Final = frozenset(
-    {VERIFY_ENTITLEMENT, SHARE_RECORD, EXPORT_STATISTICS, QUERY_GRANTS, REVOKE_GRANTS, MANAGE_CLIENTS}
+    {
+        VERIFY_ENTITLEMENT,
+        SHARE_RECORD,
+        EXPORT_STATISTICS,
+        QUERY_GRANTS,
+        REVOKE_GRANTS,
+        MANAGE_CLIENTS,
+        CONSENT_EVENTS,
+    }
 )
 """What a client may have for itself (client_credentials)."""
 

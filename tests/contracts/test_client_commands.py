@@ -255,6 +255,23 @@ def test_a_client_without_file_says_with_options_what_it_is(run: Any, tmp_path: 
     assert row["name"] == "Ngân hàng A"
 
 
+def test_a_client_says_where_it_is_told_of_consents(run: Any, tmp_path: Path) -> None:
+    words = [*REGISTER, "--generate-key", str(tmp_path / "k.jwk"), "--scope", "consent_events"]
+    run(*words, "--events-uri", "https://hospital.example/events", "--json")
+    [shown] = json.loads(run("client", "show", "hospital-a", "--json").stdout)
+    assert shown["metadata"]["events_uri"] == "https://hospital.example/events"
+    assert shown["scopes"] == ["verify_entitlement", "consent_events"]
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://hospital.example/events", "https://10.0.0.1/", "https://a.example/#x"]
+)
+def test_a_place_that_nobody_may_be_told_at_is_refused(run: Any, tmp_path: Path, uri: str) -> None:
+    refused = run(*REGISTER, "--generate-key", str(tmp_path / "k.jwk"), "--events-uri", uri, expect=2)
+    assert "/events_uri: An https URL with the name of a host is needed" in refused.output
+    assert not (tmp_path / "k.jwk").exists()
+
+
 def test_a_client_with_a_certificate_of_an_authority_needs_no_key(run: Any) -> None:
     by_certificate = ["--auth-method", "tls_client_auth", "--certificate-bound"]
     run(*REGISTER, *by_certificate, "--tls-name", "san_dns=gateway.hospital.example")

@@ -53,7 +53,10 @@ TOKEN_INFO = {
     "cnf": {},
 }
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
-SCOPES = ("verify_entitlement", "grant_management_query", "grant_management_revoke", "manage_clients")
+SCOPES = (
+    *("verify_entitlement", "grant_management_query", "grant_management_revoke", "manage_clients"),
+    "consent_events",
+)
 ALLOWED = ["2xx", "400", "403", "404", "422", "429"]
 """For what fits its schema: a schema cannot say which days there are, who is known, who may, how often."""
 
@@ -151,6 +154,17 @@ class Desk:
         )
         return grant_id
 
+    def notice(self) -> str:
+        """Return the id of a notice that this client has been told."""
+        message_id = str(uuid4())
+        self.world.execute(
+            "INSERT INTO outbox_messages (message_id, client_id, kind, payload, queued_at, delivered_at) "
+            "VALUES (:message_id, :client_id, 'consent_withdrawn', '{}', now(), now())",
+            message_id=message_id,
+            client_id=self.party.client_id,
+        )
+        return message_id
+
 
 @pytest.fixture(scope="module")
 def desk(server: Server, world: World) -> Desk:
@@ -161,7 +175,13 @@ def desk(server: Server, world: World) -> Desk:
 def document(server: Server, desk: Desk) -> dict[str, Any]:
     """The document as served; to it come, for every operation, values that find something (made up)."""
     read: dict[str, Any] = json.loads(server.get(OPENAPI_PATH).body)
-    bodies = {CHECKS: desk.question(), BATCH: desk.batch(), "/v1/clients": desk.registration()}
+    bodies = {
+        CHECKS: desk.question(),
+        BATCH: desk.batch(),
+        "/v1/clients": desk.registration(),
+        "/v1/events": {"maxEvents": 1},
+        "/v1/events/acknowledgements": {"message_id": desk.notice(), "deletion_attested": True},
+    }
     for path, body in bodies.items():
         read["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"] = body
     for operation in read["paths"]["/oauth/grants/{grant_id}"].values():

@@ -33,6 +33,10 @@ from tests.release_world import AGREEMENT, BATCH, CHECKS, Hospital, World
 Document = dict[str, Any]
 ISSUER = "https://broker.example"
 EVERYTHING = {(one.method, one.rule) for one in OPERATIONS}
+REQUESTS = (
+    *("Check", "Item", "Batch", "ActingPerson", "Client", "Organisation"),
+    *("Poll", "SetError", "Acknowledgement"),
+)
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -140,7 +144,7 @@ def resolves(document: Document, reference: str) -> bool:
 
 def test_requests_are_closed_and_ask_what_their_schemas_ask(whole: Document) -> None:
     schemas = whole["components"]["schemas"]
-    for name in ("Check", "Item", "Batch", "ActingPerson", "Client", "Organisation"):
+    for name in REQUESTS:
         assert schemas[name]["additionalProperties"] is False, name
     declared = {name for name, one in CheckSchema().fields.items() if one.required}
     assert set(schemas["Check"]["required"]) == declared
@@ -165,7 +169,7 @@ def test_a_card_has_exactly_one_number_in_the_document_as_in_the_code(
 
 def test_every_member_of_a_request_that_is_ours_has_words_in_both_languages(whole: Document) -> None:
     rfc7591 = set(ClientMetadataSchema().fields)
-    for name in ("Check", "Item", "Batch", "ActingPerson", "Client", "Organisation"):
+    for name in REQUESTS:
         for member, schema in whole["components"]["schemas"][name]["properties"].items():
             if member not in rfc7591:
                 assert " / " in schema["description"], member

@@ -1,0 +1,171 @@
+"""`broker worker`: tells recipients and does what time brings about, until it is told to stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from threading import Event
+from types import FrameType
+from typing import Final
+
+import click
+
+from broker.cli.outbox_job import BATCH, OutboxJob
+from broker.cli.session import Session, open_session
+from broker.clock import Clock, countdown, system_clock
+from broker.errors import BrokerError
+from broker.keys import KeyRing
+from broker.storage.outbox import PostgresOutbox
+from broker.storage.signing_keys import PostgresSigningKeys
+from connectors.notify import EventPusher
+
+HEARTBEAT_SECONDS: Final = 60.0
+LONGEST_PAUSE_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something that comes round again. run: does one round and returns counts in its own words.
+
+    has_more: whether counts say that the next round is due at once.
+    """
+
+    name: str
+    every_seconds: float
+    run: Callable[[], Mapping[str, int]]
+    has_more: Callable[[Mapping[str, int]], bool]
+
+
+def standing_jobs(session: Session, clock: Clock = system_clock) -> Sequence[Job]:
+    """Return the jobs of every worker."""
+    settings = session.settings
+    ring = KeyRing(PostgresSigningKeys(session.engine), settings.key_encryption_key_file.reveal(), clock)
+    pusher = EventPusher(
+        authorities=settings.client_keys_ca_file, private_hosts=settings.client_keys_private_hosts
+    )
+    outbox = OutboxJob(
+        PostgresOutbox(session.engine), ring.sign_security_event, pusher, settings.issuer, clock
+    )
+    return [Job("outbox", 1.0, outbox.run, lambda counts: counts["taken"] == BATCH)]
+
+
+def settling_job(settle_due: Callable[[datetime], int], clock: Clock) -> Job:
+    """Return the job that settles consents whose time has come. settle_due: returns how many it settled."""
+    return Job("consents", 30.0, lambda: {"settled": settle_due(clock())}, lambda _: False)
+
+
+class Worker:
+    """Runs jobs one after the other in one thread. tell: called with each line, as members.
+
+    stop: set from anywhere, it ends run() after the round under way.
+    """
+
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        tell: Callable[[Mapping[str, object]], None],
+        backlog: Callable[[], Mapping[str, int]],
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._jobs = jobs
+        self._tell = tell
+        self._backlog = backlog
+        self._heartbeat_seconds = heartbeat_seconds
+        self.stop = Event()
+
+    def run(self) -> None:
+        """Run every job whenever it is due, until stop is set; a failed round is told and tried again."""
+        left = {job.name: countdown(0) for job in self._jobs}
+        heart = countdown(0)
+        while not self.stop.is_set():
+            if not heart():
+                self._beat()
+                heart = countdown(self._heartbeat_seconds)
+            for job in self._jobs:
+                if not left[job.name]() and not self.stop.is_set():
+                    has_more = self._round(job)
+                    left[job.name] = countdown(0 if has_more else job.every_seconds)
+            self.stop.wait(min(LONGEST_PAUSE_SECONDS, heart(), *(wait() for wait in left.values())))
+
+    def run_once(self) -> bool:
+        """Run every job until nothing more is due; return whether no round failed."""
+        failed = False
+        for job in self._jobs:
+            try:
+                while not self.stop.is_set() and job.has_more(self._done(job)):
+                    pass
+            except BrokerError as fault:
+                self._tell({"event": "job failed", "job": job.name, "kind": fault.kind})
+                failed = True
+        return not failed
+
+    def _round(self, job: Job) -> bool:
+        try:
+            return job.has_more(self._done(job))
+        except BrokerError as fault:
+            self._tell({"event": "job failed", "job": job.name, "kind": fault.kind})
+            return False
+
+    def _done(self, job: Job) -> Mapping[str, int]:
+        counts = job.run()
+        if any(counts.values()):
+            self._tell({"event": "job done", "job": job.name, **counts})
+        return counts
+
+    def _beat(self) -> None:
+        try:
+            self._tell({"event": "heartbeat", **self._backlog()})
+        except BrokerError as fault:
+            self._tell({"event": "heartbeat", "kind": fault.kind})
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="Do what is due now, then end.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+def worker_command(once: bool, as_json: bool) -> None:
+    """Tell recipients what became of consents, and settle consents whose time has come.
+
+    Any number of workers may run, on any machine. SIGTERM and SIGINT end it after the round under way, a few
+    seconds; what a killed worker had in hand is taken up again by another within a minute.
+    """
+    with open_session() as session:
+        outbox = PostgresOutbox(session.engine)
+        tell = _json_line if as_json else _plain_line
+        worker = Worker(standing_jobs(session), tell, lambda: outbox.backlog(system_clock()))
+        with _stopped_by_signals(worker):
+            if once:
+                if not worker.run_once():
+                    raise click.ClickException("a job failed")
+                return
+            worker.run()
+            tell({"event": "stopped"})
+
+
+@contextmanager
+def _stopped_by_signals(worker: Worker) -> Iterator[None]:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        worker.stop.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _json_line(line: Mapping[str, object]) -> None:
+    at = system_clock().isoformat(timespec="milliseconds")
+    click.echo(json.dumps({"at": at, **line}))
+
+
+def _plain_line(line: Mapping[str, object]) -> None:
+    words = dict(line)
+    event, job = words.pop("event"), words.pop("job", None)
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in words.items())
+    start = f"{system_clock():%H:%M:%S} {event if job is None else f'{job}: {event}'}"
+    click.echo(f"{start} ({told})" if told else start)
