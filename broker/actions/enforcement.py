@@ -14,10 +14,11 @@ from broker.actions.doors import Facts, Ledger, Pseudonyms, Salts
 from broker.actions.evidence_rows import refusal_row
 from broker.actions.limits import LimitNotCountable, counter_steps, retry_after_seconds
 from broker.actions.matter import ActingPerson, Matter, unfounded_matter
-from broker.errors import ReleaseRefused, ScopeInsufficient
-from broker.evidence.recording import AccessContext, EvidenceRow, ReleaseRecord
+from broker.errors import ReleaseRefused, ScopeInsufficient, SourceOutage
+from broker.evidence.recording import AccessContext, CounterStep, EvidenceRow, ReleaseRecord
 from broker.oauth.detail_types import details_for
 from broker.oauth.registry import ClientFacts
+from connectors.base import SourceUnavailable
 from policies.civil_time import civil_date
 from policies.model import Decision, DecisionRequest
 from policies.names import name_key
@@ -26,6 +27,13 @@ KNOWN_OBLIGATIONS: Final = frozenset({"acting_person_registered", "evidence_rece
 """Obligations that this enforcement point carries out; a decision with any other is a refusal."""
 
 
+_TOLD: Final = {
+    # Why a consent rests is the person's own matter: a recipient need not learn of a birthday or a fraud.
+    "not_active_refresh_due": "not_active_paused",
+    "not_active_invalidated": "not_active_withdrawn",
+    "not_active_inapplicable": "not_active_expired",
+}
+"""Recorded reason → what the recipient is told instead; the person's own history has the recorded one."""
 _STAFF_CODES: Final = {"acting_person_unknown": "054", "acting_person_mismatch": "055"}
 
 
@@ -144,7 +152,7 @@ class Enforcement:
         if fresh and reason == "scope_insufficient":
             raise ScopeInsufficient(matter.action, reference=matter.context.reference)
         raise ReleaseRefused(
-            reason if fresh else "proof_replayed",
+            _TOLD.get(reason, reason) if fresh else "proof_replayed",
             reference=matter.context.reference,
             determining_rules=matter.decision.determining_rules,
             retry_after_seconds=(
@@ -155,6 +163,22 @@ class Enforcement:
             gateway_code=gateway_code if fresh else None,
         )
 
+    def report_outage(
+        self, matter: Matter, down: SourceUnavailable, data_subject: str | None = None
+    ) -> NoReturn:
+        """Record that the source did not answer, then raise SourceOutage. Raises EvidenceUnavailable."""
+        context = matter.context
+        row = self.refusal_row(matter, down.kind, data_subject, error=True)
+        if not self.ledger.record_refusal(context, row):
+            # Whoever sends a proof a second time gets no signed word of this broker either.
+            raise ReleaseRefused("proof_replayed", reference=context.reference) from down
+        raise SourceOutage(
+            reference=context.reference,
+            organisation_id=matter.client.organisation_id,
+            facility_code=matter.client.facility_code,
+            retry_after_seconds=down.retry_after_seconds,
+        ) from down
+
     def refusal_row(
         self, matter: Matter, reason: str, data_subject: str | None = None, *, error: bool = False
     ) -> EvidenceRow:
@@ -162,12 +186,19 @@ class Enforcement:
         return refusal_row(matter, self.pseudonyms, self.salts, reason, data_subject, error=error)
 
     def record(
-        self, matter: Matter, rows: Sequence[EvidenceRow], data_subjects: Sequence[str | None]
+        self,
+        matter: Matter,
+        rows: Sequence[EvidenceRow],
+        data_subjects: Sequence[str | None],
+        *,
+        acting_ref: bytes | None = None,
+        more_steps: tuple[CounterStep, ...] = (),
     ) -> None:
         """Record the rows and return, or refuse: only after this may anything be said.
 
-        data_subjects: opaque key or None per row, for the refusal of a single question.
-        Raises ReleaseRefused or EvidenceUnavailable.
+        data_subjects: opaque key or None per row, for the refusal of a single question. acting_ref: whom the
+        limit per acting person counts where no staff member is named. more_steps: counters besides those of
+        the agreement, raised after them. Raises ReleaseRefused or EvidenceUnavailable.
         """
         context, decision = matter.context, matter.decision
         try:
@@ -176,18 +207,27 @@ class Enforcement:
                 now_seconds=int(context.at.timestamp()),
                 agreement_id=decision.agreement_id,
                 client_id=context.client_id,
-                staff_ref=matter.staff_ref,
+                staff_ref=matter.staff_ref or acting_ref,
                 data_subject_refs=[row.data_subject_ref for row in rows],
             )
         except LimitNotCountable:
             self.refuse(matter, "limit_not_countable")
         judgement = self.ledger.record_release(
-            ReleaseRecord(context, decision, matter.staff_ref, matter.staff_name_key, steps, rows)
+            ReleaseRecord(
+                context,
+                decision,
+                matter.staff_ref,
+                matter.staff_name_key,
+                (*steps, *more_steps) if more_steps else steps,
+                rows,
+                matter.consent,
+                matter.own_session,
+            )
         )
         if judgement.verdict != "recorded":
             self.refuse(
                 matter,
-                judgement.verdict,
+                judgement.reason,
                 data_subject=data_subjects[0] if len(data_subjects) == 1 else None,
                 gateway_code=_STAFF_CODES.get(judgement.verdict),
                 limits=judgement.limits_reached,

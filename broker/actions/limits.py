@@ -45,7 +45,7 @@ def counter_steps(
     if (bound := bounds.get("acting_person_hour")) is not None:
         if staff_ref is None:
             raise LimitNotCountable("acting_person_hour")
-        key = _counter_ref(b"acting_person_hour", agreement, staff_ref)
+        key = counter_ref(b"acting_person_hour", agreement, staff_ref)
         steps.append(CounterStep(key, hour, HOUR_SECONDS, len(subjects), bound, "acting_person_hour"))
     if (bound := bounds.get("data_subject_day")) is not None:
         found = [subject for subject in subjects if subject is not None]
@@ -59,15 +59,15 @@ def counter_steps(
 
 @lru_cache(maxsize=4096)
 def _client_ref(agreement: bytes, client_id: str) -> bytes:
-    return _counter_ref(b"client_day", agreement, client_id.encode())
+    return counter_ref(b"client_day", agreement, client_id.encode())
 
 
 def _subject_ref(agreement: bytes, client_id: str, data_subject_ref: bytes) -> bytes:
     """Per client: what one hospital asks about a person must not keep the person out of another."""
-    return _counter_ref(b"data_subject_day", agreement, b"%b\x1f%b" % (client_id.encode(), data_subject_ref))
+    return counter_ref(b"data_subject_day", agreement, b"%b\x1f%b" % (client_id.encode(), data_subject_ref))
 
 
-def _counter_ref(scope: bytes, agreement: bytes, who: bytes) -> bytes:
+def counter_ref(scope: bytes, agreement: bytes, who: bytes) -> bytes:
     """Key of one counter (16 bytes). Persons come in as keyed references, so the hash needs no key."""
     return hashlib.sha256(b"%b\x1f%b\x1f%b" % (scope, agreement, who)).digest()[:16]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from broker.evidence.entry import Circumstances
-from broker.evidence.recording import AccessContext
+from broker.evidence.recording import AccessContext, ConsentBasis, OwnSession
 from broker.oauth.registry import ClientFacts
 from policies.model import Decision
 
@@ -24,7 +24,8 @@ class Matter:
     """One request after its facts are gathered.
 
     staff_ref (32 bytes) and staff_name_key say who acts, as claimed; the recording statement checks both
-    against the facility's registered staff. None when nobody is named.
+    against the facility's registered staff. None when nobody is named. consent: on which a release rests.
+    own_session: of a person who looks at the own record.
     """
 
     context: AccessContext
@@ -35,10 +36,12 @@ class Matter:
     encounter: str | None
     on_date: date
     decision: Decision
+    consent: ConsentBasis | None = None
+    own_session: OwnSession | None = None
 
     def circumstances(self, reference: str) -> Circumstances:
         """Return what all evidence of this matter says of who, when, and under which rules."""
-        decision = self.decision
+        decision, consent = self.decision, self.consent
         return Circumstances(
             reference=reference,
             request_id=self.context.request_id,
@@ -52,6 +55,8 @@ class Matter:
             legal_basis=decision.legal_basis,
             agreement=decision.agreement_id,
             agreement_revision=decision.revision_hash,
+            consent=None if consent is None else consent.consent_id,
+            consent_version=None if consent is None else consent.version,
         )
 
 

@@ -23,7 +23,6 @@ from broker.actions.entitlement_outcome import (
 from broker.actions.entitlement_question import COMPARABLE, EntitlementQuestion, match_person
 from broker.actions.evidence_rows import release_row, released_pairs
 from broker.actions.matter import ActingPerson, Matter
-from broker.errors import ReleaseRefused, SourceOutage
 from broker.evidence.canonical import trusted_bytes
 from broker.evidence.recording import AccessContext, EvidenceRow
 from connectors.base import LookupKey, Source, SourceAnswerRefused, SourceUnavailable
@@ -150,17 +149,7 @@ class VerifyEntitlement:
         try:
             return self.source.fetch(key, matter.decision.source_columns, allowed_seconds)
         except SourceUnavailable as down:
-            context = matter.context
-            row = self.enforcement.refusal_row(matter, down.kind, error=True)
-            if not self.enforcement.ledger.record_refusal(context, row):
-                # Whoever sends a proof a second time gets no signed word of this broker either.
-                raise ReleaseRefused("proof_replayed", reference=context.reference) from down
-            raise SourceOutage(
-                reference=context.reference,
-                organisation_id=matter.client.organisation_id,
-                facility_code=matter.client.facility_code,
-                retry_after_seconds=down.retry_after_seconds,
-            ) from down
+            self.enforcement.report_outage(matter, down)
 
     def _examine(
         self, matter: Matter, question: EntitlementQuestion, record: Record | None, reference: str

@@ -23,7 +23,8 @@ _REQUEST_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f]{3}-[89ab]
 class Call:
     """Method, path and the header fields that matter; body as received.
 
-    route: the rule that the path fits, "" where it is the path itself: what logs may name.
+    route: the rule that the path fits, "" where it is the path itself: what logs may name. query: as
+    received, without the question mark; most resources take none and do not look.
     reference: fresh UUIDv7 under which the evidence of this call will stand; request_id: the caller's own,
     or the same.
     """
@@ -39,6 +40,7 @@ class Call:
     body: bytes
     caller: CallerFacts
     route: str = ""
+    query: str = ""
 
     @property
     def vietnamese(self) -> bool:

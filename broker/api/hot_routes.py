@@ -1,8 +1,8 @@
 """A small WSGI face in front of Flask for the routes that carry the load, sharing face, errors and log.
 
-Only the plain case is taken here: POST, exact path, a JSON body of known and modest length, no query. All
-else goes on to Flask, which serves the same routes with the same functions. Measured: see
-docs/adr/0007-hot-routes-beside-flask.md.
+Only the plain case is taken here: POST, exact path, a JSON body of known and modest length, no query; or GET,
+exact path, no body. All else goes on to Flask, which serves the same routes with the same functions.
+Measured: see docs/adr/0007-hot-routes-beside-flask.md.
 """
 
 from __future__ import annotations
@@ -33,27 +33,38 @@ class HotRoutes:
         routes: Mapping[str, Handler],
         body_bytes_max: int,
         callers: CallerReader,
+        read_routes: Mapping[str, Handler] | None = None,
     ) -> None:
         self._behind = behind
         self._exchange = exchange
         self._routes = routes
+        self._read_routes = read_routes or {}
         self._body_bytes_max = body_bytes_max
         self._callers = callers
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        handler = self._routes.get(environ["PATH_INFO"])
-        if handler is None or not self._is_plain(environ):
-            return self._behind(environ, start_response)
-        started = perf_counter()
-        length = int(environ["CONTENT_LENGTH"])
-        body = environ["wsgi.input"].read(length)
-        if len(body) != length:
-            # The client went away in the middle of its request; nobody is left to be answered.
-            raise ConnectionError("the body ended early")
+        path = environ["PATH_INFO"]
+        handler = self._routes.get(path)
+        if handler is not None and self._is_plain(environ):
+            started = perf_counter()
+            length = int(environ["CONTENT_LENGTH"])
+            body = environ["wsgi.input"].read(length)
+            if len(body) != length:
+                # The client went away in the middle of its request; nobody is left to be answered.
+                raise ConnectionError("the body ended early")
+            return self._answered(handler, environ, start_response, body, started)
+        handler = self._read_routes.get(path)
+        if handler is not None and _is_plain_read(environ):
+            return self._answered(handler, environ, start_response, b"", perf_counter())
+        return self._behind(environ, start_response)
+
+    def _answered(
+        self, handler: Handler, environ: Environ, start_response: StartResponse, body: bytes, started: float
+    ) -> Iterable[bytes]:
         reference = self._exchange.new_reference()
         call = Call(
-            method="POST",
+            method=environ["REQUEST_METHOD"],
             path=environ["PATH_INFO"],
             authorization=environ.get("HTTP_AUTHORIZATION"),
             dpop=environ.get("HTTP_DPOP"),
@@ -63,6 +74,7 @@ class HotRoutes:
             reference=reference,
             body=body,
             caller=self._callers.read(environ),
+            query=environ.get("QUERY_STRING", ""),
         )
         reply = self._exchange.answer(handler, call, started)
         start_response(_STATUS[reply.status], [*reply.headers, ("Content-Length", str(len(reply.body)))])
@@ -79,3 +91,12 @@ class HotRoutes:
             and not environ.get("SCRIPT_NAME")
             and "HTTP_TRANSFER_ENCODING" not in environ
         )
+
+
+def _is_plain_read(environ: Environ) -> bool:
+    return (
+        environ["REQUEST_METHOD"] == "GET"
+        and environ.get("CONTENT_LENGTH", "") in ("", "0")
+        and not environ.get("SCRIPT_NAME")
+        and "HTTP_TRANSFER_ENCODING" not in environ
+    )

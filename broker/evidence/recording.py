@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import inf
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from policies.model import Decision
 
@@ -70,11 +70,29 @@ class EvidenceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ConsentBasis:
+    """The consent on which a release rests: it must still be active, and at this very version."""
+
+    consent_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSession:
+    """The sign-in on which a person's look at the own record rests: a session of it must still live."""
+
+    citizen_id: str
+    authenticated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseRecord:
     """Everything that the one recording statement judges and writes.
 
     staff_ref, staff_name_key: who acts (keyed hash of organisation and id) and the name as given
-    (`policies.names.name_key`); None when nobody acts and the agreement does not ask for it.
+    (`policies.names.name_key`); None when nobody acts and the agreement does not ask for it. consent: None
+    for a release that rests on none. own_session: of a person who looks at the own record; client and token
+    are not judged then. With either of the two there is one row.
     """
 
     context: AccessContext
@@ -83,7 +101,12 @@ class ReleaseRecord:
     staff_name_key: str | None
     steps: tuple[CounterStep, ...]
     rows: Sequence[EvidenceRow]
+    consent: ConsentBasis | None = None
+    own_session: OwnSession | None = None
 
+
+CONSENT_FREQUENCY: Final = "consent_frequency"
+"""Name of the counter of a consent's own frequency; a full one is no matter of the agreement."""
 
 Verdict: TypeAlias = Literal[
     "recorded",
@@ -96,13 +119,23 @@ Verdict: TypeAlias = Literal[
     "proof_replayed",
     "limit_reached",
     "clock_skewed",
+    "consent_not_active",
+    "consent_changed",
+    "frequency_exceeded",
+    "session_not_active",
 ]
 """What the recording statement says: recorded, or the first thing that is no longer so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The verdict and, for limit_reached, the names of the limits."""
+    """The verdict; for limit_reached the names of the limits, for consent_not_active the consent's state."""
 
     verdict: Verdict
     limits_reached: tuple[str, ...] = ()
+    consent_state: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The verdict as a reason of a refusal: not_active_ and the state where a consent is not active."""
+        return f"not_active_{self.consent_state}" if self.consent_state else self.verdict

@@ -13,10 +13,12 @@ from typing import Final
 
 from broker.errors import EvidenceUnavailable
 from broker.evidence.recording import (
+    CONSENT_FREQUENCY,
     AccessContext,
     CounterStep,
     EvidenceRow,
     Judgement,
+    OwnSession,
     ReleaseRecord,
     Verdict,
 )
@@ -26,8 +28,10 @@ from broker.storage.release_sql import (
     PROOF_USED,
     REACHED,
     REFUSAL,
+    RELEASE_CONSENTED,
     RELEASE_MANY,
     RELEASE_ONE,
+    RELEASE_OWN,
     STEPS_MAX,
     UNIQUE_VIOLATION,
 )
@@ -43,6 +47,12 @@ _JUDGED: Final[tuple[tuple[int, Verdict], ...]] = (
     (4, "agreement_not_active"),
     (5, "acting_person_unknown"),
     (6, "acting_person_mismatch"),
+)
+# The same for a person's look at the own record.
+_OWN_JUDGED: Final[tuple[tuple[int, Verdict], ...]] = (
+    (1, "session_not_active"),
+    (3, "clock_skewed"),
+    (2, "agreement_not_active"),
 )
 
 
@@ -62,8 +72,33 @@ class PostgresLedger:
 
     def record_release(self, record: ReleaseRecord) -> Judgement:
         """Judge and record; see `broker.actions.doors.Ledger`."""
+        try:
+            statement, parameters = self._statement(record)
+            return _judgement(record, self._execute(record.context, statement, parameters))
+        except DatabaseRefused as refused:
+            if (refused.sqlstate, refused.constraint) == (UNIQUE_VIOLATION, PROOF_USED):
+                return Judgement("proof_replayed")
+            if (refused.sqlstate, refused.constraint) == (CHECK_VIOLATION, LIMIT_REACHED):
+                return self._limited(record)
+            raise EvidenceUnavailable(f"the ledger refused to record: {refused}") from refused
+
+    def _statement(self, record: ReleaseRecord) -> tuple[PreparedStatement, list[bytes | None]]:
+        """Return the statement for a record and its parameters."""
+        if record.own_session is not None:
+            own = self._own_judged(record, record.own_session)
+            return RELEASE_OWN[len(record.steps)], [*own, *_one(record.rows[0]), *_plain(record.steps)]
+        judged, basis = self._judged(record), record.consent
+        if basis is not None:
+            consent = [basis.consent_id.encode(), b"%d" % basis.version]
+            one = _one(record.rows[0])
+            return RELEASE_CONSENTED[len(record.steps)], [*judged, *one, *consent, *_plain(record.steps)]
+        if len(record.rows) == 1 and len(record.steps) <= STEPS_MAX:
+            return RELEASE_ONE[len(record.steps)], [*judged, *_one(record.rows[0]), *_plain(record.steps)]
+        return RELEASE_MANY, [*judged, *_many(record.rows), *_arrays(record.steps)]
+
+    def _judged(self, record: ReleaseRecord) -> list[bytes | None]:
         context, decision = record.context, record.decision
-        judged = [
+        return [
             context.client_id.encode(),
             context.token_hash,
             decision.agreement_id.encode(),
@@ -77,22 +112,26 @@ class PostgresLedger:
             None if record.staff_name_key is None else record.staff_name_key.encode(),
             context.source_address.encode() or None,
         ]
-        try:
-            if len(record.rows) == 1 and len(record.steps) <= STEPS_MAX:
-                statement = RELEASE_ONE[len(record.steps)]
-                parameters = [*judged, *_one(record.rows[0]), *_plain(record.steps)]
-            else:
-                statement = RELEASE_MANY
-                parameters = [*judged, *_many(record.rows), *_arrays(record.steps)]
-            return _judgement(self._execute(context, statement, parameters))
-        except DatabaseRefused as refused:
-            if (refused.sqlstate, refused.constraint) == (UNIQUE_VIOLATION, PROOF_USED):
-                return Judgement("proof_replayed")
-            if (refused.sqlstate, refused.constraint) == (CHECK_VIOLATION, LIMIT_REACHED):
-                reached = self._execute(context, REACHED, _arrays(record.steps))
-                names = {record.steps[int(row[0] or b"1") - 1].limit_name for row in reached}
-                return Judgement("limit_reached", tuple(sorted(names)))
-            raise EvidenceUnavailable(f"the ledger refused to record: {refused}") from refused
+
+    def _own_judged(self, record: ReleaseRecord, session: OwnSession) -> list[bytes | None]:
+        at, decision = record.context.at, record.decision
+        return [
+            session.citizen_id.encode(),
+            session.authenticated_at.isoformat().encode(),
+            decision.agreement_id.encode(),
+            decision.revision_hash.encode(),
+            civil_date(at).isoformat().encode(),
+            at.isoformat().encode(),
+            self._skew,
+        ]
+
+    def _limited(self, record: ReleaseRecord) -> Judgement:
+        """Say which counters are full, after one of them has undone the release."""
+        reached = self._execute(record.context, REACHED, _arrays(record.steps))
+        names = {record.steps[int(row[0] or b"1") - 1].limit_name for row in reached}
+        if CONSENT_FREQUENCY in names:
+            return Judgement("frequency_exceeded")
+        return Judgement("limit_reached", tuple(sorted(names)))
 
     def record_refusal(self, context: AccessContext, row: EvidenceRow) -> bool:
         """Burn the proof and record a refusal; see `broker.actions.doors.Ledger`."""
@@ -119,13 +158,18 @@ def _number(value: int | None) -> bytes | None:
     return None if value is None else b"%d" % value
 
 
-def _judgement(answer: Sequence[Row]) -> Judgement:
+def _judgement(record: ReleaseRecord, answer: Sequence[Row]) -> Judgement:
     if not answer:
         return Judgement("client_not_active")
     row = answer[0]
-    for column, verdict in _JUDGED:
+    # A withdrawal ends its tokens too: of the two the consent is what is told.
+    if record.consent is not None and row[8] != b"active":
+        return Judgement("consent_not_active", consent_state=(row[8] or b"").decode())
+    for column, verdict in _JUDGED if record.own_session is None else _OWN_JUDGED:
         if row[column] != b"t":
             return Judgement(verdict)
+    if record.consent is not None and row[9] != b"t":
+        return Judgement("consent_changed")
     if row[0] != b"t":
         raise EvidenceUnavailable("the ledger's answer contradicts itself")
     return Judgement("recorded")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from connectors.postgres import PreparedStatement
@@ -9,12 +10,12 @@ from connectors.postgres import PreparedStatement
 # Reads are plain: the statement's snapshot is taken after any withdrawal or suspension that was already
 # answered, so the next release sees it. A used proof violates a primary key and a full counter a check
 # constraint; either undoes the whole statement, so nothing is counted, burned or recorded by halves.
-# Counters are raised in one order (client, acting person, data subjects by key), so that two statements
-# cannot wait for one another in a circle.
-_RELEASE_SQL: Final = """
-WITH judged AS MATERIALIZED (SELECT *,
+# Counters are raised in one order (client, acting person, data subjects by key, consent), so that two
+# statements cannot wait for one another in a circle.
+_JUDGED_SQL: Final = """
+WITH {consented}judged AS MATERIALIZED (SELECT *,
   client_alive AND token_alive AND source_fits AND agreement_alive AND staff_alive AND staff_named
-    AND clock_fits AS is_alive
+    AND clock_fits{consent_alive} AS is_alive
 FROM (
   SELECT c.status = 'active' AND c.expires_at > now() AS client_alive,
          coalesce(t.client_id = c.client_id AND t.revoked_at IS NULL AND t.expires_at > now()
@@ -26,17 +27,19 @@ FROM (
          $5::bytea IS NULL OR coalesce(
            s.organisation_id = c.organisation_id AND s.status = 'active', false) AS staff_alive,
          $5::bytea IS NULL OR coalesce(s.name_key = $11::text, false) AS staff_named,
-         clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval AS clock_fits
+         clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval
+           AS clock_fits{consent_facts}
   FROM clients c
     LEFT JOIN access_tokens t ON t.token_hash = $2::bytea
     LEFT JOIN grants g ON g.grant_id = t.grant_id
     LEFT JOIN agreements a ON a.agreement_id = $3::text
-    LEFT JOIN facility_staff s ON s.staff_ref = $5::bytea
+    LEFT JOIN facility_staff s ON s.staff_ref = $5::bytea{consent_join}
   WHERE c.client_id = $1::text
 ) AS facts), burned AS (
   INSERT INTO used_proofs (issued_at_seconds, proof_hash)
   SELECT $9::bigint, $10::bytea FROM judged WHERE is_alive AND $10::bytea IS NOT NULL
-), entered AS (
+)"""
+_ENTERED_SQL: Final = """, entered AS (
   INSERT INTO evidence_entries (reference, kind, entry)
   SELECT r.reference, r.kind, r.entry FROM judged CROSS JOIN ({rows}) AS r WHERE is_alive
 ), annexed AS (
@@ -44,10 +47,45 @@ FROM (
   SELECT r.reference, r.data_subject_ref, r.data_subject_salt, r.payload_salt
   FROM judged CROSS JOIN ({rows}) AS r WHERE is_alive
 ){counted}
-SELECT is_alive, client_alive, token_alive, clock_fits, agreement_alive, staff_alive,
-  staff_named, source_fits
+"""
+_ANSWER_SQL: Final = """SELECT is_alive, client_alive, token_alive, clock_fits, agreement_alive, staff_alive,
+  staff_named, source_fits{consent_answer}
 FROM judged
 """
+# A release that rests on a consent locks the consent's row in the very statement that records. A withdrawal
+# under way is waited for and its row is read anew (READ COMMITTED reads a locked row again); a withdrawal
+# that comes later waits until this statement has committed. So whoever was told that the consent is
+# withdrawn can be sure that nothing leaves after it.
+_CONSENT: Final = {
+    "consented": """consented AS MATERIALIZED (
+  SELECT state, version, client_id, grant_id, agreement_id, valid_to_at, refresh_due_at
+  FROM consents WHERE consent_id = $19::uuid FOR SHARE
+), """,
+    "consent_facts": """,
+         CASE WHEN k.state IS NULL THEN 'missing'
+              WHEN k.state <> 'active' THEN k.state
+              WHEN k.valid_to_at IS NULL OR k.valid_to_at <= now() THEN 'expired'
+              WHEN k.refresh_due_at <= now() THEN 'refresh_due' ELSE 'active' END AS consent_state,
+         coalesce(k.version = $20::int AND k.client_id = c.client_id AND k.grant_id = t.grant_id
+           AND k.agreement_id = $3::text, false) AS consent_same""",
+    "consent_join": "\n    LEFT JOIN consented k ON true",
+    "consent_alive": " AND consent_state = 'active' AND consent_same",
+    "consent_answer": ", consent_state, consent_same",
+}
+_NO_CONSENT: Final = dict.fromkeys(_CONSENT, "")
+# A person who looks at the own record: a session that began with that sign-in must still live.
+_OWN_JUDGED_SQL: Final = """
+WITH judged AS MATERIALIZED (SELECT *, session_alive AND agreement_alive AND clock_fits AS is_alive
+FROM (
+  SELECT EXISTS (SELECT FROM citizen_sessions s JOIN citizens z USING (citizen_id)
+           WHERE s.citizen_id = $1::uuid AND s.authenticated_at = $2::timestamptz AND s.expires_at > now()
+             AND z.status = 'active') AS session_alive,
+         EXISTS (SELECT FROM agreements a WHERE a.agreement_id = $3::text AND a.revision_hash = $4::text
+           AND a.status = 'active' AND a.review_date >= $5::date
+           AND $5::date BETWEEN a.valid_from AND a.valid_to) AS agreement_alive,
+         clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval AS clock_fits
+) AS facts)"""
+_OWN_ANSWER_SQL: Final = "SELECT is_alive, session_alive, agreement_alive, clock_fits FROM judged"
 _COUNTED_SQL: Final = """, counted AS (
   INSERT INTO usage_counters AS u (window_start_seconds, counter_ref, used_count, limit_count)
   SELECT s.window_start_seconds, s.counter_ref, s.add_count, s.limit_count
@@ -60,24 +98,43 @@ _MANY_ROWS: Final = """
   SELECT * FROM unnest($13::uuid[], $14::text[], $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[])
     AS r (reference, kind, entry, data_subject_ref, data_subject_salt, payload_salt)
 """
-# Parameters: 1 to 12 what is judged, 13 to 18 the evidence, from 19 on the counters.
+# Parameters: 1 to 12 what is judged, 13 to 18 the evidence, then consent and version if there is a consent,
+# then the counters. Of one's own record: 1 to 7 what is judged, 8 to 13 the evidence, then the counters.
 _JUDGED_BINARY: Final = frozenset({1, 4, 9})
-_FIRST_STEP: Final = 19
+_ROW_NAMES: Final = (
+    "uuid AS reference", "text AS kind", "bytea AS entry", "bytea AS data_subject_ref",
+    "bytea AS data_subject_salt", "bytea AS payload_salt",
+)  # fmt: skip
 STEPS_MAX: Final = 3
+CONSENT_STEPS_MAX: Final = 4
 
 
-def _release_one(step_count: int) -> PreparedStatement:
-    """Return the statement for one row of evidence and a few counters: the usual case, plain parameters."""
-    numbers = range(_FIRST_STEP, _FIRST_STEP + 4 * step_count, 4)
+def _entered(first: int, steps_first: int, step_count: int) -> tuple[str, frozenset[int]]:
+    """Return the part that enters one row and raises a few counters, and its binary parameters.
+
+    first: number of the row's first parameter, from 1; steps_first: of the counters.
+    """
+    row = "SELECT " + ", ".join(f"${first + at}::{name}" for at, name in enumerate(_ROW_NAMES))
+    numbers = range(steps_first, steps_first + 4 * step_count, 4)
     values = ", ".join(f"(${n}::bigint, ${n + 1}::bytea, ${n + 2}::int, ${n + 3}::int)" for n in numbers)
-    rows = (
-        "SELECT $13::uuid AS reference, $14::text AS kind, $15::bytea AS entry, $16::bytea AS"
-        " data_subject_ref, $17::bytea AS data_subject_salt, $18::bytea AS payload_salt"
-    )
     steps = f"(VALUES {values}) {_STEP_COLUMNS.format(more='')} WHERE is_alive"
-    sql = _RELEASE_SQL.format(rows=rows, counted=_COUNTED_SQL.format(steps=steps) if step_count else "")
-    binary = {14, 15, 16, 17, *(n for n in numbers)}
-    return PreparedStatement(f"record_release_{step_count}", sql, _JUDGED_BINARY | binary)
+    counted = _COUNTED_SQL.format(steps=steps) if step_count else ""
+    binary = frozenset({*range(first + 1, first + 5), *numbers})
+    return _ENTERED_SQL.format(rows=row, counted=counted), binary
+
+
+def _release_one(step_count: int, consent: Mapping[str, str]) -> PreparedStatement:
+    """Return the statement for one row of evidence and a few counters: the usual case, plain parameters."""
+    entered, binary = _entered(13, 21 if consent is _CONSENT else 19, step_count)
+    sql = _JUDGED_SQL.format(**consent) + entered + _ANSWER_SQL.format(**consent)
+    name = "record_consented" if consent is _CONSENT else "record_release"
+    return PreparedStatement(f"{name}_{step_count}", sql, _JUDGED_BINARY | binary)
+
+
+def _release_own(step_count: int) -> PreparedStatement:
+    """Return the statement for a person's look at the own record."""
+    entered, binary = _entered(8, 14, step_count)
+    return PreparedStatement(f"record_own_{step_count}", _OWN_JUDGED_SQL + entered + _OWN_ANSWER_SQL, binary)
 
 
 def _release_many() -> PreparedStatement:
@@ -87,12 +144,15 @@ def _release_many() -> PreparedStatement:
         "unnest($19::bigint[], $20::bytea[], $21::int[], $22::int[]) WITH ORDINALITY "
         f"{_STEP_COLUMNS.format(more=', position')} WHERE is_alive ORDER BY s.position"
     )
-    sql = _RELEASE_SQL.format(rows=rows, counted=_COUNTED_SQL.format(steps=steps))
+    entered = _ENTERED_SQL.format(rows=rows, counted=_COUNTED_SQL.format(steps=steps))
+    sql = _JUDGED_SQL.format(**_NO_CONSENT) + entered + _ANSWER_SQL.format(**_NO_CONSENT)
     return PreparedStatement("record_releases", sql, _JUDGED_BINARY)
 
 
-RELEASE_ONE: Final = tuple(_release_one(count) for count in range(STEPS_MAX + 1))
+RELEASE_ONE: Final = tuple(_release_one(count, _NO_CONSENT) for count in range(STEPS_MAX + 1))
 RELEASE_MANY: Final = _release_many()
+RELEASE_CONSENTED: Final = tuple(_release_one(count, _CONSENT) for count in range(CONSENT_STEPS_MAX + 1))
+RELEASE_OWN: Final = tuple(_release_own(count) for count in range(STEPS_MAX + 1))
 
 # Only asked after a full counter has undone a release: which one was it?
 REACHED: Final = PreparedStatement(

@@ -1,0 +1,90 @@
+"""What is known of a consented release before anything is read: consent, grant of the token, person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from broker.actions.limits import counter_ref
+from broker.consent.check import FetchFacts, period_start
+from broker.consent.consented import ConsentedFacts
+from broker.consent.record import Consent
+from broker.consent.standing import state_at
+from broker.evidence.recording import CONSENT_FREQUENCY, CounterStep
+from broker.oauth.detail_types import INSURANCE_RECORD
+from broker.oauth.registry import ClientFacts
+from policies.civil_time import civil_date
+from policies.model import ConsentFacts
+
+
+class ConsentFactsDoor(Protocol):
+    """Finds consents; `broker.storage.consented.PreparedConsentFacts` is one."""
+
+    def find_consented(self, token_hash: bytes, client_id: str, consent_id: str) -> ConsentedFacts | None:
+        """Return a consent with what a token of a client has to do with it.
+
+        None: the token was never issued under a grant, or there is no such consent. Raises StoreUnavailable.
+        """
+        ...
+
+
+def consent_details(details: Sequence[Mapping[str, Any]], consent_id: str | None) -> list[Mapping[str, Any]]:
+    """Return the details of a token that speak of insurance records, of one consent if it is named."""
+    return [
+        detail
+        for detail in details
+        if detail.get("type") == INSURANCE_RECORD
+        and (consent_id is None or detail.get("consent_id") == consent_id)
+    ]
+
+
+def fetch_facts(
+    found: ConsentedFacts, detail: Mapping[str, Any], client: ClientFacts, at: datetime
+) -> FetchFacts:
+    """Return what the checks at fetch are held against (`broker.consent.check`).
+
+    A grant that ended with its consent is no fault of the token: then the consent's state is the reason.
+    What is counted is left to the recording statement, which alone counts exactly.
+    """
+    consent = found.consent
+    is_of_grant = consent.grant_id == found.grant_id
+    is_over = state_at(consent, at) != "active"
+    return FetchFacts(
+        consent=consent,
+        token_valid=found.is_token_alive and is_of_grant and (found.is_grant_alive or is_over),
+        client_id=client.client_id,
+        organisation_id=client.organisation_id,
+        subject=found.subject,
+        agreement_id=str(detail.get("agreement_id", "")),
+        record_hash=str(detail.get("record_hash", "")),
+        purpose=str(detail.get("purpose", "")),
+    )
+
+
+def consent_facts(consent: Consent) -> ConsentFacts | None:
+    """Return what the policies need to know of a consent that was found active; None without its days."""
+    if consent.valid_from_at is None or consent.valid_to_at is None:
+        return None
+    return ConsentFacts(
+        consent_id=consent.consent_id,
+        consent_version=consent.version,
+        state="given",
+        purpose=consent.terms.purpose,
+        recipient=consent.organisation_id,
+        fields=consent.given_names,
+        valid_from=civil_date(consent.valid_from_at),
+        valid_to=civil_date(consent.valid_to_at),
+    )
+
+
+def frequency_steps(consent: Consent, at: datetime) -> tuple[CounterStep, ...]:
+    """Return the counter of a consent's own frequency in the present period; none where nothing is counted.
+
+    What was consented to is counted by consent: two clients of one organisation have a consent each.
+    """
+    frequency, began_at = consent.terms.frequency, period_start(consent, at)
+    if frequency is None or began_at is None:
+        return ()
+    key = counter_ref(CONSENT_FREQUENCY.encode(), frequency.per.encode(), consent.consent_id.encode())
+    return (CounterStep(key, int(began_at.timestamp()), 0, 1, frequency.use_count, CONSENT_FREQUENCY),)

@@ -1,0 +1,56 @@
+"""Which fields a consent lets out of what a decision permits, and how they are read: no more than needed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+from broker.consent.record import Consent, DataRange
+from connectors.base import LookupKey, Source
+from policies.forms import companions
+from policies.model import Decision, Record, Withheld
+from policies.row_days import range_columns, within_days
+
+
+def consented(decision: Decision, consent: Consent) -> Decision:
+    """Return a decision without the fields whose form is no longer the one that was consented to.
+
+    An agreement may change after the consent: a field that would leave in another form than the person was
+    shown stays. Nothing left is a refusal.
+    """
+    forms = {one.name: one.form for one in consent.decisions if one.is_given}
+    changed = [one.field for one in decision.released if forms.get(one.field) != one.form.name]
+    if not changed:
+        return decision
+    kept = tuple(one for one in decision.released if one.field not in changed)
+    withheld = (*decision.withheld, *(Withheld(name, "form_not_consented") for name in changed))
+    if not kept:
+        return replace(decision, permitted=False, reason="form_not_consented", released=(), withheld=withheld)
+    return replace(decision, released=kept, withheld=withheld)
+
+
+def read_record(
+    source: Source, key: LookupKey, decision: Decision, days: DataRange | None, allowed_seconds: float
+) -> Record | None:
+    """Station fetch: the permitted columns of the one person whom a consent or a sign-in names.
+
+    What an agreement wants matched is not read: there are no words of the asker to hold it against.
+    Raises SourceUnavailable, SourceAnswerRefused.
+    """
+    return source.fetch(key, _columns(decision, days), allowed_seconds)
+
+
+def rows_in_range(record: Record, days: DataRange | None, today: date) -> Record:
+    """Return a record whose rows speak of no day outside the range that was given."""
+    return record if days is None else within_days(record, days.first_day, days.last_day, today)
+
+
+def _columns(decision: Decision, days: DataRange | None) -> tuple[str, ...]:
+    """Return the columns that released fields, row scopes and the range need, in the decision's order."""
+    needed = {one.field for one in decision.released}
+    needed.update(name for one in decision.released for name in companions(one.form))
+    needed.update(scope.field for scope in decision.row_scopes)
+    if days is not None:
+        needed.update(range_columns(frozenset(one.group for one in decision.released)))
+    ordered = [name for name in decision.source_columns if name in needed]
+    return (*ordered, *sorted(needed.difference(ordered)))
