@@ -15,6 +15,7 @@ import uuid_utils
 from flask import Flask
 
 from broker.actions.enforcement import Enforcement
+from broker.actions.share_record import ACTION as SHARE_RECORD
 from broker.actions.verify_entitlement import ACTION as VERIFY_ENTITLEMENT
 from broker.actions.verify_entitlement import VerifyEntitlement
 from broker.api.entitlement import EntitlementFace
@@ -24,6 +25,7 @@ from broker.api.operations import operations_blueprint
 from broker.api.operations_log import start_logging
 from broker.api.resources import BODY_BYTES_MAX, install, resources_blueprint
 from broker.clock import countdown, system_clock
+from broker.consent_wiring import ConsentWiring, source_people
 from broker.errors import BrokerError, SettingsInvalid
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.keys import KeyRing
@@ -35,14 +37,14 @@ from broker.storage.readiness import find_fault
 from broker.storage.register import CachedRegister, PreparedRegister
 from broker.storage.session import Store, open_store
 from broker.storage.signing_keys import PostgresSigningKeys
-from broker.wiring import Wiring
+from broker.wiring import CONSENTED_RECORD_PATH, Wiring
 from connectors.national_insurance.source import InsuranceSource
 from policies.compile import PolicySet, compile_policies
 from policies.decide import decide
 from policies.load import SHIPPED, load_directory
 from policies.model import Decision, DecisionRequest, PolicyError
 
-RELEASE_SCOPES: Final = frozenset({VERIFY_ENTITLEMENT})
+RELEASE_SCOPES: Final = frozenset({VERIFY_ENTITLEMENT, SHARE_RECORD})
 """The actions that a route serves: their agreements must be in force as loaded."""
 
 
@@ -107,22 +109,27 @@ def create_app(settings: Settings | None = None) -> Flask:
     key_ring = KeyRing(
         PostgresSigningKeys(store.engine), settings.key_encryption_key_file.reveal(), system_clock
     )
+    enforcement = _enforcement(settings, store, policy_set)
     verb = VerifyEntitlement(
-        enforcement=_enforcement(settings, store, policy_set),
+        enforcement=enforcement,
         source=source,
         countdown=countdown,
         source_deadline_seconds=settings.source_deadline_seconds,
     )
     callers = TrustedProxies(settings.trusted_proxies)
-    wiring = Wiring(settings, store, key_ring, policy_set, callers, system_clock)
+    people = source_people(settings, store, source)
+    consents = ConsentWiring(settings, store, key_ring, policy_set, people, new_salt)
+    wiring = Wiring(settings, store, key_ring, policy_set, callers, consents, system_clock)
     caller = wiring.caller()
     app = Flask("broker", static_folder=None)
     exchange = Exchange(settings.issuer, new_reference)
     install(app, exchange)
     face = EntitlementFace(caller, verb, key_ring.sign_receipt, settings.data_owner)
     routes = {"/v1/entitlement-checks": face.check, "/v1/entitlement-checks/batch": face.batch}
+    reading = {CONSENTED_RECORD_PATH: wiring.consented_record(caller, enforcement, source)}
     judge = wiring.judge(caller)
-    beside, bodiless = {**routes, **wiring.json_routes(judge)}, wiring.bodiless_routes(judge)
+    beside = {**routes, **wiring.json_routes(judge)}
+    bodiless = {**wiring.bodiless_routes(judge), **{("GET", path): one for path, one in reading.items()}}
     app.register_blueprint(resources_blueprint(exchange, beside, bodiless, callers))
     for blueprint in wiring.blueprints():
         app.register_blueprint(blueprint)
@@ -138,7 +145,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         )
     )
     app.wsgi_app = HotRoutes(  # type: ignore[method-assign]
-        app.wsgi_app, exchange, routes, BODY_BYTES_MAX, callers
+        app.wsgi_app, exchange, routes, BODY_BYTES_MAX, callers, reading
     )
     return app
 

@@ -119,7 +119,7 @@ class ConsentTransitionRefused(BrokerError):
 
 
 class ConsentTermsRefused(BrokerError):
-    """What is asked of a citizen is not within the agreement (`broker.consent.terms`). reason: closed word."""
+    """What is asked is not within the agreement (`broker.consent.terms`). reason: a closed word."""
 
     kind = "consent_terms_refused"
 
@@ -150,6 +150,22 @@ class ConsentNotFound(BrokerError):
     """There is no such consent for this person: none at all, or somebody else's; nobody can tell which."""
 
     kind = "consent_not_found"
+
+
+class ConsentRequestConflict(BrokerError):
+    """The id of a request for consent stands for other words already, or belongs to somebody else."""
+
+    kind = "consent_request_conflict"
+
+
+class ConsentAskedTooSoon(BrokerError):
+    """The person refused the same a short while ago. retry_after_seconds: until it may be asked again."""
+
+    kind = "consent_asked_too_soon"
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("the person refused this a short while ago")
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ConsentMoved(BrokerError):

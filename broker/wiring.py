@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
 
 from flask import Blueprint
 
+from broker.actions.enforcement import Enforcement
+from broker.actions.share_record import ShareRecord
 from broker.api.calls import Caller
 from broker.api.clients import ClientsFace
+from broker.api.consented_record import ConsentedRecordFace
 from broker.api.events import EventsFace
 from broker.api.exchange import Handler
 from broker.api.grants import GrantFace
@@ -17,10 +22,12 @@ from broker.api.oauth import authorization_blueprint, oauth_blueprint
 from broker.api.openapi import openapi_blueprint
 from broker.api.token_info import TokenInfoFace
 from broker.clock import Clock, system_clock
+from broker.consent_wiring import ConsentWiring
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.keys import KeyRing
 from broker.oauth.authorization import Authorizations
 from broker.oauth.authorization_details import DetailReader
+from broker.oauth.backchannel import BackchannelEndpoint
 from broker.oauth.binding import SenderCheck
 from broker.oauth.bound_tokens import TokenIssuer
 from broker.oauth.caller_facts import CallerReader
@@ -52,15 +59,20 @@ from broker.storage.citizen_sessions import PostgresSessions
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.client_registrations import PreparedClients
 from broker.storage.clients import PostgresClients
+from broker.storage.consented import PreparedConsentFacts
 from broker.storage.event_polls import PostgresEventPolls
 from broker.storage.grants import PostgresGrants
 from broker.storage.requests import PostgresRequests
 from broker.storage.session import Store
 from broker.storage.tokens import PostgresTokens
+from connectors.base import Source
 from connectors.client_keys import ClientKeySets
+from connectors.national_insurance.schema import SOURCE_NAME
 from consent_ui.blueprint import DecisionPage, citizen_blueprint
 from policies.compile import PolicySet
 
+CONSENTED_RECORD_PATH: Final = "/v1/consented-record"
+CONSENT_REQUESTS_PATH: Final = "/v1/consent-requests"
 TlsMethod = Callable[..., ClientRegistration | None]
 
 
@@ -76,6 +88,7 @@ class Wiring:
     key_ring: KeyRing
     policy_set: PolicySet
     callers: CallerReader
+    consents: ConsentWiring
     clock: Clock = system_clock
     published_keys: ClientKeySets = field(init=False, repr=False)
 
@@ -117,8 +130,10 @@ class Wiring:
         kinds = self.policy_set.registers.recipient_kinds
         polls = PostgresEventPolls(self.store.engine)
         events = EventsFace(judge, polls, self.key_ring.sign_security_event, self.settings.issuer)
+        inbox = self.consents.inbox(judge)
         return {
             "/v1/clients": ClientsFace(judge, register, self.policy_set, kinds, self.clock).post,
+            CONSENT_REQUESTS_PATH: inbox.post,
             "/v1/events": events.poll,
             "/v1/events/acknowledgements": events.acknowledge,
         }
@@ -126,16 +141,29 @@ class Wiring:
     def bodiless_routes(self, judge: AccessJudge) -> Mapping[tuple[str, str], Handler]:
         """Return the resources that take no body and release no record: (method, rule) → handler."""
         face = GrantFace(judge, PostgresGrants(self.store.engine), self.settings.issuer)
+        inbox = self.consents.inbox(judge)
         return {
             ("GET", "/v1/token-info"): TokenInfoFace(judge).show,
             ("GET", f"{GRANTS_PATH}/<grant_id>"): face.show,
             ("DELETE", f"{GRANTS_PATH}/<grant_id>"): face.revoke,
+            ("GET", f"{CONSENT_REQUESTS_PATH}/<request_id>"): inbox.show,
+            ("DELETE", f"{CONSENT_REQUESTS_PATH}/<request_id>"): inbox.cancel,
         }
+
+    def consented_record(self, caller: Caller, enforcement: Enforcement, source: Source) -> Handler:
+        """Return the resource of records that citizens have consented to share."""
+        settings = self.settings
+        secrets = CitizenSecrets(settings.key_encryption_key_file.reveal())
+        consents = PreparedConsentFacts(
+            self.store.prepared, partial(secrets.open, "personal_id"), settings.store_deadline_seconds
+        )
+        verb = ShareRecord(enforcement, consents, source, SOURCE_NAME, settings.source_deadline_seconds)
+        return ConsentedRecordFace(caller, verb, self.key_ring.sign_receipt, settings.data_owner).read
 
     def blueprints(self) -> list[Blueprint]:
         """Return the routes of clients' programs, of browsers on their way, and of citizens."""
         settings = self.settings
-        server = self.server()
+        server = self.server(self.judge(self.caller()))
         authorizations = self.authorizations()
         metadata = authorization_server_metadata(self.addresses, SCOPES, self._tls_methods())
         page = DecisionPage(settings.issuer)
@@ -147,7 +175,7 @@ class Wiring:
                 issuer=settings.issuer,
                 sign_in=self.sign_in(),
                 sessions=PostgresSessions(self.store.engine),
-                authorizations=authorizations,
+                authorizations=self.consents.redirects(authorizations),
                 policies=self.policy_set,
                 callers=self.callers,
                 clock=self.clock,
@@ -155,8 +183,9 @@ class Wiring:
             ),
         ]
 
-    def server(self) -> AuthorizationServer:
+    def server(self, judge: AccessJudge) -> AuthorizationServer:
         """Return the authorization server for clients' programs."""
+        inbox = self.consents.inbox(judge)
         settings = self.settings
         sender = SenderCheck(self.proofs())
         details = DetailReader(self.policy_set, settings.issuer)
@@ -183,6 +212,8 @@ class Wiring:
             pushed_requests=PushedRequestEndpoint(issuer, sender, requests, details, sensitive),
             introspection=self._introspection(grants),
             revocation=RevocationEndpoint(grants),
+            backchannel=inbox,
+            backchannel_endpoint=BackchannelEndpoint(issuer, details, inbox),
             callers=self.callers,
             clock=self.clock,
             published_keys=self.published_keys,

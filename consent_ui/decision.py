@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from flask import Response, request
 
+from broker.consent.record import Notice
 from broker.oauth.authorization import AuthorizationRefused
 from broker.oauth.authorization_details import scopes_of
 from broker.oauth.authorization_request import Approval, AuthorizationRequest
@@ -19,6 +20,9 @@ from consent_ui.sign_in import SIGN_OUT_PAGE
 from consent_ui.visit import Visit, words_of_request
 from consent_ui.words import Words
 from policies.compile import PolicySet
+
+NOTICE_VERSION: Final = "1"
+"""Of the page's wording; raised when what it says changes its meaning."""
 
 
 class DecisionViews:
@@ -85,7 +89,9 @@ class DecisionViews:
         authorizations, pages = self._visit.authorizations, self._visit.pages
         choice = request.form.getlist("choice")
         if choice == ["refuse"]:
-            return pages.redirect(authorizations.refuse(asked_for, at))
+            return pages.redirect(
+                authorizations.refuse(asked_for, at, session.citizen_id, _notice(view, words, at))
+            )
         errors = {"": words("choose_one")} if choice != ["give"] else _errors(view, words)
         if errors or session.level < asked_for.level:
             return self._page(asked_for, view, session, handle, words, at, 422, errors)
@@ -97,7 +103,7 @@ class DecisionViews:
             details=details,
             scopes=_scopes(asked_for, details),
         )
-        return pages.redirect(authorizations.approve(asked_for, approval, at))
+        return pages.redirect(authorizations.approve(asked_for, approval, at, _notice(view, words, at)))
 
     def _page(
         self,
@@ -135,6 +141,13 @@ def _is_recent(session: CitizenSession, asked_for: AuthorizationRequest) -> bool
     """Whether the sign-in is as fresh as the client wants it (prompt=login, max_age)."""
     since = asked_for.must_sign_in_since
     return since is None or session.authenticated_at > since
+
+
+def _notice(view: RequestView, words: Words, at: datetime) -> Notice:
+    """Return what was shown before the choice; the form token vouches that it stood on the page."""
+    return Notice(
+        version=NOTICE_VERSION, language=words.language, rendered_hash=view.fingerprint, served_at=at
+    )
 
 
 def _page(handle: str, view: RequestView) -> str:

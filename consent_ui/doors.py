@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
+from broker.consent.record import Notice
 from broker.oauth.authorization_request import Approval, AuthorizationRequest
 
 
@@ -15,10 +16,24 @@ class Authorizations(Protocol):
         """Return a request that waits for a decision; None when unknown, expired or decided."""
         ...
 
-    def approve(self, request: AuthorizationRequest, approval: Approval, at: datetime) -> str:
-        """Return the URL of the client, with a code. Raises AuthorizationRefused when it cannot be kept."""
+    def approve(
+        self, request: AuthorizationRequest, approval: Approval, at: datetime, notice: Notice | None = None
+    ) -> str:
+        """Return the URL of the client, with a code. Raises AuthorizationRefused when it cannot be kept.
+
+        notice: exactly what was shown before the choice.
+        """
         ...
 
-    def refuse(self, request: AuthorizationRequest, at: datetime) -> str:
-        """Return the URL of the client, with access_denied. Raises AuthorizationRefused as approve does."""
+    def refuse(
+        self,
+        request: AuthorizationRequest,
+        at: datetime,
+        citizen_id: str | None = None,
+        notice: Notice | None = None,
+    ) -> str:
+        """Return the URL of the client, with access_denied. Raises AuthorizationRefused as approve does.
+
+        citizen_id: who refused; the refusal is kept under that account.
+        """
         ...

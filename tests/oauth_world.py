@@ -21,8 +21,10 @@ from broker.api.calls import Call, Caller
 from broker.api.exchange import Exchange
 from broker.api.problems import Reply
 from broker.api.resources import install, resources_blueprint
-from broker.app import new_reference
+from broker.app import new_reference, new_salt
 from broker.cli.embedded import EmbeddedCluster, url_of
+from broker.consent.record import Signing
+from broker.consent_wiring import ConsentWiring
 from broker.keys import KeyRing
 from broker.oauth.jose import encode_segment
 from broker.oauth.jose_keys import Algorithm, AsymmetricKey
@@ -45,7 +47,8 @@ ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 KEY_ENCRYPTION_KEY = bytes(range(32))
 PSEUDONYM_KEY = bytes(range(1, 33))
 TABLES = (
-    "authorization_codes, refresh_tokens, pushed_requests, access_tokens, grants, citizen_sessions, "
+    "outbox_messages, consent_receipts, consent_events, consents, consent_requests, authorization_codes, "
+    "refresh_tokens, pushed_requests, access_tokens, grants, citizen_sessions, "
     "citizens, used_assertions, used_proofs, usage_counters, signing_keys, clients, facility_staff, "
     "organisations"
 )
@@ -198,7 +201,11 @@ class World:
             **settings,
         )
         callers = TrustedProxies(self.settings.trusted_proxies)
-        self.wiring = Wiring(self.settings, database.store, self.ring, policy_set(), callers, self.clock)
+        policies = policy_set()
+        consents = ConsentWiring(self.settings, database.store, self.ring, policies, Adults(), new_salt)
+        self.wiring = Wiring(
+            self.settings, database.store, self.ring, policies, callers, consents, self.clock
+        )
         self.party = self.register("hospital-a")
         self.app = self._app()
         self.http = self.app.test_client()
@@ -275,12 +282,17 @@ class World:
             **self.wiring.bodiless_routes(judge),
             ("POST", "/v1/things"): lambda call: _thing(caller, call),
         }
-        app.register_blueprint(
-            resources_blueprint(exchange, documents, bodiless, self.wiring.callers)
-        )
+        app.register_blueprint(resources_blueprint(exchange, documents, bodiless, self.wiring.callers))
         for blueprint in self.wiring.blueprints():
             app.register_blueprint(blueprint)
         return app
+
+
+class Adults:
+    """Everybody decides alone: there is no insurance database in this world."""
+
+    def signing(self, citizen_id: str, at: datetime) -> Signing:  # noqa: ARG002 (the same for all)
+        return Signing()
 
 
 def _thing(caller: Caller, call: Call) -> tuple[Reply, str]:

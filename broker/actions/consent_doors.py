@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from broker.consent.record import Consent, Signing
+from broker.consent.record import Consent, EventType, Signing
 from broker.consent.writing import (
     ChainedEvent,
     ConsentWriting,
@@ -72,7 +72,7 @@ class Receipts(Protocol):
     """Issues receipts; `broker.consent.receipts.ReceiptIssuer` is one."""
 
     def issue(
-        self, consent: Consent, event_type: str, at: datetime, evidence_reference: str
+        self, consent: Consent, event_type: EventType, at: datetime, evidence_reference: str
     ) -> IssuedReceipt:
         """Return a signed receipt of what became of a consent."""
         ...

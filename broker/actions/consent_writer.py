@@ -12,7 +12,7 @@ from broker.actions.doors import Salts
 from broker.consent.chain import chained
 from broker.consent.change import Change
 from broker.consent.codec import record_hash
-from broker.consent.record import Consent
+from broker.consent.record import Consent, EventType
 from broker.consent.security_events import NoticeKind, queued_notice
 from broker.consent.writing import ConsentWriting, HeldConsent, QueuedNotice
 from broker.evidence.canonical import commitment
@@ -55,7 +55,8 @@ class ConsentWriter:
         consent, reference = change.consent, self.new_reference()
         receipt = None
         if change.receipt is not None:
-            receipt = self.receipts.issue(consent, change.receipt, at, reference)
+            event_type = cast(EventType, change.receipt)
+            receipt = self.receipts.issue(consent, event_type, at, reference)
         notices: tuple[QueuedNotice, ...] = ()
         if change.told is not None:
             kind = cast(NoticeKind, change.told)

@@ -14,6 +14,7 @@ from broker.errors import BrokerError
 from broker.oauth.authorization import AuthorizationRefused, Authorizations
 from broker.oauth.endpoints import (
     AUTHORIZATION_PATH,
+    BACKCHANNEL_PATH,
     INTROSPECTION_PATH,
     JWKS_PATH,
     PUSHED_REQUEST_PATH,
@@ -79,6 +80,10 @@ def oauth_blueprint(
         """Pushed authorization requests (RFC 9126): an authenticated client in, a request_uri out."""
         return server.pushed_response(request)
 
+    def backchannel() -> Response:
+        """Backchannel authentication (CIBA, 7): an authenticated client in, an auth_req_id out."""
+        return server.backchannel_response(request)
+
     def introspection() -> Response:
         """Introspection (RFC 7662, RFC 9701): an authenticated client in, what its token is worth out."""
         return server.introspection_response(request)
@@ -94,6 +99,7 @@ def oauth_blueprint(
     blueprint.add_url_rule(JWKS_PATH, "jwks", jwks, methods=["GET"])
     blueprint.add_url_rule(TOKEN_PATH, "token", token, methods=["POST"])
     blueprint.add_url_rule(PUSHED_REQUEST_PATH, "pushed_request", pushed_request, methods=["POST"])
+    blueprint.add_url_rule(BACKCHANNEL_PATH, "backchannel", backchannel, methods=["POST"])
     blueprint.add_url_rule(INTROSPECTION_PATH, "introspection", introspection, methods=["POST"])
     blueprint.add_url_rule(REVOCATION_PATH, "revocation", revocation, methods=["POST"])
     return blueprint

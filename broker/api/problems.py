@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from broker.errors import (
     BrokerError,
+    ConsentTermsRefused,
+    ConsentTransitionRefused,
+    InputFault,
     ProofInvalid,
     ProofNonceNeeded,
     ReleaseRefused,
@@ -63,6 +66,20 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         Problem("token-invalid", 401, "Mã truy cập không hợp lệ", "The access token is not valid"),
         Problem("proof-invalid", 401, "Bằng chứng DPoP không hợp lệ", "The DPoP proof is not valid"),
         Problem("scope-insufficient", 403, "Thiếu phạm vi truy cập", "The token lacks the scope"),
+        Problem(
+            "consent-terms-refused", 422, "Không được xin đồng ý như vậy", "Consent cannot be asked for so"
+        ),
+        Problem(
+            "consent-transition-refused", 409, "Sự đồng ý không đổi được", "The consent cannot change so"
+        ),
+        Problem(
+            "consent-request-conflict",
+            409,
+            "Mã yêu cầu đã được dùng",
+            "The request id stands for something else",
+        ),
+        Problem("consent-asked-too-soon", 429, "Hỏi lại quá sớm", "It is too soon to ask again"),
+        Problem("consent-moved", 409, "Sự đồng ý vừa thay đổi", "The consent has just changed"),
         Problem("release-refused", 403, "Từ chối chia sẻ", "The release is refused"),
         Problem(
             "acting-person-refused", 403, "Nhân viên tra cứu không hợp lệ", "The acting person is refused"
@@ -87,6 +104,12 @@ _BY_KIND: Final[Mapping[str, str]] = {
     "store_unavailable": "evidence-unavailable",
     "source_outage": "source-outage",
     "grant_not_found": "not-found",
+    "consent_terms_refused": "consent-terms-refused",
+    "consent_not_found": "not-found",
+    "consent_moved": "consent-moved",
+    "consent_request_conflict": "consent-request-conflict",
+    "consent_asked_too_soon": "consent-asked-too-soon",
+    "consent_transition_refused": "consent-transition-refused",
     "notice_not_found": "not-found",
 }
 _BY_REASON: Final[Mapping[str, str]] = {
@@ -141,30 +164,47 @@ def problem_reply(
     problem = problem_of(error)
     document = _document(problem, issuer, request_id, vietnamese)
     headers = list(_HEADERS)
-    if isinstance(error, RequestMalformed):
-        document["faults"] = [{"pointer": fault.pointer, "remedy": fault.remedy} for fault in error.faults]
-        if any(_GATEWAY_FAULT.fullmatch(fault.pointer) for fault in error.faults):
-            document["gateway_code"] = "205"
-    elif isinstance(error, MetadataRefused):
-        document["faults"] = [{"pointer": fault.pointer, "remedy": fault.remedy} for fault in error.faults]
-        document |= {"error": error.error, "error_description": error.detail}
-    elif isinstance(error, ReleaseRefused):
-        document["instance"] = f"urn:uuid:{error.reference}"
-        document["reason"] = error.reason
-        document["determining_rules"] = list(error.determining_rules)
-        if error.gateway_code is not None:
-            document["gateway_code"] = error.gateway_code
-        if error.retry_after_seconds is not None:
-            headers.append(("Retry-After", str(error.retry_after_seconds)))
-    elif isinstance(error, SourceOutage):
-        document["instance"] = f"urn:uuid:{error.reference}"
-        headers.append(("Retry-After", str(error.retry_after_seconds)))
+    document |= _particulars(error)
+    retry_after_seconds = getattr(error, "retry_after_seconds", None)
+    if retry_after_seconds is not None:
+        headers.append(("Retry-After", str(retry_after_seconds)))
     if problem.slug in ("evidence-unavailable", "clock-skewed"):
         headers.append(("Retry-After", "5"))
     if problem.slug in _OAUTH_ERROR:
         headers += _challenge_headers(problem.slug, error)
     document.update(members or {})
     return Reply(problem.status, tuple(headers), _encoded(document))
+
+
+def _particulars(error: Exception) -> dict[str, Any]:
+    """Return what one kind of error tells besides what all tell."""
+    if isinstance(error, RequestMalformed):
+        told: dict[str, Any] = {"faults": _faults(error.faults)}
+        if any(_GATEWAY_FAULT.fullmatch(fault.pointer) for fault in error.faults):
+            told["gateway_code"] = "205"
+        return told
+    if isinstance(error, MetadataRefused):
+        return {
+            "faults": _faults(error.faults),
+            "error": error.error,
+            "error_description": error.detail,
+        }
+    if isinstance(error, ReleaseRefused):
+        told = {
+            "instance": f"urn:uuid:{error.reference}",
+            "reason": error.reason,
+            "determining_rules": list(error.determining_rules),
+        }
+        return told if error.gateway_code is None else {**told, "gateway_code": error.gateway_code}
+    if isinstance(error, ConsentTermsRefused | ConsentTransitionRefused):
+        return {"reason": error.reason}
+    if isinstance(error, SourceOutage):
+        return {"instance": f"urn:uuid:{error.reference}"}
+    return {}
+
+
+def _faults(faults: Sequence[InputFault]) -> list[dict[str, str]]:
+    return [{"pointer": fault.pointer, "remedy": fault.remedy} for fault in faults]
 
 
 # Of the card, alone or as an item of a batch; the acting person has codes of their own.

@@ -30,6 +30,7 @@ _SLUG_BY_STATUS: Final = {
 AUTHENTICATION: Final = {
     "resources.v1_entitlement_checks": "dpop or client certificate",
     "resources.v1_entitlement_checks_batch": "dpop or client certificate",
+    "resources.v1_consented_record": "dpop or client certificate",
     "resources.v1_token_info": "dpop or client certificate",
     "resources.oauth_grants_grant_id": "dpop or client certificate",
     "resources.oauth_grants_grant_id_delete": "dpop or client certificate",
@@ -43,6 +44,10 @@ AUTHENTICATION: Final = {
     "oauth.token": "private_key_jwt, tls_client_auth or self_signed_tls_client_auth",
     "oauth.introspection": "private_key_jwt, tls_client_auth or self_signed_tls_client_auth",
     "oauth.revocation": "private_key_jwt, tls_client_auth or self_signed_tls_client_auth",
+    "resources.v1_consent_requests": "dpop or client certificate",
+    "resources.v1_consent_requests_request_id": "dpop or client certificate",
+    "resources.v1_consent_requests_request_id_delete": "dpop or client certificate",
+    "oauth.backchannel": "private_key_jwt, tls_client_auth or self_signed_tls_client_auth",
     "oauth.pushed_request": "private_key_jwt, tls_client_auth or self_signed_tls_client_auth",
     "authorization.authorize": "browser: a request_uri that a client has pushed",
     "citizen.sign_in_page": "browser: leads to a request that waits, or to a page of one's own",
@@ -116,6 +121,7 @@ def _call(callers: CallerReader) -> Call:
         body=request.get_data(cache=False),
         caller=callers.read(request.environ),
         route="" if request.url_rule is None else request.url_rule.rule,
+        query=request.query_string.decode("latin-1"),
     )
 
 

@@ -47,6 +47,15 @@ class AuthorizationRefused(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedAnswer:
+    """A grant and a code that are not kept yet, and the URL with the code."""
+
+    grant: Grant
+    code: IssuedCode
+    location: str
+
+
 class Subjects(Protocol):
     """Pairwise subjects: `broker.evidence.pseudonyms.KeyedPseudonyms` is one."""
 
@@ -101,9 +110,15 @@ class Authorizations:
         Raises AuthorizationRefused (not_narrower, level_too_low, sign_in_too_old, request_unknown),
         StoreUnavailable.
         """
-        self._check_approval(request, approval)
+        self.check(request, approval)
+        prepared = self.prepare(request, approval, at)
+        if not self.store.approve_request(request.request_ref, prepared.grant, prepared.code):
+            raise AuthorizationRefused("request_unknown")
+        return prepared.location
+
+    def prepare(self, request: AuthorizationRequest, approval: Approval, at: datetime) -> PreparedAnswer:
+        """Return grant, code and URL of an approval that was checked; nothing is kept yet."""
         code = secrets.token_urlsafe(32)
-        grant = self._grant(request, approval, at)
         issued = IssuedCode(
             code_hash=hashlib.sha256(code.encode()).digest(),
             redirect_uri=request.redirect_uri,
@@ -113,9 +128,8 @@ class Authorizations:
             issued_at=at,
             expires_at=at + timedelta(seconds=CODE_SECONDS),
         )
-        if not self.store.approve_request(request.request_ref, grant, issued):
-            raise AuthorizationRefused("request_unknown")
-        return self._answer(request.parameters, [("code", code)])
+        location = self._answer(request.parameters, [("code", code)])
+        return PreparedAnswer(self._grant(request, approval, at), issued, location)
 
     def refuse(self, request: AuthorizationRequest, at: datetime) -> str:
         """Return the URL that says access_denied (RFC 6749, 4.1.2.1).
@@ -124,6 +138,10 @@ class Authorizations:
         """
         if not self.store.refuse_request(request.request_ref, at):
             raise AuthorizationRefused("request_unknown")
+        return self.refusal(request)
+
+    def refusal(self, request: AuthorizationRequest) -> str:
+        """Return the URL that says access_denied, state and iss included."""
         return self._answer(request.parameters, [("error", "access_denied")])
 
     def _find_client(self, client_id: str, at: datetime) -> ClientRegistration:
@@ -132,8 +150,11 @@ class Authorizations:
             raise AuthorizationRefused("client_unknown")
         return client
 
-    def _check_approval(self, request: AuthorizationRequest, approval: Approval) -> None:
-        """Given is within requested, details and scopes alike; the sign-in is as strong as asked."""
+    def check(self, request: AuthorizationRequest, approval: Approval) -> None:
+        """Given is within requested, details and scopes alike; the sign-in is as strong as asked.
+
+        Raises AuthorizationRefused (not_narrower, level_too_low, sign_in_too_old).
+        """
         lost = scopes_of(request.details) - scopes_of(approval.details)
         allowed = set(request.scopes) - lost
         if not is_narrowing(approval.details, request.details) or not approval.scopes:

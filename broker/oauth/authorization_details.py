@@ -104,10 +104,14 @@ class DetailReader:
         text: a JSON array of objects (RFC 9396, 2). personal: a citizen will decide on them.
         Raises InvalidAuthorizationDetails, whose text names the place and never repeats a value.
         """
-        return tuple(
+        details = tuple(
             self._checked(one, position, client, personal=personal)
             for position, one in enumerate(_listed(text))
         )
+        agreements = [detail["agreement_id"] for detail in details if detail["type"] in PERSONAL_TYPES]
+        if len(set(agreements)) != len(agreements):
+            raise InvalidAuthorizationDetails("one detail for each agreement: a purpose is decided once")
+        return details
 
     def _checked(
         self, given: Mapping[str, Any], position: int, client: ClientRegistration, *, personal: bool

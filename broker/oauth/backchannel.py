@@ -29,12 +29,12 @@ from broker.oauth.bound_tokens import (
     one_time_values,
     refuse_verdict,
 )
+from broker.oauth.client_metadata_schema import CIBA
 from broker.oauth.form_request import FormRequest
 from broker.oauth.granted import granted_answer, secret_hash
 from broker.oauth.registration import AUTHENTICATION_METHODS, ClientRegistration
 from broker.oauth.scopes import OPENID, PERSONAL_SCOPES, SHARE_RECORD
 
-CIBA: Final = "urn:openid:params:grant-type:ciba"
 INTERVAL_SECONDS: Final = 5
 EXPIRES_SECONDS: Final = 7 * 86_400
 EXPIRES_SECONDS_MIN: Final = 60

@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 
 from broker.errors import BrokerError, InputFault
 from broker.oauth.certificates import self_signed_fault
-from broker.oauth.client_metadata_schema import ClientMetadataSchema
+from broker.oauth.client_metadata_schema import CIBA, ClientMetadataSchema
 from broker.oauth.detail_types import SCOPE_OF
 from broker.oauth.registration import (
     PRIVATE_KEY_JWT,
@@ -164,8 +164,8 @@ def _grants(members: Mapping[str, Any]) -> Iterator[InputFault]:
         yield InputFault("/redirect_uris", "authorization_code needs at least one.")
     if not has_code and "redirect_uris" in members:
         yield InputFault("/redirect_uris", "Only authorization_code leads anybody back: leave them out.")
-    if not has_code and "refresh_token" in members["grant_types"]:
-        yield InputFault("/grant_types", "refresh_token needs authorization_code.")
+    if not has_code and CIBA not in members["grant_types"] and "refresh_token" in members["grant_types"]:
+        yield InputFault("/grant_types", "refresh_token needs authorization_code or the grant of CIBA.")
     if has_code != bool(members["response_types"]):
         yield InputFault("/response_types", "code, and only with authorization_code.")
 

@@ -12,7 +12,8 @@ from broker.oauth.client_authentication import CLIENT_ID
 from broker.oauth.jose_keys import ALGORITHMS
 from broker.oauth.registration import AUTHENTICATION_METHODS
 
-GRANT_TYPES: Final = ("authorization_code", "refresh_token", "client_credentials")
+CIBA: Final = "urn:openid:params:grant-type:ciba"
+GRANT_TYPES: Final = ("authorization_code", "refresh_token", "client_credentials", CIBA)
 URL_CHARACTERS_MAX: Final = 2_000
 NAME_CHARACTERS_MAX: Final = 120
 
@@ -91,7 +92,7 @@ class ClientMetadataSchema(Schema):
     software_id = _text()
     software_version = _text()
     redirect_uris = _list(_check_redirect_uri, 16)
-    grant_types = _list(_one_of(GRANT_TYPES), 3)
+    grant_types = _list(_one_of(GRANT_TYPES), 4)
     response_types = _list(_one_of(("code",)), 1, lowest=0)
     scope = fields.String(
         required=True,

@@ -10,9 +10,16 @@ PUSHED_REQUEST_PATH: Final = "/oauth/par"
 AUTHORIZATION_PATH: Final = "/oauth/authorize"
 INTROSPECTION_PATH: Final = "/oauth/introspect"
 REVOCATION_PATH: Final = "/oauth/revoke"
+BACKCHANNEL_PATH: Final = "/oauth/bc-authorize"
 GRANTS_PATH: Final = "/oauth/grants"
 JWKS_PATH: Final = "/oauth/jwks"
-BACK_CHANNEL: Final = (TOKEN_PATH, PUSHED_REQUEST_PATH, INTROSPECTION_PATH, REVOCATION_PATH)
+BACK_CHANNEL: Final = (
+    TOKEN_PATH,
+    PUSHED_REQUEST_PATH,
+    INTROSPECTION_PATH,
+    REVOCATION_PATH,
+    BACKCHANNEL_PATH,
+)
 """Endpoints at which clients authenticate."""
 
 

@@ -7,9 +7,11 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from broker.oauth.client_credentials import CLIENT_CREDENTIALS
+from broker.oauth.client_metadata_schema import CIBA
 from broker.oauth.detail_types import SCOPE_OF
 from broker.oauth.endpoints import (
     AUTHORIZATION_PATH,
+    BACKCHANNEL_PATH,
     GRANTS_PATH,
     INTROSPECTION_PATH,
     JWKS_PATH,
@@ -47,7 +49,7 @@ def authorization_server_metadata(
         "scopes_supported": sorted(scopes),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": [AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS],
+        "grant_types_supported": [AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS, CIBA],
         "code_challenge_methods_supported": ["S256"],
         # RFC 9207, 3: an answer without iss is not ours.
         "authorization_response_iss_parameter_supported": True,
@@ -62,6 +64,10 @@ def authorization_server_metadata(
         "grant_management_endpoint": issuer + GRANTS_PATH,
         "grant_management_actions_supported": ["create", "query", "revoke"],
         "grant_management_action_required": False,
+        # OpenID Connect CIBA, 4.
+        "backchannel_authentication_endpoint": issuer + BACKCHANNEL_PATH,
+        "backchannel_token_delivery_modes_supported": ["poll"],
+        "backchannel_user_code_parameter_supported": False,
         **_authentication(addresses, methods),
         **_openid(),
     }
@@ -72,6 +78,7 @@ def authorization_server_metadata(
             "pushed_authorization_request_endpoint": addresses.mtls_url + PUSHED_REQUEST_PATH,
             "introspection_endpoint": addresses.mtls_url + INTROSPECTION_PATH,
             "revocation_endpoint": addresses.mtls_url + REVOCATION_PATH,
+            "backchannel_authentication_endpoint": addresses.mtls_url + BACKCHANNEL_PATH,
         }
     return document
 

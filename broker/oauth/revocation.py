@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from broker.oauth.form_request import FormRequest
-from broker.oauth.grants import GrantStore
 from broker.oauth.granted import secret_hash
+from broker.oauth.grants import GrantStore
 from broker.oauth.introspection import token_of
 from broker.oauth.registration import ClientRegistration
 

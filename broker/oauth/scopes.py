@@ -12,6 +12,7 @@ QUERY_GRANTS: Final = "grant_management_query"
 REVOKE_GRANTS: Final = "grant_management_revoke"
 MANAGE_CLIENTS: Final = "manage_clients"
 CONSENT_EVENTS: Final = "consent_events"
+REQUEST_CONSENT: Final = "request_consent"
 
 MACHINE_SCOPES: Final = frozenset(
     {
@@ -22,6 +23,7 @@ MACHINE_SCOPES: Final = frozenset(
         REVOKE_GRANTS,
         MANAGE_CLIENTS,
         CONSENT_EVENTS,
+        REQUEST_CONSENT,
     }
 )
 """What a client may have for itself (client_credentials)."""

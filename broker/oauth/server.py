@@ -19,11 +19,13 @@ from broker.clock import Clock
 from broker.errors import BrokerError
 from broker.oauth.authorization_code import BoundAuthorizationCode
 from broker.oauth.authorization_details import DetailReader
+from broker.oauth.backchannel import BackchannelEndpoint, BackchannelGrant, BackchannelRequests
 from broker.oauth.bound_tokens import TokenIssuer, one_time_values, refuse_verdict
 from broker.oauth.caller_facts import CallerReader
 from broker.oauth.client_authentication import PrivateKeyJwt
 from broker.oauth.client_credentials import BoundClientCredentials
 from broker.oauth.endpoints import (
+    BACKCHANNEL_PATH,
     INTROSPECTION_PATH,
     PUSHED_REQUEST_PATH,
     REVOCATION_PATH,
@@ -74,6 +76,8 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         pushed_requests: PushedRequestEndpoint,
         introspection: IntrospectionEndpoint,
         revocation: RevocationEndpoint,
+        backchannel: BackchannelRequests,
+        backchannel_endpoint: BackchannelEndpoint,
         callers: CallerReader,
         clock: Clock,
         published_keys: PublishedClientKeys | None = None,
@@ -86,6 +90,8 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         self.details = details
         self._addresses = addresses
         self._pushed_requests = pushed_requests
+        self.backchannel = backchannel
+        self._backchannel_endpoint = backchannel_endpoint
         self._introspection = introspection
         self._revocation = revocation
         self._clients = clients
@@ -94,7 +100,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         methods = {PRIVATE_KEY_JWT: PrivateKeyJwt(token_issuer.issuer, published_keys), **(tls_methods or {})}
         for name in AUTHENTICATION_METHODS:
             self.register_client_auth_method(name, methods.get(name, _not_offered))
-        for grant in (BoundClientCredentials, BoundAuthorizationCode, BoundRefresh):
+        for grant in (BoundClientCredentials, BoundAuthorizationCode, BoundRefresh, BackchannelGrant):
             self.register_grant(grant)
 
     def token_response(self, request: Request) -> Response:
@@ -112,6 +118,10 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
     def revocation_response(self, request: Request) -> Response:
         """Answer a token given back (RFC 7009): 200 with nothing, or an error."""
         return self.answer(request, REVOCATION_PATH, self._revoked)
+
+    def backchannel_response(self, request: Request) -> Response:
+        """Answer a backchannel authentication request (CIBA, 7): 200 and an auth_req_id, or an error."""
+        return self.answer(request, BACKCHANNEL_PATH, self._backchannel)
 
     def answer(self, request: Request, path: str, respond: Callable[[FormRequest], Answer]) -> Response:
         """Answer one request of a client to the endpoint at a path.
@@ -188,6 +198,10 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         if verdict != "burned":
             refuse_verdict(verdict)
         return client
+
+    def _backchannel(self, request: FormRequest) -> Answer:
+        client = self.authenticated_client(request)
+        return 200, self._backchannel_endpoint.respond(request, client), NO_STORE
 
     def _nonce(self, request: FormRequest) -> Headers:
         """Give a nonce for the next proof to whoever used one (RFC 9449, 8.2)."""

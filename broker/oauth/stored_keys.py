@@ -21,7 +21,7 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from broker.errors import BrokerError
 from broker.oauth.jose_keys import Algorithm, AsymmetricKey, SigningKey
 
-Purpose = Literal["access_token", "receipt", "id_token", "introspection", "security_event"]
+Purpose = Literal["access_token", "receipt", "id_token", "introspection", "security_event", "consent_receipt"]
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
 
 _NONCE_BYTES: Final = 12

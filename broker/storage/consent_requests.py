@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from broker.consent.codec import terms_document, terms_from
 from broker.consent.writing import KeptRequest, RequestOpening
 from broker.storage.faults import store_answers
-from broker.storage.tables import citizens, consent_requests, consents
+from broker.storage.tables import citizens, consent_requests, consents, organisations
 
 
 class PostgresConsentRequests:
@@ -93,14 +93,28 @@ class PostgresConsentRequests:
         with store_answers(), self._engine.begin() as connection:
             return connection.execute(statement).rowcount == 1
 
-    def find_citizen(self, citizen_ref: bytes) -> tuple[str, bytes] | None:
-        """Return (citizen_id, personal id encrypted) of the active account under a reference, or None."""
-        statement = select(citizens.c.citizen_id, citizens.c.personal_id_encrypted).where(
-            citizens.c.personal_id_ref == citizen_ref, citizens.c.status == "active"
+    def citizen_ref_of(self, citizen_id: str) -> bytes:
+        """Return the reference under which requests about an account's holder are found, b"" for none."""
+        statement = select(citizens.c.personal_id_ref).where(citizens.c.citizen_id == citizen_id)
+        with store_answers(), self._engine.connect() as connection:
+            found = connection.execute(statement).scalar_one_or_none()
+        return b"" if found is None else bytes(found)
+
+    def sealed_personal_id(self, citizen_id: str) -> bytes | None:
+        """Return the encrypted personal id of an account, or None."""
+        statement = select(citizens.c.personal_id_encrypted).where(citizens.c.citizen_id == citizen_id)
+        with store_answers(), self._engine.connect() as connection:
+            found = connection.execute(statement).scalar_one_or_none()
+        return None if found is None else bytes(found)
+
+    def organisation_names(self, organisation_id: str) -> tuple[str, str]:
+        """Return the Vietnamese and the English name of an organisation; its id where it is not known."""
+        statement = select(organisations.c.name_vi, organisations.c.name_en).where(
+            organisations.c.organisation_id == organisation_id
         )
         with store_answers(), self._engine.connect() as connection:
             row = connection.execute(statement).one_or_none()
-        return None if row is None else (str(row[0]), bytes(row[1]))
+        return (organisation_id, organisation_id) if row is None else (row[0], row[1])
 
     def find_refusal(self, organisation_id: str, citizen_ref: bytes, purpose: str) -> datetime | None:
         """Return when the person last refused this organisation for this purpose, or None."""

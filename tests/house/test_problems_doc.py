@@ -10,8 +10,19 @@ import pytest
 
 import broker.app  # noqa: F401 - so that every kind of error is known
 from broker.api.problems import PROBLEMS, problem_of, problem_reply
+from broker.consent.chain import ConsentChainBroken
+from broker.consent.change import TransitionReason
+from broker.consent.terms import TermsReason
+from broker.consent.check import DENIALS
+from broker.consent.record import State
 from broker.errors import (
     BrokerError,
+    ConsentAskedTooSoon,
+    ConsentMoved,
+    ConsentNotFound,
+    ConsentRequestConflict,
+    ConsentTermsRefused,
+    ConsentTransitionRefused,
     EvidenceUnavailable,
     GrantNotFound,
     InputFault,
@@ -59,6 +70,13 @@ EXPECTED: dict[type[BrokerError], tuple[BrokerError, str]] = {
     SigningKeyUnavailable: (SigningKeyUnavailable(), "internal"),
     CitizenSecretUnreadable: (CitizenSecretUnreadable(), "internal"),
     SourceOutage: (OUTAGE, "source-outage"),
+    ConsentTermsRefused: (ConsentTermsRefused("range_too_wide"), "consent-terms-refused"),
+    ConsentTransitionRefused: (ConsentTransitionRefused("final_state"), "consent-transition-refused"),
+    ConsentChainBroken: (ConsentChainBroken(1), "internal"),
+    ConsentNotFound: (ConsentNotFound(), "not-found"),
+    ConsentRequestConflict: (ConsentRequestConflict(), "consent-request-conflict"),
+    ConsentAskedTooSoon: (ConsentAskedTooSoon(5), "consent-asked-too-soon"),
+    ConsentMoved: (ConsentMoved(), "consent-moved"),
 }
 
 
@@ -69,6 +87,8 @@ def kinds(kind: type[BrokerError]) -> set[type[BrokerError]]:
 def refusal_reasons() -> set[str]:
     """Return every reason with which a release can be refused: the policies', the statement's, the verbs'."""
     found = (set(REASONS) - {"permitted"}) | (set(get_args(Verdict)) - {"recorded"})
+    found |= set(DENIALS) - {"not_active", "token_invalid"}
+    found |= {f"not_active_{state}" for state in get_args(State) if state != "active"}
     for path in (ROOT / "broker/actions").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if (
@@ -116,6 +136,19 @@ def test_a_kind_of_error_gets_its_row_and_stands_on_its_page(kind: type[BrokerEr
 def test_a_reason_stands_on_the_page_of_its_row(reason: str) -> None:
     slug = problem_of(ReleaseRefused(reason, reference="r")).slug
     assert f"`{reason}`" in PAGES[slug]
+
+
+@pytest.mark.parametrize(
+    ("slug", "reasons"),
+    [
+        ("consent-terms-refused", get_args(TermsReason)),
+        ("consent-transition-refused", get_args(TransitionReason)),
+    ],
+)
+def test_every_reason_of_a_consent_stands_on_the_page_of_its_row_in_order(
+    slug: str, reasons: tuple[str, ...]
+) -> None:
+    assert [row[0].strip("`") for row in table_rows(PAGES[slug])][1:] == list(reasons)
 
 
 @pytest.mark.parametrize("reason", sorted(set(REASONS) - {"permitted", "no_agreement"}))

@@ -12,6 +12,9 @@ from broker import errors
 from broker.api.problems import INTERNAL, PROBLEMS, Reply, plain_problem, problem_of, problem_reply
 from broker.errors import (
     BrokerError,
+    ConsentAskedTooSoon,
+    ConsentTermsRefused,
+    ConsentTransitionRefused,
     EvidenceUnavailable,
     InputFault,
     ProofInvalid,
@@ -53,6 +56,8 @@ def reply_to(error: Exception, *, vietnamese: bool = False, **members: Any) -> t
         (ScopeInsufficient("verify_entitlement"), "scope-insufficient", 403),
         (EvidenceUnavailable("x"), "evidence-unavailable", 503),
         (StoreUnavailable("x"), "evidence-unavailable", 503),
+        (ConsentTermsRefused("range_too_wide"), "consent-terms-refused", 422),
+        (ConsentTransitionRefused("final_state"), "consent-transition-refused", 409),
         (OUTAGE, "source-outage", 503),
         (SettingsInvalid("x"), "internal", 500),
         (ValueError("secret"), "internal", 500),
@@ -87,7 +92,13 @@ def test_every_error_has_its_row(error: Exception, slug: str, status: int) -> No
 
 def test_every_kind_of_error_is_in_the_table_or_ends_the_start() -> None:
     never_answered = {SettingsInvalid}
-    reasons = {ReleaseRefused: {"reason": "x", "reference": "r"}, ScopeInsufficient: {"scope": "s"}}
+    reasons = {
+        ReleaseRefused: {"reason": "x", "reference": "r"},
+        ScopeInsufficient: {"scope": "s"},
+        ConsentAskedTooSoon: {"retry_after_seconds": 1},
+        ConsentTermsRefused: {"reason": "x"},
+        ConsentTransitionRefused: {"reason": "x"},
+    }
     for kind in kinds():
         given: dict[str, Any] = reasons.get(kind, {})
         if kind is ProofNonceNeeded:
@@ -187,6 +198,13 @@ def test_a_bad_number_or_birth_date_has_the_gateways_code(pointer: str, code: st
     _, document = reply_to(RequestMalformed((InputFault(pointer, "mend it"),)))
     assert document["faults"] == [{"pointer": pointer, "remedy": "mend it"}]
     assert document.get("gateway_code") == code
+
+
+@pytest.mark.parametrize("kind", [ConsentTermsRefused, ConsentTransitionRefused])
+def test_why_a_consent_is_refused_is_told_as_a_word(
+    kind: type[ConsentTermsRefused | ConsentTransitionRefused],
+) -> None:
+    assert reply_to(kind("not_narrower"))[1]["reason"] == "not_narrower"
 
 
 def test_titles_follow_the_language() -> None:

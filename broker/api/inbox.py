@@ -1,0 +1,293 @@
+"""`/v1/consent-requests` and the backchannel: asking for the consent of a person who is not there.
+
+Authentication: sender-constrained access token of the client itself, with scope request_consent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from broker.actions.request_consent import AskingClient, RequestConsent
+from broker.api.calls import Call
+from broker.api.judging import AccessJudge
+from broker.api.problems import Reply
+from broker.api.reading import load, read_json
+from broker.consent.record import Consent, DataRange, Frequency
+from broker.consent.standing import state_at
+from broker.consent.terms import AskedTerms
+from broker.consent.writing import HeldConsent, KeptRequest
+from broker.errors import ConsentAskedTooSoon, ConsentNotFound
+from broker.oauth.authorization_request import Grant
+from broker.oauth.backchannel import (
+    EXPIRES_SECONDS_MIN,
+    INTERVAL_SECONDS,
+    AskedTooSoon,
+    BackchannelAsking,
+    PollStatus,
+)
+from broker.oauth.registry import ClientFacts
+from broker.oauth.scopes import REQUEST_CONSENT, SHARE_RECORD
+
+ITEMS_MAX: Final = 8
+_JSON: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
+_NAME: Final = validate.Regexp(r"^[a-z][a-z0-9_]{0,63}\Z", error="A name of the catalogue is needed.")
+
+
+class RangeSchema(Schema):
+    """Which time the released rows may speak of; inclusive days."""
+
+    first_day = fields.Date()
+    last_day = fields.Date()
+
+
+class FrequencySchema(Schema):
+    """How often at most."""
+
+    use_count = fields.Integer(required=True, strict=True, validate=validate.Range(1, 10_000))
+    per = fields.String(required=True, validate=validate.OneOf(["day", "week", "month", "consent"]))
+
+
+class ItemSchema(Schema):
+    """What is asked for one purpose."""
+
+    purpose = fields.String(required=True, validate=_NAME)
+    field_names = fields.List(
+        fields.String(validate=_NAME), required=True, data_key="fields", validate=validate.Length(1, 128)
+    )
+    required_fields = fields.List(fields.String(validate=_NAME), validate=validate.Length(0, 128))
+    data_range = fields.Nested(RangeSchema)
+    frequency = fields.Nested(FrequencySchema)
+    mode = fields.String(validate=validate.OneOf(["view", "store"]))
+    valid_days = fields.Integer(strict=True, validate=validate.Range(1, 365))
+    retention_days = fields.Integer(strict=True, validate=validate.Range(1, 3650))
+
+
+class MessageSchema(Schema):
+    """The recipient's own words to the person, plain text."""
+
+    vi = fields.String(validate=validate.Length(1, 500))
+    en = fields.String(validate=validate.Length(1, 500))
+
+
+class ConsentRequestSchema(Schema):
+    """A request for consent. request_id is chosen by the client: repeating it asks nothing twice."""
+
+    request_id = fields.UUID(required=True)
+    personal_id = fields.String(
+        required=True, validate=validate.Regexp(r"^[0-9]{12}\Z", error="12 digits are needed.")
+    )
+    items = fields.List(fields.Nested(ItemSchema), required=True, validate=validate.Length(1, ITEMS_MAX))
+    message = fields.Nested(MessageSchema)
+    expires_in_seconds = fields.Integer(strict=True, validate=validate.Range(EXPIRES_SECONDS_MIN, 2_592_000))
+
+    @validates_schema
+    def _check_purposes(self, data: Mapping[str, Any], **_: Any) -> None:
+        purposes = [item["purpose"] for item in data.get("items", ())]
+        if len(set(purposes)) != len(purposes):
+            raise ValidationError("Each purpose once.", "items")
+
+
+_REQUEST: Final = ConsentRequestSchema()
+
+
+class RequestStore(Protocol):
+    """Keeps requests; `broker.storage.consent_requests` has one. All raise StoreUnavailable."""
+
+    def find_request(self, request_id: str) -> KeptRequest | None:
+        """Return a request by its id, or None."""
+        ...
+
+    def find_by_auth_request(self, auth_request_hash: bytes) -> KeptRequest | None:
+        """Return the request that an auth_req_id stands for, or None."""
+        ...
+
+    def cancel(self, request_id: str, client_id: str, at: datetime) -> bool:
+        """Cancel a request that nobody has decided; False otherwise."""
+        ...
+
+    def note_polled(self, request_id: str, at: datetime) -> datetime | None:
+        """Remember that the client asked for its token now; return when it asked before."""
+        ...
+
+    def redeem(self, request_id: str, at: datetime) -> bool:
+        """Use up the auth_req_id of a decided request; True once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """The three resources, and what the backchannel endpoint and grant ask.
+
+    find_client: facts of the register. find_consents: of one request. find_grant: by its id. poll_secret_of:
+    a request's auth_req_id. new_id: fresh UUIDv7.
+    """
+
+    judge: AccessJudge
+    verb: RequestConsent
+    store: RequestStore
+    find_client: Callable[[str], ClientFacts | None]
+    find_consents: Callable[[str], Sequence[HeldConsent]]
+    find_grant: Callable[[str], Grant | None]
+    new_id: Callable[[], str]
+
+    def post(self, call: Call) -> tuple[Reply, str]:
+        """Keep a request; 201 with its status, also for one that was kept before."""
+        token = self.judge.judge(call, REQUEST_CONSENT)
+        document = load(_REQUEST, read_json(call.body))
+        at = self.judge.caller.clock()
+        wait = timedelta(seconds=document.get("expires_in_seconds", 7 * 86_400))
+        kept = self.verb.ask(
+            self._client(token.client_id),
+            str(document["request_id"]),
+            document["personal_id"],
+            [_asked(item, document.get("message", {})) for item in document["items"]],
+            at,
+            scope=SHARE_RECORD,
+            wait=wait,
+        )
+        location = ("Location", f"/v1/consent-requests/{kept.opening.request_id}")
+        status = self._status(kept, at)
+        status["auth_req_id"] = self.verb.poll_secret_of(kept.opening.request_id)
+        status["interval_seconds"] = INTERVAL_SECONDS
+        return Reply(201, (*_JSON, location), json.dumps(status).encode()), ""
+
+    def show(self, call: Call) -> tuple[Reply, str]:
+        """Tell how a request stands. Raises ConsentNotFound, also for another client's."""
+        token = self.judge.judge(call, REQUEST_CONSENT)
+        kept = self._own(call, token.client_id)
+        return Reply(200, _JSON, json.dumps(self._status(kept, self.judge.caller.clock())).encode()), ""
+
+    def cancel(self, call: Call) -> tuple[Reply, str]:
+        """Cancel a request that nobody has decided yet; 204, or 404 when there is none to cancel."""
+        token = self.judge.judge(call, REQUEST_CONSENT)
+        kept = self._own(call, token.client_id)
+        if not self.store.cancel(kept.opening.request_id, token.client_id, self.judge.caller.clock()):
+            raise ConsentNotFound
+        return Reply(204, (("Cache-Control", "no-store"),), b""), ""
+
+    def ask(self, asking: BackchannelAsking) -> str:
+        """Keep a backchannel request and return its auth_req_id. Raises AskedTooSoon."""
+        client, request_id = asking.client, self.new_id()
+        message = {"vi": asking.message, "en": asking.message} if asking.message else {}
+        facts = AskingClient(
+            client_id=client.client_id,
+            organisation_id=client.organisation_id,
+            organisation_kind=client.organisation_kind,
+            agreement_ids=client.agreement_ids,
+        )
+        try:
+            self.verb.ask(
+                facts,
+                request_id,
+                asking.personal_id,
+                [_asked_in(detail, message) for detail in asking.details],
+                asking.at,
+                scope=asking.scope,
+                channel="ciba_poll",
+                wait=timedelta(seconds=asking.expires_seconds),
+            )
+        except ConsentAskedTooSoon:
+            raise AskedTooSoon from None
+        return self.verb.poll_secret_of(request_id)
+
+    def poll(self, auth_request_hash: bytes, client_id: str, at: datetime) -> tuple[PollStatus, Grant | None]:
+        """Return how a backchannel request of this client stands; with "given" its grant, once only."""
+        kept = self.store.find_by_auth_request(auth_request_hash)
+        if kept is None or kept.opening.client_id != client_id or kept.redeemed_at is not None:
+            return "unknown", None
+        status = kept.status(at)
+        if status == "cancelled":
+            return "refused", None
+        if status == "expired":
+            return "expired", None
+        if status == "pending":
+            before = self.store.note_polled(kept.opening.request_id, at)
+            is_fast = before is not None and at < before + timedelta(seconds=INTERVAL_SECONDS)
+            return ("slow_down" if is_fast else "pending"), None
+        grant = None if kept.grant_id is None else self.find_grant(kept.grant_id)
+        if grant is None or grant.revoked_at is not None:
+            return "refused", None
+        return ("given", grant) if self.store.redeem(kept.opening.request_id, at) else ("unknown", None)
+
+    def _client(self, client_id: str) -> AskingClient:
+        facts = self.find_client(client_id)
+        if facts is None:
+            raise ConsentNotFound
+        return AskingClient(
+            client_id=client_id,
+            organisation_id=facts.organisation_id,
+            organisation_kind=facts.organisation_kind,
+            agreement_ids=facts.agreement_ids,
+        )
+
+    def _own(self, call: Call, client_id: str) -> KeptRequest:
+        try:
+            request_id = str(UUID(call.path.rpartition("/")[2]))
+        except ValueError:
+            raise ConsentNotFound from None
+        kept = self.store.find_request(request_id)
+        if kept is None or kept.opening.client_id != client_id or kept.opening.channel == "redirect":
+            raise ConsentNotFound
+        return kept
+
+    def _status(self, kept: KeptRequest, at: datetime) -> dict[str, Any]:
+        status = kept.status(at)
+        decided: Sequence[Consent] = []
+        if status == "decided":
+            decided = [held.consent for held in self.find_consents(kept.opening.request_id)]
+        return {
+            "request_id": kept.opening.request_id,
+            "status": status,
+            "requested_at": _instant(kept.opening.requested_at),
+            "expires_at": _instant(kept.opening.expires_at),
+            "consents": [_told(one, at) for one in decided],
+        }
+
+
+def _told(consent: Consent, at: datetime) -> dict[str, Any]:
+    """What the recipient learns of a decision: its own business, and no more."""
+    return {
+        "consent_id": consent.consent_id,
+        "purpose": consent.terms.purpose,
+        "state": state_at(consent, at),
+        "fields": sorted(consent.given_names),
+        "valid_to": None if consent.valid_to_at is None else _instant(consent.valid_to_at),
+    }
+
+
+def _asked(item: Mapping[str, Any], message: Mapping[str, str]) -> AskedTerms:
+    days, frequency = item.get("data_range"), item.get("frequency")
+    return AskedTerms(
+        purpose=item["purpose"],
+        field_names=item["field_names"],
+        required_names=item.get("required_fields", ()),
+        valid_days=item.get("valid_days"),
+        retention_days=item.get("retention_days"),
+        mode=item.get("mode", "view"),
+        data_range=None if days is None else DataRange(days.get("first_day"), days.get("last_day")),
+        frequency=None if frequency is None else Frequency(frequency["use_count"], frequency["per"]),
+        message=message,
+    )
+
+
+def _asked_in(detail: Mapping[str, Any], message: Mapping[str, str]) -> AskedTerms:
+    """Return a detail of type insurance_record as what is asked."""
+    return AskedTerms(
+        purpose=detail["purpose"],
+        field_names=detail["fields"],
+        required_names=detail.get("required_fields", ()),
+        valid_days=detail.get("valid_days"),
+        retention_days=detail.get("retention_days"),
+        message=message,
+    )
+
+
+def _instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,166 @@
+"""How consents are put together: for the roof, which hands over stores, keys, policies and the source."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import uuid_utils
+from itsdangerous import Signer as TextSigner
+
+from broker.actions.consent_doors import People
+from broker.actions.consent_writer import ConsentWriter
+from broker.actions.decide_consent import DecideConsent, details_of
+from broker.actions.people import SourcePeople
+from broker.actions.request_consent import RequestConsent
+from broker.api.inbox import Inbox
+from broker.api.judging import AccessJudge
+from broker.api.redirect_consents import RedirectConsents
+from broker.consent.receipt_names import PolicyNames
+from broker.consent.receipts import ReceiptIssuer
+from broker.consent.record import Consent, Signer
+from broker.consent.writing import KeptRequest
+from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.keys import KeyRing
+from broker.oauth.authorization import Authorizations
+from broker.oauth.citizen_secrets import CitizenSecrets, derived_key
+from broker.oauth.registry import ClientFacts
+from broker.settings import Settings
+from broker.storage.consent_requests import PostgresConsentRequests
+from broker.storage.consents import PostgresConsents
+from broker.storage.grants import PostgresGrants
+from broker.storage.register import PreparedRegister
+from broker.storage.session import Store
+from connectors.base import Source
+from policies.compile import PolicySet
+
+
+def new_id() -> str:
+    """Return a fresh UUIDv7 as text."""
+    return str(uuid_utils.uuid7())
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentWiring:
+    """The parts of consents. people: who must sign; salts: 32 fresh random bytes each."""
+
+    settings: Settings
+    store: Store
+    key_ring: KeyRing
+    policy_set: PolicySet
+    people: People
+    salts: Callable[[], bytes]
+    consents: PostgresConsents = field(init=False, repr=False)
+    requests: PostgresConsentRequests = field(init=False, repr=False)
+    pseudonyms: KeyedPseudonyms = field(init=False, repr=False)
+    register: PreparedRegister = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        deadline_seconds = self.settings.store_deadline_seconds
+        object.__setattr__(self, "consents", PostgresConsents(self.store.engine))
+        object.__setattr__(self, "requests", PostgresConsentRequests(self.store.engine))
+        pseudonyms = KeyedPseudonyms(self.settings.pseudonym_key_file.reveal())
+        object.__setattr__(self, "pseudonyms", pseudonyms)
+        object.__setattr__(self, "register", PreparedRegister(self.store.prepared, deadline_seconds))
+
+    def writer(self) -> ConsentWriter:
+        """Return what turns a change into writings."""
+        names = PolicyNames(
+            policies=self.policy_set,
+            issuer=self.settings.issuer,
+            find_recipient=lambda consent: self.requests.organisation_names(consent.organisation_id),
+            owner_id=self.settings.data_owner,
+        )
+        receipts = ReceiptIssuer(
+            sign=self.key_ring.sign_consent_receipt,
+            names=names,
+            new_id=new_id,
+            find_consent=self._find_consent,
+        )
+        return ConsentWriter(self.pseudonyms, self.salts, receipts, new_id)
+
+    def verbs(self) -> DecideConsent:
+        """Return what citizens do with requests and consents."""
+        return DecideConsent(
+            store=self.consents,
+            requests=self.requests,
+            people=self.people,
+            writer=self.writer(),
+            new_id=new_id,
+            subject_of=self.pseudonyms.pairwise_subject,
+            organisation_of=self._organisation_of,
+            grant_of=self._grant_of,
+        )
+
+    def redirects(self, authorizations: Authorizations) -> RedirectConsents:
+        """Return what decides on requests that came by redirect."""
+        return RedirectConsents(
+            authorizations=authorizations,
+            store=self.consents,
+            people=self.people,
+            policies=self.policy_set,
+            writer=self.writer(),
+            subjects=self.pseudonyms,
+            new_id=new_id,
+            citizen_ref_of=self.requests.citizen_ref_of,
+        )
+
+    def inbox(self, judge: AccessJudge) -> Inbox:
+        """Return the resources of requests for people who are not there."""
+        verb = RequestConsent(self.requests, self.policy_set, self.pseudonyms, self._poll_secret_of)
+        return Inbox(
+            judge=judge,
+            verb=verb,
+            store=self.requests,
+            find_client=self.register.find_client,
+            find_consents=self.consents.find_of_request,
+            find_grant=PostgresGrants(self.store.engine).find_grant,
+            new_id=new_id,
+        )
+
+    def _find_consent(self, consent_id: str) -> Consent | None:
+        held = self.consents.find_one(consent_id)
+        return None if held is None else held.consent
+
+    def _organisation_of(self, client_id: str) -> str:
+        facts: ClientFacts | None = self.register.find_client(client_id)
+        return "" if facts is None else facts.organisation_id
+
+    def _poll_secret_of(self, request_id: str) -> str:
+        """Return a request's auth_req_id: 256 bits that nobody can make without the key, always the same."""
+        key = derived_key(self.settings.key_encryption_key_file.reveal(), "backchannel")
+        signer = TextSigner(key, salt=b"auth_req_id", key_derivation="hmac", digest_method=hashlib.sha256)
+        return signer.get_signature(request_id).decode("ascii")
+
+    def _grant_of(
+        self, kept: KeptRequest, given: Sequence[Consent], signer: Signer, at: datetime
+    ) -> Mapping[str, Any]:
+        """Return the grant of what was given on a request, as the columns of its table."""
+        first = given[0]
+        return {
+            "grant_id": new_id(),
+            "client_id": first.client_id,
+            "citizen_id": first.citizen_id,
+            "subject": first.subject,
+            "scope": kept.opening.scope,
+            "authorization_details": [dict(one) for one in details_of(given)],
+            "level": signer.level,
+            "authenticated_at": signer.authenticated_at,
+            "granted_at": at,
+            "expires_at": min(one.valid_to_at or at for one in given),
+        }
+
+
+def source_people(settings: Settings, store: Store, source: Source) -> SourcePeople:
+    """Return who must sign, as the source says of the person behind an account."""
+    secrets = CitizenSecrets(settings.key_encryption_key_file.reveal())
+    requests = PostgresConsentRequests(store.engine)
+
+    def personal_id_of(citizen_id: str) -> str:
+        sealed = requests.sealed_personal_id(citizen_id)
+        return "" if sealed is None else secrets.open("personal_id", citizen_id, sealed)
+
+    return SourcePeople(source, personal_id_of, settings.source_deadline_seconds)
