@@ -54,8 +54,13 @@ def standing_jobs(session: Session, clock: Clock = system_clock) -> Sequence[Job
 
 
 def settling_job(settle_due: Callable[[datetime], int], clock: Clock) -> Job:
-    """Return the job that settles consents whose time has come. settle_due: returns how many it settled."""
-    return Job("consents", 30.0, lambda: {"settled": settle_due(clock())}, lambda _: False)
+    """Return the job that settles consents whose time has come, until a round settles none.
+
+    settle_due: settles some that are due at an instant and returns how many.
+    """
+    return Job(
+        "consents", 30.0, lambda: {"settled": settle_due(clock())}, lambda counts: bool(counts["settled"])
+    )
 
 
 class Worker:

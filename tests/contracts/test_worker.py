@@ -22,6 +22,7 @@ from click.testing import CliRunner, Result
 import broker.cli.outbox
 from broker.cli import main
 from broker.cli.embedded import EmbeddedCluster
+from broker.cli.serve import WORKER, run_server
 from broker.cli.session import Session
 from broker.cli.worker import Job, Worker, settling_job
 from broker.errors import StoreUnavailable
@@ -48,6 +49,7 @@ class Machine:
     """A machine of the broker that runs workers, and a recipient's host that it can reach."""
 
     def __init__(self, directory: Path, database: Database, host: KeyHost, authority: Authority) -> None:
+        self.directory = directory
         self.host = host
         self.url = f"https://localhost:{host.port}/events"
         self.authority = authority
@@ -192,6 +194,34 @@ class TestAsAProcess:
             "at": "", "event": "job failed", "job": "outbox", "kind": "store_unavailable",
         }  # fmt: skip
 
+    def test_beside_a_server_it_tells_and_ends_with_the_server(
+        self, told: OutboxWorld, machine: Machine, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        told.recipient("bank-a", machine.url)
+        notice = told.queue("bank-a")
+        wait = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.1)\nsys.exit(7)"
+        ended = machine.directory / "ended"
+        server = [sys.executable, "-c", wait, str(ended)]
+        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = {number: signal.getsignal(number) for number in numbers}
+
+        def end_when_told() -> None:
+            wait_until(lambda: told.row(notice)["delivered_at"] is not None, "the recipient was told", 20)
+            ended.touch()
+
+        watch = Thread(target=end_when_told)
+        watch.start()
+        try:
+            assert run_server(server, machine.environ, (WORKER,)) == 7
+        finally:
+            ended.touch()
+            watch.join()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        told_lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+        assert told_lines[-1]["event"] == "stopped"
+        assert machine.pushed() == [notice.message_id]
+
 
 class TestTheLoop:
     def run(self, worker: Worker) -> Thread:
@@ -233,14 +263,14 @@ class TestTheLoop:
 
         def settle_due(now: object) -> int:
             asked.append(now)
-            return 3
+            return 2 if len(asked) == 1 else 0
 
         lines: list[dict[str, object]] = []
         job = settling_job(settle_due, told.world.clock)
         worker = Worker([job], lambda line: lines.append(dict(line)), dict)
         assert worker.run_once()
-        assert asked == [told.world.clock()]
-        assert lines == [{"event": "job done", "job": "consents", "settled": 3}]
+        assert asked == [told.world.clock()] * 2, "a round that settled some is followed by another"
+        assert lines == [{"event": "job done", "job": "consents", "settled": 2}]
 
 
 class TestDeadLetters:
