@@ -66,6 +66,7 @@ EventType: TypeAlias = Literal[
 ActorKind: TypeAlias = Literal["data_subject", "representative", "client", "operator", "broker"]
 SignerRole: TypeAlias = Literal["data_subject", "representative"]
 Mode: TypeAlias = Literal["view", "store"]
+Method: TypeAlias = Literal["web_form", "assisted"]
 Period: TypeAlias = Literal["day", "week", "month", "consent"]
 
 
@@ -158,13 +159,27 @@ class Signer:
 class Notice:
     """Exactly what was shown before the choice (Decree 356/2025 art. 6: who, when, what; provable).
 
-    rendered_hash: SHA-256 hex of the page's content. language: "vi" or "en".
+    rendered_hash: SHA-256 hex of the page's content. language: "vi" or "en". method: how the choice was made.
     """
 
     version: str
     language: str
     rendered_hash: str
     served_at: datetime
+    method: Method = "web_form"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signing:
+    """Who must sign, as the source's birth date says (`broker.consent.age`).
+
+    refresh_due_at: when that ends and the consent must be confirmed, None for never. refresh_roles: who signs
+    from then on.
+    """
+
+    required_roles: tuple[SignerRole, ...] = ("data_subject",)
+    refresh_due_at: datetime | None = None
+    refresh_roles: tuple[SignerRole, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +189,8 @@ class Consent:
     citizen_id: the data subject's account. required_roles: whose signatures make it active.
     valid_from_at, valid_to_at: None until given. refresh_due_at: when it must be confirmed (coming of age).
     version: counts its changes from 1. grant_id: of the authorization server, None until a token is wanted.
+    given_days, given_range: what was given of the days and the range asked for, None for all of it.
+    refresh_roles: whose signatures count from refresh_due_at on; empty for the same.
     """
 
     consent_id: str
@@ -199,6 +216,19 @@ class Consent:
     refresh_due_at: datetime | None = None
     supersedes: str | None = None
     superseded_by: str | None = None
+    given_days: int | None = None
+    given_range: DataRange | None = None
+    refresh_roles: tuple[SignerRole, ...] = ()
+
+    @property
+    def readable_days(self) -> int:
+        """How many days the recipient may read, from when it was given."""
+        return self.terms.valid_days if self.given_days is None else self.given_days
+
+    @property
+    def readable_range(self) -> DataRange | None:
+        """Which time the released rows may speak of; None for any that the agreement lets out."""
+        return self.terms.data_range if self.given_range is None else self.given_range
 
     @property
     def given_names(self) -> frozenset[str]:

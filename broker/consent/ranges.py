@@ -1,0 +1,39 @@
+"""Ranges of days and counts of uses: which lies within which, and when a period began."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+
+from broker.consent.record import Consent, DataRange
+from policies.civil_time import VIET_NAM, civil_date
+
+
+def is_range_within(inner: DataRange | None, outer: DataRange | None) -> bool:
+    """Return whether inner speaks of no day that outer leaves out; None and open ends speak of all days."""
+    first, last = _ends(inner)
+    outer_first, outer_last = _ends(outer)
+    return outer_first <= first <= last <= outer_last
+
+
+def period_start(consent: Consent, at: datetime) -> datetime | None:
+    """Return when the period began in which releases are counted now; None where nothing is counted.
+
+    Days, weeks (from Monday) and months are civil ones of Viet Nam; "consent" begins when it was given.
+    """
+    frequency = consent.terms.frequency
+    if frequency is None:
+        return None
+    if frequency.per == "consent":
+        return consent.valid_from_at
+    day = civil_date(at)
+    if frequency.per == "week":
+        day -= timedelta(days=day.weekday())
+    elif frequency.per == "month":
+        day = day.replace(day=1)
+    return datetime.combine(day, time.min, VIET_NAM)
+
+
+def _ends(days: DataRange | None) -> tuple[date, date]:
+    if days is None:
+        return date.min, date.max
+    return days.first_day or date.min, days.last_day or date.max
