@@ -16,6 +16,7 @@ from threading import Lock
 from typing import Any, Final, Protocol
 
 from broker.clock import Clock
+from broker.evidence.canonical import canonical_bytes
 from broker.oauth.jose_keys import Algorithm, SigningKey, VerifyingKey, import_public_jwk
 from broker.oauth.protector import ACCESS_TOKEN_TYPE
 from broker.oauth.stored_keys import (
@@ -32,6 +33,7 @@ __all__ = ["PURPOSES", "KeyRing", "Purpose", "SigningKeyStore", "SigningKeyUnava
 RECEIPT_TYPE: Final = "entitlement-receipt+jwt"
 INTROSPECTION_TYPE: Final = "token-introspection+jwt"
 SECURITY_EVENT_TYPE: Final = "secevent+jwt"
+CONSENT_RECEIPT_TYPE: Final = "consent-receipt+jwt"
 
 PUBLISHED_FOR: Final[Mapping[Purpose, timedelta]] = {
     # The longest access token lives 300 s; a minute more for clocks.
@@ -43,6 +45,8 @@ PUBLISHED_FOR: Final[Mapping[Purpose, timedelta]] = {
     "introspection": timedelta(days=1),
     # What a recipient was told, and when, may be disputed well after the time that it had to obey.
     "security_event": timedelta(days=365),
+    # Citizens keep it, and show it when it is disputed what they agreed to.
+    "consent_receipt": timedelta(days=3650),
 }
 """How long a public key stays published after its key has signed for the last time."""
 
@@ -169,6 +173,21 @@ class KeyRing:
         Raises SigningKeyUnavailable, StoreUnavailable.
         """
         return self._signing_key("security_event").sign(SECURITY_EVENT_TYPE, _json(claims))
+
+    def sign_consent_receipt(self, payload: Mapping[str, Any]) -> str:
+        """Return a citizen's receipt as a compact JWS over its RFC 8785 bytes (typ consent-receipt+jwt).
+
+        payload: closed JSON values, no fractions. Raises ValueError for others, SigningKeyUnavailable,
+        StoreUnavailable.
+        """
+        return self._signing_key("consent_receipt").sign(CONSENT_RECEIPT_TYPE, canonical_bytes(payload))
+
+    def find_consent_receipt_key(self, kid: str) -> VerifyingKey | None:
+        """Return the published key named kid that signs citizens' receipts, or None; no other key.
+
+        Raises StoreUnavailable.
+        """
+        return self._current().verifying.get(("consent_receipt", kid))
 
     def find_key(self, kid: str) -> VerifyingKey | None:
         """Return the published access-token key named kid, or None. Receipt keys are never returned.
