@@ -145,6 +145,10 @@ class ConsentWorld:
         personal_id, person_key = next(self._found)
         return self.register_person(personal_id, person_key)
 
+    def persons(self, count: int) -> list[Person]:
+        """Return the next persons, at most so many."""
+        return [self.register_person(*found) for found in itertools.islice(self._found, count)]
+
     def register_person(self, personal_id: str, person_key: str = "") -> Person:
         citizen_id = str(uuid4())
         self._citizens.register_citizen(
