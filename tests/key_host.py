@@ -138,6 +138,7 @@ def key_host(context: ssl.SSLContext | None, name: str = HOST) -> Iterator[KeyHo
 
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True
+        request_queue_size = 64  # many may come at the same moment
 
         def handle_error(self, *_: object) -> None:
             """Clients that break off are what the tests are about."""
