@@ -19,7 +19,7 @@ from broker.consent.record import Actor, Consent, Notice, Signer
 from broker.consent.standing import stand, state_at
 from broker.consent.terms import terms_to_detail
 from broker.consent.writing import ChainedEvent, HeldConsent, KeptRequest
-from broker.errors import ConsentNotFound
+from broker.errors import ConsentMoved, ConsentNotFound
 
 ACTION: Final = "decide_consent"
 _UNDECIDED: Final = frozenset({"requested", "pending_cosign"})
@@ -125,13 +125,20 @@ class DecideConsent:
         return self._write(held, life.confirm(held.consent, signer, notice, at, signing=signing), at)
 
     def settle_due(self, at: datetime, limit: int = 500) -> int:
-        """Write down what time alone has done; return how many consents that were."""
+        """Write down what time alone has done; return how many consents that were.
+
+        Each by itself: another worker may be there first, and none keeps those behind it waiting.
+        """
         count = 0
         for held in self.store.find_due(at, limit):
             change = life.settled(held.consent, at)
-            if change is not None:
+            if change is None:
+                continue
+            try:
                 self._write(held, change, at)
-                count += 1
+            except ConsentMoved:
+                continue
+            count += 1
         return count
 
     def _open(self, kept: KeptRequest, citizen_id: str, at: datetime) -> None:

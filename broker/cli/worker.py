@@ -14,13 +14,16 @@ from typing import Final
 
 import click
 
+from broker.app import load_policies, new_salt
 from broker.cli.outbox_job import BATCH, OutboxJob
 from broker.cli.session import Session, open_session
 from broker.clock import Clock, countdown, system_clock
+from broker.consent_wiring import ConsentWiring, source_people
 from broker.errors import BrokerError
 from broker.keys import KeyRing
 from broker.storage.outbox import PostgresOutbox
 from broker.storage.signing_keys import PostgresSigningKeys
+from connectors.national_insurance.source import InsuranceSource
 from connectors.notify import EventPusher
 
 HEARTBEAT_SECONDS: Final = 60.0
@@ -50,7 +53,14 @@ def standing_jobs(session: Session, clock: Clock = system_clock) -> Sequence[Job
     outbox = OutboxJob(
         PostgresOutbox(session.engine), ring.sign_security_event, pusher, settings.issuer, clock
     )
-    return [Job("outbox", 1.0, outbox.run, lambda counts: counts["taken"] == BATCH)]
+    policies = load_policies(settings)
+    source = InsuranceSource(settings.source_url, settings.source_deadline_seconds, concurrency=1)
+    people = source_people(settings, session.store, source)
+    consents = ConsentWiring(settings, session.store, ring, policies, people, new_salt)
+    return [
+        Job("outbox", 1.0, outbox.run, lambda counts: counts["taken"] == BATCH),
+        settling_job(consents.verbs().settle_due, clock),
+    ]
 
 
 def settling_job(settle_due: Callable[[datetime], int], clock: Clock) -> Job:

@@ -123,6 +123,7 @@ outbox_messages = Table(
     # The recipient's own word that what it kept is deleted.
     instant("deletion_attested_at", nullable=True),
     Index("ix_outbox_messages_due", "client_id", "next_try_at", postgresql_where="next_try_at IS NOT NULL"),
+    Index("ix_outbox_messages_dead", "dead_at", postgresql_where="dead_at IS NOT NULL"),
     Index(
         "ix_outbox_messages_waiting",
         "client_id",

@@ -162,6 +162,13 @@ def upgrade() -> None:
         postgresql_where="next_try_at IS NOT NULL",
     )
     op.create_index(
+        "ix_outbox_messages_dead",
+        "outbox_messages",
+        ["dead_at"],
+        unique=False,
+        postgresql_where="dead_at IS NOT NULL",
+    )
+    op.create_index(
         "ix_outbox_messages_waiting",
         "outbox_messages",
         ["client_id", "queued_at"],
@@ -184,6 +191,9 @@ def downgrade() -> None:
         op.f("ck_signing_keys_purpose"),
         "signing_keys",
         "purpose IN ('access_token', 'receipt', 'id_token', 'introspection')",
+    )
+    op.drop_index(
+        "ix_outbox_messages_dead", table_name="outbox_messages", postgresql_where="dead_at IS NOT NULL"
     )
     op.drop_index(
         "ix_outbox_messages_waiting",
