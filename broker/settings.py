@@ -116,6 +116,15 @@ def _authorities(text: str) -> str:
     return pem
 
 
+def _readable_file(text: str) -> str:
+    """Check that a file can be read; return its path."""
+    try:
+        Path(text).read_bytes()
+    except OSError:
+        raise ValueError("a readable file") from None
+    return text
+
+
 def _positive(kind: type[int] | type[float], highest: float) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
@@ -193,6 +202,11 @@ class Settings:
     )
     client_keys_private_hosts: tuple[str, ...] = _setting(
         _hosts, "Hosts of a jwks_uri that may have private addresses: an agency's inner network.", ()
+    )
+    identity_providers_file: str = _setting(
+        _or_empty(_readable_file),
+        "TOML file of the e-ID providers that citizens may sign in with; empty: none.",
+        "",
     )
     workers: int = _setting(_positive(int, 256), "Worker processes of `broker serve`.", 2)
     threads: int = _setting(

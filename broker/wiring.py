@@ -39,9 +39,11 @@ from broker.oauth.client_jwks import usable_jwks
 from broker.oauth.dpop import ProofVerifier
 from broker.oauth.endpoints import GRANTS_PATH, Addresses
 from broker.oauth.id_tokens import IdTokens
+from broker.oauth.identity_sign_in import IdentitySignIn
 from broker.oauth.introspection import IntrospectionEndpoint
 from broker.oauth.metadata import authorization_server_metadata
 from broker.oauth.nonces import SignedNonces
+from broker.oauth.passkeys import CitizenPasskeys
 from broker.oauth.protector import Protector
 from broker.oauth.pushed_requests import PushedRequestEndpoint
 from broker.oauth.registration import (
@@ -62,13 +64,19 @@ from broker.storage.clients import PostgresClients
 from broker.storage.consented import PreparedConsentFacts
 from broker.storage.event_polls import PostgresEventPolls
 from broker.storage.grants import PostgresGrants
+from broker.storage.identities import PostgresIdentities
+from broker.storage.passkeys import PostgresPasskeys
 from broker.storage.requests import PostgresRequests
 from broker.storage.session import Store
+from broker.storage.sign_in_challenges import PostgresChallenges
 from broker.storage.tokens import PostgresTokens
 from connectors.base import Source
 from connectors.client_keys import ClientKeySets
+from connectors.identity import IdentityProvider
+from connectors.identity_providers import load_providers
 from connectors.national_insurance.schema import SOURCE_NAME
 from consent_ui.blueprint import DecisionPage, citizen_blueprint
+from consent_ui.ways import Ways
 from policies.compile import PolicySet
 
 CONSENTED_RECORD_PATH: Final = "/v1/consented-record"
@@ -91,6 +99,7 @@ class Wiring:
     consents: ConsentWiring
     clock: Clock = system_clock
     published_keys: ClientKeySets = field(init=False, repr=False)
+    identity_providers: Mapping[str, IdentityProvider] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         sets = ClientKeySets(
@@ -99,6 +108,12 @@ class Wiring:
             private_hosts=self.settings.client_keys_private_hosts,
         )
         object.__setattr__(self, "published_keys", sets)
+        entries = load_providers(
+            self.settings.identity_providers_file,
+            on_loopback=self.settings.issuer.startswith("http://"),
+        )
+        providers = {key: IdentityProvider(entry) for key, entry in entries.items()}
+        object.__setattr__(self, "identity_providers", providers)
 
     @property
     def addresses(self) -> Addresses:
@@ -174,7 +189,7 @@ class Wiring:
             citizen_blueprint(
                 issuer=settings.issuer,
                 sign_in=self.sign_in(),
-                sessions=PostgresSessions(self.store.engine),
+                ways=self.ways(),
                 authorizations=self.consents.redirects(authorizations),
                 policies=self.policy_set,
                 callers=self.callers,
@@ -239,6 +254,22 @@ class Wiring:
             references=KeyedPseudonyms(self.settings.pseudonym_key_file.reveal()),
             secrets_=CitizenSecrets(self.settings.key_encryption_key_file.reveal()),
             passwords=Passwords(),
+        )
+
+    def ways(self) -> Ways:
+        """Return the ways in besides a password, and the sessions that all of them open."""
+        engine = self.store.engine
+        challenges = PostgresChallenges(engine)
+        return Ways(
+            sessions=PostgresSessions(engine),
+            passkeys=CitizenPasskeys(PostgresPasskeys(engine), challenges, self.settings.issuer),
+            identities=IdentitySignIn(
+                identities=PostgresIdentities(engine),
+                challenges=challenges,
+                references=KeyedPseudonyms(self.settings.pseudonym_key_file.reveal()),
+                secrets_=CitizenSecrets(self.settings.key_encryption_key_file.reveal()),
+            ),
+            providers=self.identity_providers,
         )
 
     def _clients(self) -> PreparedClients:

@@ -10,11 +10,16 @@ from broker.clock import Clock
 from broker.errors import StoreUnavailable
 from broker.oauth.caller_facts import CallerReader
 from broker.oauth.citizens import CitizenSignIn
-from broker.oauth.session_list import SessionStore
 from consent_ui.addresses import (
+    CALLBACK_RULE,
+    NEW_PASSKEY_RULE,
+    PASSKEY_SIGN_IN_RULE,
+    PASSKEYS_RULE,
     REQUEST_RULE,
+    SCRIPT_RULE,
     SESSIONS_RULE,
     SIGN_IN_RULE,
+    SIGN_IN_WITH_RULE,
     SIGN_OUT_RULE,
     STYLE_RULE,
     Addresses,
@@ -24,11 +29,14 @@ from consent_ui.cookies import Cookies
 from consent_ui.decision import DecisionViews
 from consent_ui.doors import Authorizations
 from consent_ui.form_tokens import FormTokens
-from consent_ui.pages import Pages, style_response
+from consent_ui.identity_views import IdentityViews
+from consent_ui.pages import Pages, script_response, style_response
+from consent_ui.passkey_views import PasskeyViews
 from consent_ui.sessions import SessionViews
 from consent_ui.sign_in import SignInViews
 from consent_ui.sign_in_page import BUSY_SECONDS, SignInPage
 from consent_ui.visit import Visit, words_of_request
+from consent_ui.ways import Ways, can_have_passkeys
 from consent_ui.words import Words
 from policies.compile import PolicySet
 
@@ -56,14 +64,14 @@ def citizen_blueprint(
     *,
     issuer: str,
     sign_in: CitizenSignIn,
-    sessions: SessionStore,
+    ways: Ways,
     authorizations: Authorizations,
     policies: PolicySet,
     callers: CallerReader,
     clock: Clock,
     form_key: bytes,
 ) -> Blueprint:
-    """Return the routes under /citizen: sign-in, sign-out, sessions, decision, style sheet.
+    """Return the routes under /citizen: every way in and out, sessions, passkeys, decision, style, script.
 
     form_key: 32 bytes that sign form tokens and nothing else, the same on all workers
     (`broker.oauth.citizen_secrets.derived_key(key_encryption_key, "citizen/forms")`).
@@ -77,17 +85,26 @@ def citizen_blueprint(
         authorizations=authorizations,
         clock=clock,
     )
-    signing, deciding = SignInViews(visit, callers, SignInPage(visit)), DecisionViews(visit, policies)
-    listing = SessionViews(visit, sessions)
+    page = SignInPage(visit, ways.buttons, can_have_passkeys(issuer))
+    signing, deciding = SignInViews(visit, callers, page), DecisionViews(visit, policies)
+    listing, others = SessionViews(visit, ways.sessions), IdentityViews(visit, callers, page, ways)
+    passkeys = PasskeyViews(visit, callers, page, ways)
     blueprint = Blueprint("citizen", __name__)
     blueprint.add_url_rule(REQUEST_RULE, "decision", deciding.show, methods=["GET"])
     blueprint.add_url_rule(REQUEST_RULE, "decide", deciding.decide, methods=["POST"])
     blueprint.add_url_rule(SIGN_IN_RULE, "sign_in_page", signing.show, methods=["GET"])
     blueprint.add_url_rule(SIGN_IN_RULE, "sign_in", signing.sign_in, methods=["POST"])
+    blueprint.add_url_rule(SIGN_IN_WITH_RULE, "sign_in_with", others.leave, methods=["POST"])
+    blueprint.add_url_rule(CALLBACK_RULE, "sign_in_callback", others.arrive, methods=["GET"])
+    blueprint.add_url_rule(PASSKEY_SIGN_IN_RULE, "passkey_sign_in", passkeys.sign_in, methods=["POST"])
+    blueprint.add_url_rule(PASSKEYS_RULE, "passkeys", passkeys.show, methods=["GET"])
+    blueprint.add_url_rule(PASSKEYS_RULE, "change_passkey", passkeys.change, methods=["POST"])
+    blueprint.add_url_rule(NEW_PASSKEY_RULE, "add_passkey", passkeys.add, methods=["POST"])
     blueprint.add_url_rule(SIGN_OUT_RULE, "sign_out", signing.sign_out, methods=["POST"])
     blueprint.add_url_rule(SESSIONS_RULE, "sessions", listing.show, methods=["GET"])
     blueprint.add_url_rule(SESSIONS_RULE, "end_sessions", listing.end, methods=["POST"])
     blueprint.add_url_rule(STYLE_RULE, "style", style_response, methods=["GET"])
+    blueprint.add_url_rule(SCRIPT_RULE, "script", script_response, methods=["GET"])
 
     @blueprint.errorhandler(StoreUnavailable)
     def store_unavailable(_error: StoreUnavailable) -> Response:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.oauth.authorization_request import AuthorizationRequest
-from consent_ui.addresses import SESSIONS_RULE
+from consent_ui.addresses import PASSKEYS_RULE, SESSIONS_RULE
 
-OWN_PAGES: Final[Mapping[str, str]] = {"sessions": SESSIONS_RULE}
+OWN_PAGES: Final[Mapping[str, str]] = {"sessions": SESSIONS_RULE, "passkeys": PASSKEYS_RULE}
 """Name in `next` → path of a page that whoever is signed in may open."""
 HOME: Final = "sessions"
 """Where a sign-in leads that was asked for nothing else."""

@@ -18,6 +18,8 @@ STYLE_VERSION: Final = hashlib.sha256(STYLE).hexdigest()[:12]
 STYLE_SECONDS: Final = 86_400
 
 _OWN_FORMS: Final = "form-action 'self'"
+SCRIPT: Final = files("consent_ui").joinpath("static/passkey.js").read_bytes()
+SCRIPT_VERSION: Final = hashlib.sha256(SCRIPT).hexdigest()[:12]
 GUARDS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
         f"default-src 'none'; style-src 'self'; {_OWN_FORMS}; frame-ancestors 'none'; base-uri 'none'"
@@ -52,15 +54,25 @@ class Pages:
         )
 
     def page(
-        self, template: str, words: Words, status: int = 200, *, goes_to: str = "", **content: Any
+        self,
+        template: str,
+        words: Words,
+        status: int = 200,
+        *,
+        goes_to: str = "",
+        has_script: bool = False,
+        **content: Any,
     ) -> Response:
-        """Return a page. goes_to: origin of the client to which the answer to its form may redirect.
+        """Return a page. goes_to: origins to which the answer to its form may redirect, with spaces between.
 
+        has_script: whether it may run the one script there is, that of passkeys.
         Browsers hold form-action against redirects of a form's answer too, so that origin must be named.
         """
+        if has_script:
+            content["script"] = self.addresses.script(SCRIPT_VERSION)
         response = Response(self.html(template, words, **content), status, mimetype="text/html")
         response.headers["Content-Language"] = words.language
-        return guarded(response, goes_to)
+        return guarded(response, goes_to, has_script=has_script)
 
     def notice(self, words: Words, status: int, heading: str, told: str, again: str = "") -> Response:
         """Return a page that says one thing. again: path of the page where one may try again."""
@@ -82,18 +94,29 @@ class Pages:
         return self.html("fault.html", words, reason=words(key if key in WORDS else "fault_request_unknown"))
 
 
-def guarded(response: Response, goes_to: str = "") -> Response:
+def guarded(response: Response, goes_to: str = "", *, has_script: bool = False) -> Response:
     """Return a response with what keeps other sites, caches and scripts away from it."""
     response.headers.update(GUARDS)
+    policy = GUARDS["Content-Security-Policy"]
     if goes_to:
-        policy = GUARDS["Content-Security-Policy"]
-        response.headers["Content-Security-Policy"] = policy.replace(_OWN_FORMS, f"{_OWN_FORMS} {goes_to}")
+        policy = policy.replace(_OWN_FORMS, f"{_OWN_FORMS} {goes_to}")
+    if has_script:
+        policy += "; script-src 'self'"
+    response.headers["Content-Security-Policy"] = policy
     return response
 
 
 def style_response() -> Response:
     """Return the style sheet; its address changes with it, so it may be kept."""
-    response = Response(STYLE, mimetype="text/css")
+    return _to_keep(Response(STYLE, mimetype="text/css"))
+
+
+def script_response() -> Response:
+    """Return the script of passkeys; its address changes with it, so it may be kept."""
+    return _to_keep(Response(SCRIPT, mimetype="text/javascript"))
+
+
+def _to_keep(response: Response) -> Response:
     response.cache_control.public = True
     response.cache_control.max_age = STYLE_SECONDS
     response.headers["X-Content-Type-Options"] = "nosniff"

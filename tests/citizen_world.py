@@ -31,14 +31,21 @@ from broker.oauth.authorization_request import (
 from broker.oauth.citizen_passwords import Passwords
 from broker.oauth.citizen_secrets import CitizenSecrets, derived_key
 from broker.oauth.citizens import CitizenSignIn
+from broker.oauth.identity_sign_in import IdentitySignIn
 from broker.oauth.one_time_codes import new_secret
+from broker.oauth.passkeys import CitizenPasskeys
 from broker.oauth.proxies import TrustedProxies
 from broker.oauth.registration import ClientRegistration
 from broker.storage.citizen_sessions import PostgresSessions
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
+from broker.storage.identities import PostgresIdentities
+from broker.storage.passkeys import PostgresPasskeys
 from broker.storage.requests import PostgresRequests
+from broker.storage.sign_in_challenges import PostgresChallenges
+from connectors.identity import IdentityProvider
 from consent_ui.blueprint import DecisionPage, citizen_blueprint
+from consent_ui.ways import Ways
 from policies.compile import PolicySet, compile_policies
 from policies.load import SHIPPED, load_directory
 from tests.oauth_world import ISSUER, KEY_ENCRYPTION_KEY, Database, MovableClock, SystemClock
@@ -119,6 +126,7 @@ class CitizenWorld:
         passwords: Passwords | None = None,
         *,
         real_time: bool = False,
+        providers: Mapping[str, IdentityProvider] | None = None,
     ) -> None:
         with database.owner.begin() as connection:
             connection.execute(text("TRUNCATE citizens, clients, organisations, usage_counters CASCADE"))
@@ -142,7 +150,7 @@ class CitizenWorld:
             citizen_blueprint(
                 issuer=issuer,
                 sign_in=self.sign_in,
-                sessions=PostgresSessions(self.engine),
+                ways=self.ways(providers or {}),
                 authorizations=self.authorizations,
                 policies=shipped_policies(),
                 callers=TrustedProxies(),
@@ -166,6 +174,21 @@ class CitizenWorld:
                 client_metadata={"grant_types": ["authorization_code"], "jwks": {"keys": []}},
                 expires_at=SystemClock()() + timedelta(days=365),
             )
+        )
+
+    def ways(self, providers: Mapping[str, IdentityProvider]) -> Ways:
+        """Return the ways in besides a password."""
+        challenges = PostgresChallenges(self.engine)
+        return Ways(
+            sessions=PostgresSessions(self.engine),
+            passkeys=CitizenPasskeys(PostgresPasskeys(self.engine), challenges, self.issuer),
+            identities=IdentitySignIn(
+                identities=PostgresIdentities(self.engine),
+                challenges=challenges,
+                references=self.references,
+                secrets_=self.secrets,
+            ),
+            providers=providers,
         )
 
     def citizen(self, *, with_codes: bool = False, password: str = PASSWORD) -> Citizen:

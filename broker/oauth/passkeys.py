@@ -113,13 +113,12 @@ class PasskeyStore(Protocol):
 class CitizenPasskeys:
     """Registers passkeys, and signs citizens in with them. issuer: of this broker, whose host counts."""
 
-    def __init__(self, store: PasskeyStore, challenges: ChallengeStore, issuer: str, name: str) -> None:
+    def __init__(self, store: PasskeyStore, challenges: ChallengeStore, issuer: str) -> None:
         parts = urlsplit(issuer)
-        self._store = store
+        self.store = store
         self._challenges = challenges
         self._host = parts.hostname or ""
         self._origin = f"{parts.scheme}://{parts.netloc}".lower()
-        self._name = name
 
     def sign_in_options(self, bound_to: str, at: datetime) -> str:
         """Return what `navigator.credentials.get` takes, as JSON; any of the person's passkeys will do.
@@ -150,8 +149,9 @@ class CitizenPasskeys:
         Web Authentication Level 3, 7.2. Raises PasskeyRefused, StoreUnavailable.
         """
         document, challenge, _ = self._returned(answer, "passkey_sign_in", bound_to, at)
-        credential_id, user_handle = _bytes(document.get("id")), _bytes(_response(document).get("userHandle"))
-        passkey = self._store.find_passkey(credential_id)
+        credential_id = handle_bytes(document.get("id"))
+        user_handle = handle_bytes(_response(document).get("userHandle"))
+        passkey = self.store.find_passkey(credential_id)
         if passkey is None or user_handle != UUID(passkey.citizen_id).bytes:
             raise PasskeyRefused("nobody has this passkey")
         try:
@@ -179,7 +179,7 @@ class CitizenPasskeys:
             method="passkey",
             browser=browser,
         )
-        if not self._store.enter(passkey, verified.new_sign_count, opening):
+        if not self.store.enter(passkey, verified.new_sign_count, opening):
             raise PasskeyRefused("the count went back, or the account is closed")
         return SignedIn(value, opening.level)
 
@@ -190,10 +190,10 @@ class CitizenPasskeys:
         """
         expected = {"citizen_id": session.citizen_id}
         challenge = self._challenge("passkey_registration", bound_to, expected, at)
-        known = self._store.list_passkeys(session.citizen_id)
+        known = self.store.list_passkeys(session.citizen_id)
         options = generate_registration_options(
             rp_id=self._host,
-            rp_name=self._name,
+            rp_name=self._host,
             user_id=UUID(session.citizen_id).bytes,
             user_name=shown,
             challenge=challenge,
@@ -233,7 +233,7 @@ class CitizenPasskeys:
             label=label,
             registered_at=at,
         )
-        if not self._store.register_passkey(passkey, PASSKEYS_MAX):
+        if not self.store.register_passkey(passkey, PASSKEYS_MAX):
             raise PasskeyRefused("it is registered already, or there are too many")
 
     def _challenge(
@@ -259,7 +259,7 @@ class CitizenPasskeys:
         try:
             document = json.loads(answer)
             client_data = _response(document).get("clientDataJSON")
-            challenge = parse_client_data_json(_bytes(client_data)).challenge
+            challenge = parse_client_data_json(handle_bytes(client_data)).challenge
         except Exception:
             raise PasskeyRefused("the answer is not of the form of one") from None
         reference = challenge_ref_of(bytes_to_base64url(challenge), bound_to)
@@ -276,7 +276,7 @@ def _response(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return response
 
 
-def _bytes(text: object) -> bytes:
+def handle_bytes(text: object) -> bytes:
     """Return what base64url stands for, b"" for anything else."""
     try:
         return base64url_to_bytes(text) if isinstance(text, str) else b""
