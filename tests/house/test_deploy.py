@@ -16,8 +16,8 @@ from sqlalchemy import create_engine
 from broker.cli.embedded import DATABASES, ROLES, embedded_cluster, url_of
 from broker.settings import COMPANIONS, Settings, variable_of
 from broker.storage.migrate import migrate
-from broker.storage.readiness import find_fault
 from broker.storage.privileges import APPLICATION_GRANTS
+from broker.storage.readiness import find_fault
 from connectors.national_insurance import schema
 from tests.house.project import ROOT
 

@@ -12,9 +12,9 @@ import broker.app  # noqa: F401 - so that every kind of error is known
 from broker.api.problems import PROBLEMS, problem_of, problem_reply
 from broker.consent.chain import ConsentChainBroken
 from broker.consent.change import TransitionReason
-from broker.consent.terms import TermsReason
 from broker.consent.check import DENIALS
 from broker.consent.record import State
+from broker.consent.terms import TermsReason
 from broker.errors import (
     BrokerError,
     ConsentAskedTooSoon,
