@@ -15,6 +15,7 @@ import uuid_utils
 from flask import Flask
 
 from broker.actions.enforcement import Enforcement
+from broker.actions.own_reading import ACTION as EXTRACT_OWN_RECORD
 from broker.actions.share_record import ACTION as SHARE_RECORD
 from broker.actions.verify_entitlement import ACTION as VERIFY_ENTITLEMENT
 from broker.actions.verify_entitlement import VerifyEntitlement
@@ -30,6 +31,7 @@ from broker.errors import BrokerError, SettingsInvalid
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.keys import KeyRing
 from broker.oauth.proxies import TrustedProxies
+from broker.reading_wiring import ReadingWiring
 from broker.settings import Settings, read_settings
 from broker.storage.agreements import published_agreements
 from broker.storage.ledger import PostgresLedger
@@ -37,14 +39,14 @@ from broker.storage.readiness import find_fault
 from broker.storage.register import CachedRegister, PreparedRegister
 from broker.storage.session import Store, open_store
 from broker.storage.signing_keys import PostgresSigningKeys
-from broker.wiring import CONSENTED_RECORD_PATH, Wiring
+from broker.wiring import Wiring
 from connectors.national_insurance.source import InsuranceSource
 from policies.compile import PolicySet, compile_policies
 from policies.decide import decide
 from policies.load import SHIPPED, load_directory
 from policies.model import Decision, DecisionRequest, PolicyError
 
-RELEASE_SCOPES: Final = frozenset({VERIFY_ENTITLEMENT, SHARE_RECORD})
+RELEASE_SCOPES: Final = frozenset({VERIFY_ENTITLEMENT, SHARE_RECORD, EXTRACT_OWN_RECORD})
 """The actions that a route serves: their agreements must be in force as loaded."""
 
 
@@ -109,7 +111,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     key_ring = KeyRing(
         PostgresSigningKeys(store.engine), settings.key_encryption_key_file.reveal(), system_clock
     )
-    enforcement = _enforcement(settings, store, policy_set)
+    enforcement = enforcement_of(settings, store, policy_set)
     verb = VerifyEntitlement(
         enforcement=enforcement,
         source=source,
@@ -126,7 +128,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     install(app, exchange)
     face = EntitlementFace(caller, verb, key_ring.sign_receipt, settings.data_owner)
     routes = {"/v1/entitlement-checks": face.check, "/v1/entitlement-checks/batch": face.batch}
-    reading = {CONSENTED_RECORD_PATH: wiring.consented_record(caller, enforcement, source)}
+    reading = ReadingWiring(settings, store, key_ring, policy_set, enforcement, source).routes(caller)
     judge = wiring.judge(caller)
     beside = {**routes, **wiring.json_routes(judge)}
     bodiless = {**wiring.bodiless_routes(judge), **{("GET", path): one for path, one in reading.items()}}
@@ -150,7 +152,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _enforcement(settings: Settings, store: Store, policy_set: PolicySet) -> Enforcement:
+def enforcement_of(settings: Settings, store: Store, policy_set: PolicySet) -> Enforcement:
+    """Return what every verb does around its own work, on this store and these policies."""
     return Enforcement(
         ledger=PostgresLedger(
             store.prepared,

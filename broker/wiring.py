@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Final
 
 from flask import Blueprint
 
-from broker.actions.enforcement import Enforcement
-from broker.actions.share_record import ShareRecord
 from broker.api.calls import Caller
 from broker.api.clients import ClientsFace
-from broker.api.consented_record import ConsentedRecordFace
 from broker.api.events import EventsFace
 from broker.api.exchange import Handler
 from broker.api.grants import GrantFace
@@ -61,7 +57,6 @@ from broker.storage.citizen_sessions import PostgresSessions
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.client_registrations import PreparedClients
 from broker.storage.clients import PostgresClients
-from broker.storage.consented import PreparedConsentFacts
 from broker.storage.event_polls import PostgresEventPolls
 from broker.storage.grants import PostgresGrants
 from broker.storage.identities import PostgresIdentities
@@ -70,16 +65,13 @@ from broker.storage.requests import PostgresRequests
 from broker.storage.session import Store
 from broker.storage.sign_in_challenges import PostgresChallenges
 from broker.storage.tokens import PostgresTokens
-from connectors.base import Source
 from connectors.client_keys import ClientKeySets
 from connectors.identity import IdentityProvider
 from connectors.identity_providers import load_providers
-from connectors.national_insurance.schema import SOURCE_NAME
 from consent_ui.blueprint import DecisionPage, citizen_blueprint
 from consent_ui.ways import Ways
 from policies.compile import PolicySet
 
-CONSENTED_RECORD_PATH: Final = "/v1/consented-record"
 CONSENT_REQUESTS_PATH: Final = "/v1/consent-requests"
 TlsMethod = Callable[..., ClientRegistration | None]
 
@@ -164,16 +156,6 @@ class Wiring:
             ("GET", f"{CONSENT_REQUESTS_PATH}/<request_id>"): inbox.show,
             ("DELETE", f"{CONSENT_REQUESTS_PATH}/<request_id>"): inbox.cancel,
         }
-
-    def consented_record(self, caller: Caller, enforcement: Enforcement, source: Source) -> Handler:
-        """Return the resource of records that citizens have consented to share."""
-        settings = self.settings
-        secrets = CitizenSecrets(settings.key_encryption_key_file.reveal())
-        consents = PreparedConsentFacts(
-            self.store.prepared, partial(secrets.open, "personal_id"), settings.store_deadline_seconds
-        )
-        verb = ShareRecord(enforcement, consents, source, SOURCE_NAME, settings.source_deadline_seconds)
-        return ConsentedRecordFace(caller, verb, self.key_ring.sign_receipt, settings.data_owner).read
 
     def blueprints(self) -> list[Blueprint]:
         """Return the routes of clients' programs, of browsers on their way, and of citizens."""

@@ -46,6 +46,20 @@ _PERSONS = text(
 _numbers = itertools.count(1)
 
 
+_persons: dict[str, Iterator[tuple[str, str]]] = {}
+
+
+def _found(insurance: InsuranceDatabase) -> Iterator[tuple[str, str]]:
+    """Return the persons who pay contributions, each of them once, whoever asks."""
+    if insurance.owner_url not in _persons:
+        engine = create_engine(insurance.owner_url)
+        with engine.connect() as connection:
+            found = [(str(row[0]), str(row[1])) for row in connection.execute(_PERSONS)]
+        engine.dispose()
+        _persons[insurance.owner_url] = iter(found)
+    return _persons[insurance.owner_url]
+
+
 class FixedReceipts:
     """Issues receipts that say nothing: receipts have tests of their own."""
 
@@ -102,11 +116,7 @@ class ConsentWorld:
         self.policies = load_policies(world.settings)
         self._citizens = PostgresCitizens(world.engine)
         self._secrets = CitizenSecrets(world.settings.key_encryption_key_file.reveal())
-        engine = create_engine(insurance.owner_url)
-        with engine.connect() as connection:
-            found = [(str(row[0]), str(row[1])) for row in connection.execute(_PERSONS)]
-        engine.dispose()
-        self._found: Iterator[tuple[str, str]] = iter(found)
+        self._found = _found(insurance)
         self.bank = self.register_bank()
 
     def register_bank(self, agreements: Sequence[str] = (AGREEMENT,)) -> Bank:

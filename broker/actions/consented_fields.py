@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from typing import Final
 
 from broker.consent.record import Consent, DataRange
 from connectors.base import LookupKey, Source
 from policies.forms import companions
 from policies.model import Decision, Record, Withheld
 from policies.row_days import range_columns, within_days
+
+MATCHED_BY_CONSENT: Final = frozenset({"full_name", "birth_date"})
+"""What an agreement wants matched and the person's own sign-in settles: nobody else can have consented."""
 
 
 def consented(decision: Decision, consent: Consent) -> Decision:

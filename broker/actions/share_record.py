@@ -18,7 +18,7 @@ from broker.actions.consent_facts import (
     frequency_steps,
 )
 from broker.actions.consent_writer import CITIZEN_PREFIX
-from broker.actions.consented_fields import consented, read_record, rows_in_range
+from broker.actions.consented_fields import MATCHED_BY_CONSENT, consented, read_record, rows_in_range
 from broker.actions.enforcement import KNOWN_OBLIGATIONS, Enforcement
 from broker.actions.evidence_rows import release_row, released_pairs
 from broker.actions.matter import Matter, unfounded_matter
@@ -39,8 +39,6 @@ from policies.model import Decision, DecisionRequest, Record
 ACTION: Final = "share_record"
 RECORD_SECONDS: Final = 0.5
 """What a request keeps back from the source, so that its answer can still be recorded."""
-_MATCHED_BY_CONSENT: Final = frozenset({"full_name", "birth_date"})
-"""What an agreement wants matched and a consent settles: nobody but the person can have given it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ class ShareRecord:
                 purpose=terms.purpose,
                 lookup_key="personal_id",
                 on_date=on_date,
-                supplied=_MATCHED_BY_CONSENT,
+                supplied=MATCHED_BY_CONSENT,
                 established=frozenset(),
                 asked_fields=frozenset(detail.get("fields", ())),
                 consent=consent_facts(consent),

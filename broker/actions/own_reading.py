@@ -1,0 +1,135 @@
+"""A person's look at the own record, whichever page it is for: the stations that all such looks walk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from broker.actions.consent_writer import CITIZEN_PREFIX
+from broker.actions.consented_fields import read_record
+from broker.actions.enforcement import KNOWN_OBLIGATIONS, Enforcement
+from broker.actions.evidence_rows import release_row
+from broker.actions.matter import Matter
+from broker.consent.record import DataRange
+from broker.evidence.recording import AccessContext, OwnSession
+from broker.oauth.registry import ClientFacts
+from connectors.base import LookupKey, Source, SourceAnswerRefused, SourceUnavailable
+from policies.civil_time import civil_date
+from policies.model import Decision, DecisionRequest, Record
+
+ACTION: Final = "extract_own_record"
+AGREEMENT: Final = "citizen_own_record"
+PURPOSE: Final = "obtain_own_record"
+LEVEL: Final = 2
+"""Least level of the sign-in (the agreement: after signing in at level 2)."""
+CITIZEN_PAGES: Final = ClientFacts("citizen_pages", "data_subject", "citizen", None, (AGREEMENT,))
+"""Who asks, in the evidence of such a look: the broker's own pages, for the data subject."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnReader:
+    """Whoever is signed in: account, level and instant of the sign-in, and the 12 digits to look up."""
+
+    citizen_id: str
+    level: int
+    authenticated_at: datetime
+    personal_id: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnReading:
+    """The stations with their doors. source_deadline_seconds: for the one look-up."""
+
+    enforcement: Enforcement
+    source: Source
+    source_deadline_seconds: float
+
+    def matter(self, reader: OwnReader, at: datetime, asked: frozenset[str] | None = None) -> Matter:
+        """Gather the facts and decide. asked: fields, None for all that the agreement permits.
+
+        Raises ReleaseRefused (recorded), EvidenceUnavailable.
+        """
+        enforcement, on_date = self.enforcement, civil_date(at)
+        reference = enforcement.new_reference()
+        context = AccessContext(
+            client_id=CITIZEN_PAGES.client_id,
+            scopes=frozenset({ACTION}),
+            token_hash=b"",
+            proof_hash=None,
+            proof_issued_at_seconds=None,
+            at=at,
+            reference=reference,
+            request_id=reference,
+        )
+        decision = enforcement.policies.decide(
+            DecisionRequest(
+                action=ACTION,
+                agreement_id=AGREEMENT,
+                recipient=CITIZEN_PAGES.organisation_id,
+                recipient_kind=CITIZEN_PAGES.organisation_kind,
+                purpose=PURPOSE,
+                lookup_key="personal_id",
+                on_date=on_date,
+                supplied=frozenset(),
+                established=frozenset({"is_the_data_subject"}),
+                asked_fields=asked,
+            )
+        )
+        session = OwnSession(reader.citizen_id, reader.authenticated_at)
+        matter = Matter(
+            context, ACTION, CITIZEN_PAGES, None, None, None, on_date, decision, own_session=session
+        )
+        person = person_of(reader)
+        if reader.level < LEVEL:
+            enforcement.refuse(matter, "level_too_low", data_subject=person)
+        if not decision.permitted:
+            enforcement.refuse(matter, decision.reason, data_subject=person)
+        if not decision.obligations <= KNOWN_OBLIGATIONS - {"acting_person_registered"}:
+            enforcement.refuse(matter, "obligation_not_understood", data_subject=person)
+        return matter
+
+    def fetch(
+        self, matter: Matter, reader: OwnReader, decision: Decision, days: DataRange | None = None
+    ) -> Record:
+        """Read what a decision permits of the person's record.
+
+        Raises SourceOutage (recorded), ReleaseRefused (recorded: no record, or an answer of no use).
+        """
+        enforcement, person = self.enforcement, person_of(reader)
+        key = LookupKey("personal_id", reader.personal_id)
+        try:
+            record = read_record(self.source, key, decision, days, self.source_deadline_seconds)
+        except SourceUnavailable as down:
+            enforcement.report_outage(matter, down, person)
+        except SourceAnswerRefused as refused:
+            enforcement.refuse(matter, f"source_{refused.fact}", data_subject=person, error=True)
+        if record is None:
+            enforcement.refuse(matter, "record_not_found", data_subject=person)
+        return record
+
+    def record(
+        self, matter: Matter, record: Record, content: bytes, released: tuple[tuple[str, str], ...]
+    ) -> None:
+        """Record the look, or refuse: only after this may anything be shown.
+
+        The limit per acting person counts the person, who acts here. Raises ReleaseRefused (recorded),
+        EvidenceUnavailable.
+        """
+        enforcement = self.enforcement
+        row = release_row(
+            matter,
+            enforcement.pseudonyms,
+            enforcement.salts,
+            matter.context.reference,
+            content,
+            released=released,
+            reason="",
+            data_subject=record.data_subject,
+        )
+        enforcement.record(matter, [row], [record.data_subject], acting_ref=row.data_subject_ref)
+
+
+def person_of(reader: OwnReader) -> str:
+    """Return the name under which what came before a look-up stands in the person's history."""
+    return CITIZEN_PREFIX + reader.citizen_id
