@@ -52,6 +52,7 @@ def used(world: CitizenWorld, one: AttemptCounter) -> int:
 def verified_hash(world: CitizenWorld, citizen: Citizen) -> str:
     account = world.store.find_account(world.references.citizen_ref(citizen.personal_id))
     assert account is not None
+    assert account.password_hash is not None
     return account.password_hash
 
 
