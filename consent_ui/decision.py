@@ -95,6 +95,9 @@ class DecisionViews:
         errors = {"": words("choose_one")} if choice != ["give"] else _errors(view, words)
         if errors or session.level < asked_for.level:
             return self._page(asked_for, view, session, handle, words, at, 422, errors)
+        if not session.is_recent(at):
+            # Who gives must surely be the person. What was ticked is not carried along: it is chosen again.
+            return pages.redirect(self._visit.addresses.sign_in(handle, words.language, again=True))
         details = _narrowed(asked_for, view)
         approval = Approval(
             citizen_id=session.citizen_id,

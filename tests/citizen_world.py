@@ -6,7 +6,7 @@ import itertools
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from html.parser import HTMLParser
 from typing import Any
@@ -18,10 +18,13 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import Client, TestResponse
 
+from broker.consent.record import Notice
 from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.keys import KeyRing
 from broker.oauth.authorization import Authorizations
 from broker.oauth.authorization_request import (
     REQUEST_URI_PREFIX,
+    Approval,
     AuthorizationRequest,
     PushedParameters,
     PushedRequest,
@@ -39,12 +42,15 @@ from broker.oauth.registration import ClientRegistration
 from broker.storage.citizen_sessions import PostgresSessions
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
+from broker.storage.consents import PostgresConsents
 from broker.storage.identities import PostgresIdentities
 from broker.storage.passkeys import PostgresPasskeys
 from broker.storage.requests import PostgresRequests
 from broker.storage.sign_in_challenges import PostgresChallenges
+from broker.storage.signing_keys import PostgresSigningKeys
 from connectors.identity import IdentityProvider
 from consent_ui.blueprint import DecisionPage, citizen_blueprint
+from consent_ui.receipt_views import ReceiptParts
 from consent_ui.ways import Ways
 from policies.compile import PolicySet, compile_policies
 from policies.load import SHIPPED, load_directory
@@ -103,6 +109,33 @@ class NamedClients:
         )
 
 
+class Redirects:
+    """Pending requests as the pages see them. told: who decided, and what notice was shown to them."""
+
+    def __init__(self, authorizations: Authorizations) -> None:
+        self.inner = authorizations
+        self.told: list[tuple[str | None, Notice | None]] = []
+
+    def find(self, request_ref: bytes, at: datetime) -> AuthorizationRequest | None:
+        return self.inner.find(request_ref, at)
+
+    def approve(
+        self, request: AuthorizationRequest, approval: Approval, at: datetime, notice: Notice | None = None
+    ) -> str:
+        self.told.append((approval.citizen_id, notice))
+        return self.inner.approve(request, approval, at)
+
+    def refuse(
+        self,
+        request: AuthorizationRequest,
+        at: datetime,
+        citizen_id: str | None = None,
+        notice: Notice | None = None,
+    ) -> str:
+        self.told.append((citizen_id, notice))
+        return self.inner.refuse(request, at)
+
+
 class Subjects:
     def pairwise_subject(self, organisation_id: str, citizen_id: str) -> str:
         return f"{organisation_id}-{citizen_id[:8]}"
@@ -144,6 +177,7 @@ class CitizenWorld:
         self.requests = PostgresRequests(self.engine)
         self.authorizations = Authorizations(issuer, self.requests, NamedClients(redirect_uri), Subjects())
         self.page = DecisionPage(issuer)
+        self.ring = KeyRing(PostgresSigningKeys(database.owner), KEY_ENCRYPTION_KEY, self.clock)
         self._register_bank()
         self.app = Flask("citizen_world", static_folder=None)
         self.app.register_blueprint(
@@ -151,11 +185,12 @@ class CitizenWorld:
                 issuer=issuer,
                 sign_in=self.sign_in,
                 ways=self.ways(providers or {}),
-                authorizations=self.authorizations,
+                authorizations=Redirects(self.authorizations),
                 policies=shipped_policies(),
                 callers=TrustedProxies(),
                 clock=self.clock,
                 form_key=derived_key(KEY_ENCRYPTION_KEY, "citizen/forms"),
+                receipts=ReceiptParts(PostgresConsents(self.engine), self.ring),
             )
         )
 

@@ -57,7 +57,7 @@ class PostgresPasskeys:
             connection.execute(account)
             if connection.execute(count).scalar_one() >= most:
                 return False
-            return connection.execute(statement).rowcount > 0
+            return connection.execute(statement.returning(_p.credential_id)).one_or_none() is not None
 
     def rename_passkey(self, citizen_id: str, credential_id: bytes, label: str) -> bool:
         """Give one of this citizen's own another label; False if there is none. Raises StoreUnavailable."""
