@@ -1,0 +1,113 @@
+"""`show_history`: who saw a person's data and who tried to, for that person alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final, Protocol
+
+from broker.actions.consent_writer import CITIZEN_PREFIX
+from broker.evidence.history import (
+    CHART_MONTHS,
+    PAGE_SIZE,
+    HistoryCount,
+    HistoryEntry,
+    HistoryFilter,
+    months_before,
+)
+from connectors.base import LookupKey, Source, SourceAnswerRefused, SourceUnavailable
+from policies.civil_time import civil_date
+
+ACTION: Final = "show_history"
+_COLUMNS: Final = ("personal_id",)
+
+
+class HistoryStore(Protocol):
+    """The entries of the log, by keyed hash of whom they are about. All methods raise StoreUnavailable."""
+
+    def find_entries(self, refs: Sequence[bytes], wanted: HistoryFilter) -> Sequence[HistoryEntry]:
+        """Return the newest entries that fit, one more than a page has."""
+        ...
+
+    def find_entry(self, refs: Sequence[bytes], reference: str) -> HistoryEntry | None:
+        """Return the one entry under a reference (text of a UUID), None for one about anybody else."""
+        ...
+
+    def count_entries(self, refs: Sequence[bytes], first_month: date) -> Sequence[HistoryCount]:
+        """Return how often each recipient came per month since a month."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEvidence:
+    """Under which references one person's evidence is found.
+
+    is_complete: False when the source could not be asked; then only what names the account is found.
+    """
+
+    refs: tuple[bytes, ...]
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """One page, newest first. following: `before` of the next page, "" on the last one.
+
+    counts: of the last twelve months, whatever is looked for. months: their first days.
+    """
+
+    entries: Sequence[HistoryEntry]
+    following: str
+    counts: Sequence[HistoryCount]
+    months: tuple[date, ...]
+    is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ShowHistory:
+    """The verb with its doors.
+
+    data_subject_ref: keyed hash of a data subject's opaque key. personal_id_of: account → personal id, "" for
+    none. deadline_seconds: for the look-up in the source.
+    """
+
+    store: HistoryStore
+    source: Source
+    data_subject_ref: Callable[[str], bytes]
+    personal_id_of: Callable[[str], str]
+    deadline_seconds: float
+
+    def page(self, citizen_id: str, wanted: HistoryFilter, at: datetime) -> HistoryPage:
+        """Return a page of what happened to an account's holder. Raises StoreUnavailable."""
+        own = self.evidence_of(citizen_id)
+        months = months_before(civil_date(at), CHART_MONTHS)
+        found = self.store.find_entries(own.refs, wanted)
+        entries = found[:PAGE_SIZE]
+        return HistoryPage(
+            entries=entries,
+            following=entries[-1].reference if len(found) > PAGE_SIZE else "",
+            counts=self.store.count_entries(own.refs, months[0]),
+            months=months,
+            is_complete=own.is_complete,
+        )
+
+    def find_entry(self, citizen_id: str, reference: str) -> HistoryEntry | None:
+        """Return one entry about an account's holder; None for anybody else's, as for one that is not."""
+        return self.store.find_entry(self.evidence_of(citizen_id).refs, reference)
+
+    def evidence_of(self, citizen_id: str) -> OwnEvidence:
+        """Return under which references a person's evidence is found.
+
+        What was stopped before the record was looked up names the account, all else the source's own opaque
+        key. That is asked for each time: the broker keeps no copy that could outlive a correction there.
+        """
+        account = self.data_subject_ref(CITIZEN_PREFIX + citizen_id)
+        key = LookupKey("personal_id", self.personal_id_of(citizen_id))
+        try:
+            record = self.source.fetch(key, _COLUMNS, self.deadline_seconds)
+        except (SourceUnavailable, SourceAnswerRefused):
+            return OwnEvidence((account,), is_complete=False)
+        if record is None:
+            return OwnEvidence((account,), is_complete=True)
+        return OwnEvidence((account, self.data_subject_ref(record.data_subject)), is_complete=True)

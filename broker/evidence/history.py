@@ -1,0 +1,104 @@
+"""What a person reads of the own evidence: entries as values, and what may be looked for among them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any, Final, Literal, TypeAlias, get_args
+from uuid import UUID
+
+from policies.civil_time import VIET_NAM
+
+Result: TypeAlias = Literal["released", "answered_without_data", "refused", "error"]
+RESULTS: Final[tuple[Result, ...]] = get_args(Result)
+PAGE_SIZE: Final = 20
+CHART_MONTHS: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFilter:
+    """What is looked for. month: its first day, in Viet Nam's civil time, None for any.
+
+    recipient, result: "" for any. before: reference (UUIDv7 text) of the entry after which the page begins,
+    "" for the newest.
+    """
+
+    month: date | None = None
+    recipient: str = ""
+    result: str = ""
+    before: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One release or refused attempt. at: aware UTC. recipient_names: Vietnamese and English, "" if unknown.
+
+    released: (field, form); withheld: (field, reason). consent: id, "" without. has_acting_person: whether
+    a member of the recipient's staff was named.
+    """
+
+    reference: str
+    at: datetime
+    recipient: str
+    recipient_names: tuple[str, str]
+    action: str
+    purpose: str
+    legal_basis: str
+    agreement: str
+    result: Result
+    reason: str
+    released: tuple[tuple[str, str], ...]
+    withheld: tuple[tuple[str, str], ...]
+    consent: str
+    has_acting_person: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryCount:
+    """How often one recipient came in one month. month: its first day; is_released: some data left."""
+
+    month: date
+    recipient: str
+    recipient_names: tuple[str, str]
+    is_released: bool
+    count: int
+
+
+def history_entry(entry: bytes, recipient_names: tuple[str, str]) -> HistoryEntry:
+    """Return an entry of the log (RFC 8785 bytes of kind release or refusal) as a value."""
+    held: Mapping[str, Any] = json.loads(entry)
+    return HistoryEntry(
+        reference=held["reference"],
+        at=datetime.fromisoformat(held["at"]),
+        recipient=held["recipient"],
+        recipient_names=recipient_names,
+        action=held["action"],
+        purpose=held["purpose"],
+        legal_basis=held["legal_basis"],
+        agreement=held["agreement"],
+        result=held["result"],
+        reason=held["reason"],
+        released=tuple((field, form) for field, form in held["released"]),
+        withheld=tuple((field, reason) for field, reason in held["withheld"]),
+        consent=held["consent"] or "",
+        has_acting_person=held["acting_person"] is not None,
+    )
+
+
+def month_bounds(month: date) -> tuple[str, str]:
+    """Return the least references (UUIDv7, RFC 9562, 5.7) of a month of Viet Nam and of the next one."""
+    following = date(month.year + month.month // 12, month.month % 12 + 1, 1)
+    return _least_reference(month), _least_reference(following)
+
+
+def months_before(day: date, count: int) -> tuple[date, ...]:
+    """Return the first days of so many months, the month of a day last."""
+    last = day.year * 12 + day.month - 1
+    return tuple(date(at // 12, at % 12 + 1, 1) for at in range(last - count + 1, last + 1))
+
+
+def _least_reference(day: date) -> str:
+    start = datetime.combine(day, time.min, VIET_NAM).astimezone(UTC)
+    return str(UUID(int=int(start.timestamp() * 1000) << 80))

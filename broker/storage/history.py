@@ -1,0 +1,107 @@
+"""A person's history in PostgreSQL: the entries about one person, found through the index of the annex."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Engine, text
+
+from broker.evidence.history import (
+    PAGE_SIZE,
+    HistoryCount,
+    HistoryEntry,
+    HistoryFilter,
+    history_entry,
+    month_bounds,
+)
+from broker.storage.faults import store_answers
+
+_FIRST: Final = str(UUID(int=0))
+_LAST: Final = str(UUID(int=2**128 - 1))
+# The person's references come out of the annex's index first: without MATERIALIZED the planner may walk
+# the whole log backwards instead, in the hope of an early end.
+_MINE: Final = """
+WITH mine AS MATERIALIZED (
+  SELECT reference FROM evidence_annex WHERE data_subject_ref = ANY(CAST(:refs AS bytea[]))
+    AND reference >= CAST(:first AS uuid) AND reference < CAST(:before AS uuid)
+)"""
+_PAGE_TAIL: Final = """, told AS (
+  SELECT e.reference, e.entry, convert_from(e.entry, 'UTF8')::jsonb AS document
+  FROM mine JOIN evidence_entries e USING (reference) WHERE e.kind IN ('release', 'refusal')
+)
+SELECT t.entry, coalesce(o.name_vi, '') AS name_vi, coalesce(o.name_en, '') AS name_en
+FROM told t LEFT JOIN organisations o ON o.organisation_id = t.document ->> 'recipient'
+WHERE (CAST(:recipient AS text) = '' OR t.document ->> 'recipient' = CAST(:recipient AS text))
+  AND (CAST(:result AS text) = '' OR t.document ->> 'result' = CAST(:result AS text))
+ORDER BY t.reference DESC LIMIT :count
+"""
+_COUNTS_TAIL: Final = """, counted AS (
+  SELECT date_trunc('month', d.at AT TIME ZONE 'Asia/Ho_Chi_Minh')::date AS month, d.recipient,
+    d.result = 'released' AS is_released, count(*) AS times
+  FROM mine JOIN evidence_entries e USING (reference)
+    CROSS JOIN LATERAL json_to_record(convert_from(e.entry, 'UTF8')::json)
+      AS d (at timestamptz, recipient text, result text)
+  WHERE e.kind IN ('release', 'refusal') GROUP BY 1, 2, 3
+)
+SELECT c.*, coalesce(o.name_vi, '') AS name_vi, coalesce(o.name_en, '') AS name_en
+FROM counted c LEFT JOIN organisations o ON o.organisation_id = c.recipient
+ORDER BY c.month, c.recipient, c.is_released
+"""
+_PAGE: Final = text(_MINE + _PAGE_TAIL)
+_COUNTS: Final = text(_MINE + _COUNTS_TAIL)
+
+
+class PostgresHistory:
+    """Implements `broker.actions.show_history.HistoryStore`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    def find_entries(self, refs: Sequence[bytes], wanted: HistoryFilter) -> Sequence[HistoryEntry]:
+        """Return the newest entries under these references that fit, one more than a page has.
+
+        refs: keyed hashes of 32 bytes. wanted.before: text of a UUID. Raises StoreUnavailable.
+        """
+        first, end = (_FIRST, _LAST) if wanted.month is None else month_bounds(wanted.month)
+        before = min(end, str(UUID(wanted.before))) if wanted.before else end
+        parameters = {
+            "refs": list(refs),
+            "first": first,
+            "before": before,
+            "recipient": wanted.recipient,
+            "result": wanted.result,
+            "count": PAGE_SIZE + 1,
+        }
+        with store_answers(), self._engine.connect() as connection:
+            return [_entry(row) for row in connection.execute(_PAGE, parameters)]
+
+    def find_entry(self, refs: Sequence[bytes], reference: str) -> HistoryEntry | None:
+        """Return the one entry under a reference, None also for one about anybody else."""
+        number = UUID(reference).int
+        parameters = {
+            "refs": list(refs),
+            "first": str(UUID(int=number)),
+            "before": str(UUID(int=min(number + 1, 2**128 - 1))),
+            "recipient": "",
+            "result": "",
+            "count": 1,
+        }
+        with store_answers(), self._engine.connect() as connection:
+            row = connection.execute(_PAGE, parameters).one_or_none()
+        return None if row is None else _entry(row)
+
+    def count_entries(self, refs: Sequence[bytes], first_month: date) -> Sequence[HistoryCount]:
+        """Return how often each recipient came per month since the first day of a month, oldest first."""
+        parameters = {"refs": list(refs), "first": month_bounds(first_month)[0], "before": _LAST}
+        with store_answers(), self._engine.connect() as connection:
+            return [
+                HistoryCount(row.month, row.recipient, (row.name_vi, row.name_en), row.is_released, row.times)
+                for row in connection.execute(_COUNTS, parameters)
+            ]
+
+
+def _entry(row: Any) -> HistoryEntry:
+    return history_entry(bytes(row.entry), (row.name_vi, row.name_en))
