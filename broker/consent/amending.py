@@ -126,7 +126,6 @@ def _superseded(
         check_sign_in(after, after.given_names, signer, at, sign_in_age)
         if set(consent.required_roles) != {signer.role}:
             refused("cosign_needed")
-        others = ()
     after = replace(after, signers=(*others, replace(signer, signed_at=at)), notice=notice)
     details = (("supersedes", consent.consent_id), *proof_of(after, signer, notice))
     event = event_of(after.consent_id, 1, event_type, actor_of(signer), at, "active", details=details)

