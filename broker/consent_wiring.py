@@ -73,6 +73,9 @@ class ConsentWiring:
             issuer=self.settings.issuer,
             find_recipient=lambda consent: self.requests.organisation_names(consent.organisation_id),
             owner_id=self.settings.data_owner,
+            owner_address=self.settings.data_owner_address,
+            owner_email=self.settings.data_owner_email,
+            owner_phone=self.settings.data_owner_phone,
         )
         receipts = ReceiptIssuer(
             sign=self.key_ring.sign_consent_receipt,

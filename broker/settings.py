@@ -71,6 +71,9 @@ class Settings:
         "File with 32 bytes in base64url: keys every pseudonym and reference to a person.",
     )
     data_owner: str = _setting(str, "Organisation that owns the data and is named in every receipt.", "vss")
+    data_owner_address: str = _setting(str, "Postal address of that organisation, for receipts.", "")
+    data_owner_email: str = _setting(str, "E-mail address of that organisation, for receipts.", "")
+    data_owner_phone: str = _setting(str, "Telephone number of that organisation, for receipts.", "")
     policy_directory: str = _setting(str, "Directory of policies; empty means the ones shipped.", "")
     bind: str = _setting(read_bind, "Address and port that `broker serve` listens on.", "127.0.0.1:8000")
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = _setting(

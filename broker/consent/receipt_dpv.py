@@ -43,7 +43,7 @@ _STATUSES: Final[Mapping[EventType, str]] = {
     "refused": "ConsentRefused",
     "withdrawn": "ConsentWithdrawn",
     "expired": "ConsentExpired",
-    # The guide still says ConsentTerminated; the vocabulary has had ConsentRevoked in its place since 2.1.
+    # The guide still says ConsentTerminated; the vocabulary 2.3 has ConsentRevoked in its place.
     "inapplicable": "ConsentRevoked",
     "invalidated": "ConsentInvalidated",
     # There is no word for a pause; what matters is that nothing may be processed.
