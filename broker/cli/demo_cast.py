@@ -37,6 +37,10 @@ class Staff:
         return {"full_name": self.full_name, "personal_id": self.personal_id}
 
 
+ADULT: Final = "adult"
+"""Of the persons with a valid card those who are of age."""
+
+
 def invented_personal_id() -> str:
     """Return twelve random digits of the form of a personal id; 000 is no province, so they are nobody's."""
     return f"000{secrets.randbelow(10**9):09d}"
@@ -68,6 +72,9 @@ def find_candidates(connection: Connection, on_date: date) -> dict[str, list[Syn
         ]
         for name in NEEDED
     }
+    # Who decides alone, and has an account: of age, and young enough to borrow.
+    born_by, born_from = on_date.replace(year=on_date.year - 20), on_date.replace(year=on_date.year - 60)
+    plain[ADULT] = [one for one in plain["valid"] if born_from <= one.birth_date <= born_by]
     for name, persons in plain.items():
         if not persons:
             raise CaseMissing(name)

@@ -20,7 +20,7 @@ from broker.app import load_policies
 from broker.cli.caller import Caller, ClientKey
 from broker.cli.demo_borrowing import Borrowing
 from broker.cli.demo_browser import Browser
-from broker.cli.demo_cast import Cast, Staff, invented_personal_id
+from broker.cli.demo_cast import ADULT, Cast, Staff, invented_personal_id
 from broker.cli.demo_desk import Desk
 from broker.cli.demo_lender import lender, open_account, redirect_uri
 from broker.cli.demo_play import Play
@@ -186,6 +186,6 @@ def _borrowing(stage: Stage, cast: Cast, options: Options, issuer: str) -> Borro
     client_id, key_file = f"demo-lender-{cast.run}", options.directory / "lender.jwk"
     role = lender(redirect_uri(options.port))
     key = ClientKey.read(stage.register_client(BANK, client_id, key_file, role))
-    borrower = open_account(stage, cast.person("borrower", "valid").personal_id)
+    borrower = open_account(stage, cast.person("borrower", ADULT).personal_id)
     caller = Caller(issuer, client_id, key, REVOKE_GRANTS)
     return Borrowing(caller, borrower, Browser(issuer), redirect_uri(options.port))
