@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 
 from policies.form_context import RowsForm, ValueForm, as_day, months_before
@@ -52,9 +53,12 @@ def _row_filter(scope: RowScope) -> RowFilter:
     if scope.keep == "own_units":
         return lambda row, context: row.get(name) in context.own_units
 
+    # The same for all rows of a day; a record may have hundreds.
+    first_day = lru_cache(maxsize=4)(months_before)
+
     def is_recent(row: Row, context: FormContext) -> bool:
         day = as_day(row.get(name))
-        return day is not None and months_before(context.on_date, months) <= day <= context.on_date
+        return day is not None and first_day(context.on_date, months) <= day <= context.on_date
 
     return is_recent
 
@@ -139,8 +143,8 @@ def minimise(record: Record, decision: Decision, context: FormContext) -> Releas
     groups: dict[str, tuple[Mapping[str, Value], ...]] = {}
     for group in plan.groups:
         rows = record.groups.get(group.group, _NO_ROWS)
-        if group.filters:
-            rows = tuple(row for row in rows if all(keep(row, context) for keep in group.filters))
+        for keep in group.filters:
+            rows = tuple([row for row in rows if keep(row, context)])
         if group.gives_rows:
             groups[group.group] = _rows(group, rows, context)
         for name, over in group.over_rows:

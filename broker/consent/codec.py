@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, date, datetime
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -152,12 +153,18 @@ def instant_text(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
+@cache
+def _names(kind: type[Any]) -> frozenset[str]:
+    """The members of a class; asked for at every release."""
+    return frozenset(field.name for field in fields(kind))
+
+
 def _plain(value: Any) -> dict[str, Any]:
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: getattr(value, name) for name in _names(type(value))}
 
 
 def _checked(kind: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    if document.keys() != {field.name for field in fields(kind)}:
+    if document.keys() != _names(kind):
         raise ValueError(f"these are not the members of {kind.__name__}")
     return dict(document)
 
