@@ -31,6 +31,7 @@ from broker.oauth.stored_keys import (
 __all__ = ["PURPOSES", "KeyRing", "Purpose", "SigningKeyStore", "SigningKeyUnavailable", "StoredKey"]
 
 RECEIPT_TYPE: Final = "entitlement-receipt+jwt"
+RECORD_TYPE: Final = "consented-record+jwt"
 INTROSPECTION_TYPE: Final = "token-introspection+jwt"
 SECURITY_EVENT_TYPE: Final = "secevent+jwt"
 CONSENT_RECEIPT_TYPE: Final = "consent-receipt+jwt"
@@ -152,6 +153,13 @@ class KeyRing:
         Raises SigningKeyUnavailable, StoreUnavailable.
         """
         return self._signing_key("receipt").sign(RECEIPT_TYPE, _json(payload))
+
+    def sign_record(self, payload: Mapping[str, Any]) -> str:
+        """Return payload as a compact JWS with typ consented-record+jwt, under the key of receipts.
+
+        payload: JSON values only. Raises SigningKeyUnavailable, StoreUnavailable.
+        """
+        return self._signing_key("receipt").sign(RECORD_TYPE, _json(payload))
 
     def sign_id_token(self, claims: Mapping[str, Any]) -> str:
         """Return claims as a signed ID token (OpenID Connect Core, 2; typ JWT).

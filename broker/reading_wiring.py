@@ -48,7 +48,7 @@ class ReadingWiring:
         verb = ShareRecord(
             self.enforcement, consents, self.source, SOURCE_NAME, settings.source_deadline_seconds
         )
-        face = ConsentedRecordFace(caller, verb, self.key_ring.sign_receipt, settings.data_owner)
+        face = ConsentedRecordFace(caller, verb, self.key_ring.sign_record, settings.data_owner)
         return {CONSENTED_RECORD_PATH: face.read}
 
     def own_record(self) -> ExtractOwnRecord:

@@ -115,6 +115,7 @@ def _described(one: Operation, addresses: Addresses) -> Row:
         "security": security,
         "parameters": [
             *(_parameter(name, "path") for name in _PATH_VARIABLE.findall(one.rule)),
+            *(_parameter(name, "query") for name in one.query),
             *(_parameter(name, "header") for name in ("X-Request-Id", "Accept-Language")),
         ],
         "responses": {str(one.status): _success(one), **_refusals(one, addresses.issuer)},

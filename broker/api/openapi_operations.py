@@ -15,6 +15,7 @@ from broker.api.openapi_schemas import (
     BatchAnswerSchema,
     CheckAnswerSchema,
     ClientSchema,
+    ConsentedRecordSchema,
     EventsSchema,
     GrantSchema,
     RegisteredClientSchema,
@@ -37,6 +38,7 @@ from broker.oauth.scopes import (
     MANAGE_CLIENTS,
     QUERY_GRANTS,
     REVOKE_GRANTS,
+    SHARE_RECORD,
     VERIFY_ENTITLEMENT,
 )
 
@@ -61,7 +63,7 @@ EVERYWHERE: Final = ("not-found", "method-not-allowed")
 class Operation:
     """One method of one resource. rule: of the URL map. status: of success. problems: slugs.
 
-    receipt: whether Accept: application/jwt gets the answer signed.
+    query: parameters of the query. receipt: whether Accept: application/jwt gets the answer signed.
     """
 
     method: str
@@ -73,6 +75,7 @@ class Operation:
     tells: type[Schema] | None = None
     status: int = 200
     receipt: bool = False
+    query: tuple[str, ...] = ()
     problems: tuple[str, ...]
 
     @property
@@ -103,6 +106,17 @@ OPERATIONS: Final = (
         tells=BatchAnswerSchema,
         receipt=True,
         problems=(*_ACCESS, *_SCOPE, *_BODY, *_RELEASE),
+    ),
+    Operation(
+        method="GET",
+        rule="/v1/consented-record",
+        name="readConsentedRecord",
+        words=Words("Đọc những gì công dân đã đồng ý chia sẻ", "Read what a citizen has consented to share"),
+        scope=SHARE_RECORD,
+        tells=ConsentedRecordSchema,
+        receipt=True,
+        query=("consent_id",),
+        problems=(*_ACCESS, *_SCOPE, *(one for one in _RELEASE if one != "acting-person-refused")),
     ),
     Operation(
         method="GET",

@@ -72,6 +72,49 @@ class BatchAnswerSchema(Answer):
     items = fields.List(fields.Nested(CheckAnswerSchema), required=True, validate=validate.Length(1, 200))
 
 
+class ProvenValueSchema(Answer):
+    """A value with the form it left in, the source, and the instant at which the source was true."""
+
+    value = fields.Raw(required=True, allow_none=True)
+    form = fields.String(required=True)
+    source = fields.String(required=True)
+    as_of = fields.DateTime(required=True)
+
+
+class RetentionSchema(Answer):
+    """How long the answer may be kept."""
+
+    days = fields.Integer(required=True)
+    until = fields.Date(required=True)
+
+
+class WithheldSchema(Answer):
+    """A field that was asked for and stayed."""
+
+    field = fields.String(required=True)
+    reason = fields.String(required=True)
+
+
+class ConsentedRecordSchema(Answer):
+    """What a citizen has consented to: fields held once, and rows of groups that repeat."""
+
+    as_of = fields.DateTime(required=True)
+    consent_id = fields.UUID(required=True)
+    evidence_reference = fields.UUID(required=True)
+    fields_ = fields.Dict(
+        keys=fields.String(), values=fields.Nested(ProvenValueSchema), required=True, data_key="fields"
+    )
+    groups = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.Dict(keys=fields.String(), values=fields.Nested(ProvenValueSchema))),
+        required=True,
+    )
+    legal_basis = fields.String(required=True)
+    purpose = fields.String(required=True)
+    retention = fields.Nested(RetentionSchema, required=True)
+    withheld = fields.List(fields.Nested(WithheldSchema), required=True)
+
+
 class TokenInfoSchema(Answer):
     """What the token in hand may do."""
 

@@ -100,6 +100,9 @@ SCHEMES: Final[Mapping[str, Words]] = {
 }
 SCOPE_WORDS: Final[Mapping[str, Words]] = {
     "verify_entitlement": Words("kiểm tra thẻ bảo hiểm y tế", "check health-insurance cards"),
+    "share_record": Words(
+        "đọc những gì công dân đã đồng ý chia sẻ", "read what a citizen has consented to share"
+    ),
     "manage_clients": Words("đăng ký hệ thống", "register clients"),
     "consent_events": Words("nhận thông báo về các sự đồng ý", "be told what became of consents"),
     "grant_management_query": Words("xem một sự cho phép của mình", "read a grant of one's own"),
@@ -114,6 +117,11 @@ PARAMETERS: Final[Mapping[str, Words]] = {
     ),
     "Accept-Language": Words(
         "en để nhận tiêu đề lỗi bằng tiếng Anh", "en for problem titles in English", "en"
+    ),
+    "consent_id": Words(
+        "sự đồng ý nào, khi mã truy cập dựa trên nhiều sự đồng ý",
+        "which consent, where the token rests on several",
+        "0193f0a0-0000-7000-8000-000000000003",
     ),
     "grant_id": Words(
         "số của sự cho phép, như trong câu trả lời cấp mã truy cập",

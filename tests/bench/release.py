@@ -1,4 +1,6 @@
-"""What an entitlement check costs, beside two floor apps in the same run. `make bench`, `make bench QUICK=1`.
+"""What an entitlement check and a consented release cost, beside two floor apps in the same run.
+
+`make bench`, `make bench QUICK=1`.
 
 CPU µs per request of server and database from /proc, in interleaved rounds; every check is about another
 person and carries a fresh DPoP proof. Results go to .artifacts/bench-release.json and, for the full run,
@@ -10,14 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import count, cycle, islice
 from pathlib import Path
 from statistics import median
 
 from tests.bench.callers import check_body, proof_of, token_of
 from tests.bench.decision import measure
+from tests.bench.lending import Lending, Lent
 from tests.bench.load import LoadResult, rendered, run_load
 from tests.bench.processes import cpu_us
 from tests.bench.report import write_report
@@ -48,14 +51,31 @@ class Series:
         return min(a + b for a, b in zip(self.server_us, self.database_us, strict=True))
 
 
-class Bench:
-    """Runs rounds against the servers of a stage."""
+CONSENTED = "consented"
+"""The series of consented releases: at the broker's own server, every request under another consent."""
 
-    def __init__(self, stage: Stage, request_count: int) -> None:
+
+class Bench:
+    """Runs rounds against the servers of a stage. lending: where there are consents to read by."""
+
+    def __init__(self, stage: Stage, request_count: int, lending: Lending | None = None) -> None:
         self.stage = stage
         self.request_count = request_count
         self.positions = {name: count() for name in stage.servers}
-        self.series = {name: Series() for name in stage.servers}
+        self.lending = lending
+        self.lent: Iterator[Lent] = iter(())
+        names = [*stage.servers, *([] if lending is None else [CONSENTED])]
+        self.series = {name: Series() for name in names}
+
+    def lend(self, request_count: int) -> None:
+        """Have so many consents written, each good for one request."""
+        if self.lending is not None:
+            citizens = self.lending.load_citizens(self.lending.persons(request_count))
+            self.lent = iter(list(self.lending.load_consents(islice(cycle(citizens), request_count))))
+
+    def server(self, name: str) -> Server:
+        """Return the server that a series is measured at."""
+        return self.stage.servers["broker" if name == CONSENTED else name]
 
     def requests_for(self, server: Server, request_count: int) -> list[bytes]:
         """Return fresh requests: another person and another proof each."""
@@ -77,8 +97,12 @@ class Bench:
 
     def round(self, name: str, *, keep: bool = True) -> None:
         """Measure one burst against one server."""
-        server = self.stage.servers[name]
-        requests = self.requests_for(server, self.request_count)
+        server = self.server(name)
+        if name == CONSENTED and self.lending is not None:
+            lent = list(islice(self.lent, self.request_count))
+            requests = self.lending.requests(server.url, lent)
+        else:
+            requests = self.requests_for(server, self.request_count)
         postmaster = self.stage.cluster.postmaster_pid
         before = cpu_us(server.pid), cpu_us(postmaster)
         result = run_load(("127.0.0.1", server.port), requests, CONNECTIONS)
@@ -91,7 +115,7 @@ class Bench:
             series.database_us.append((after[1] - before[1]) / self.request_count)
             series.results.append(result)
             total = series.server_us[-1] + series.database_us[-1]
-            console.print(f"  {name:9} {total:7.0f} µs  {result.requests_per_second:6.0f}/s")
+            console.print(f"  {name:10} {total:7.0f} µs  {result.requests_per_second:6.0f}/s")
 
     def rounds(self, names: Iterable[str], round_count: int) -> None:
         """Measure interleaved rounds, after one that only warms up."""
@@ -136,6 +160,8 @@ def figures(bench: Bench) -> dict[str, float]:
         "growth_ratio_persons": check / series["small"].total_us,
         "growth_ratio_agreements": series["many"].total_us / check,
         "growth_ratio": max(check / series["small"].total_us, series["many"].total_us / check),
+        "consented_ratio_to_check": series[CONSENTED].total_us / check,
+        "consented_cpu_us": series[CONSENTED].total_us,
         "requests_per_second": median(one.requests_per_second for one in series["broker"].results),
         "p50_ms": half.percentile_ms(0.50),
         "p95_ms": half.percentile_ms(0.95),
@@ -157,9 +183,15 @@ def main() -> None:
         Path(temporary).chmod(0o755)
         state = arguments.state or Path(temporary)
         with staged(state, persons, WORKERS, THREADS) as stage:
-            bench = Bench(stage, 1_500 if arguments.quick else 3_000)
-            bench.rounds(stage.servers, arguments.rounds or (6 if arguments.quick else 8))
+            count, rounds = (1_500, 6) if arguments.quick else (3_000, 8)
+            rounds = arguments.rounds or rounds
+            cluster = stage.cluster
+            lending = Lending(stage.settings, cluster.owner_url, cluster.source_owner_url)
+            bench = Bench(stage, count, lending)
+            bench.lend(count * (rounds + 1))
+            bench.rounds(bench.series, rounds)
             measured = figures(bench)
+            lending.close()
     ARTIFACT.parent.mkdir(exist_ok=True)
     ARTIFACT.write_text(json.dumps({"persons": persons, **measured}, indent=2) + "\n", encoding="utf-8")
     if not arguments.quick and arguments.persons is None:

@@ -16,6 +16,7 @@ _TARGETS = {
     "decision_us_10": "≤ 5",
     "decision_us_1000": "≤ 5",
     "growth_ratio": "≤ 1.15",
+    "consented_ratio_to_check": "≤ 1.25",
     "p99_ms": "≤ 50",
 }
 

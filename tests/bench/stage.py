@@ -23,6 +23,7 @@ from broker.cli.embedded import EmbeddedCluster, embedded_cluster, url_of
 from broker.cli.prepare import prepare
 from broker.cli.session import embedded_environment, settings_of
 from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.settings import Settings
 from connectors.national_insurance.schema import grant_reader
 from connectors.national_insurance.synthetic import Manifest
 from connectors.national_insurance.synthetic_load import load_population
@@ -76,6 +77,7 @@ class Stage:
     servers: Mapping[str, Server]
     hospitals: list[Hospital]
     persons: int
+    settings: Settings
 
 
 @contextmanager
@@ -130,7 +132,7 @@ def staged(
             }
             target = f"tests.bench.floors:{name}()"
             servers[name] = stack.enter_context(_serving(name, port, target, own, people))
-        yield Stage(cluster, servers, hospitals, persons)
+        yield Stage(cluster, servers, hospitals, persons, settings)
 
 
 def _clean_environ(workers: int, threads: int) -> dict[str, str]:

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from flask import Flask
 from sqlalchemy import create_engine, text
+from werkzeug.test import Client
 
 from broker.actions.consent_writer import CITIZEN_PREFIX
+from broker.api.openapi import OPENAPI_PATH
 from broker.cli.caller import Answer
 from broker.consent.record import DataRange, Frequency
 from broker.oauth.jose import decode_object, decode_segment
@@ -20,6 +22,7 @@ from tests.consent_world import RECORD_PATH, ConsentWorld, Given, Reader, reader
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.release_world import World
 from tests.spec.test_entitlement_refusals import problem_in
+from tests.spec.test_openapi import check
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +137,8 @@ class TestWhatLeaves:
         given = consents.give()
         answer = reader.read(reader.token(given), headers={"Accept": "application/jwt"})
         assert (answer.status, answer.headers["content-type"]) == (200, "application/jwt")
-        claims = decode_object(decode_segment(answer.body.split(b".")[1]))
+        header, claims = (decode_object(decode_segment(one)) for one in answer.body.split(b".")[:2])
+        assert header["typ"] == "consented-record+jwt"
         assert claims["aud"] == given.bank.client_id
         assert claims["consented_record"]["evidence_reference"] == claims["jti"]
         assert claims["consented_record"]["consent_id"] == given.consent_id
@@ -344,3 +348,16 @@ class TestWhichConsent:
                 "remedy": "The only parameter, once: the consent's UUID in lower case.",
             }
         ]
+
+
+def test_answer_and_refusal_are_as_the_openapi_document_tells(
+    app: Flask, consents: ConsentWorld, reader: Reader
+) -> None:
+    document = Client(app).get(OPENAPI_PATH).get_json()
+    given = consents.give(frequency=Frequency(1, "day"))
+    token = reader.token(given)
+    for answer, status in ((reader.read(token), 200), (reader.read(token), 403)):
+        assert answer.status == status
+        check(document, "GET", RECORD_PATH, answer)
+    [parameter] = [one for one in document["paths"][RECORD_PATH]["get"]["parameters"] if one["in"] == "query"]
+    assert parameter["name"] == "consent_id"
