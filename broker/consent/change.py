@@ -33,6 +33,8 @@ TransitionReason: TypeAlias = Literal[
     "required_field_refused",
     "other_matter",
     "not_used_up",
+    "not_as_signed",
+    "person_unknown",
 ]
 """Why a transition is refused; a closed list."""
 BROKER: Final = Actor(kind="broker")

@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, date, datetime
-from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -53,6 +52,12 @@ _AGREED: Final = frozenset(
     }
 )
 """What was agreed; the rest (state, version, grant ...) moves while the agreement stays the same."""
+
+# Worked out once: they are asked for at every release.
+_NAMES: Final[Mapping[type[object], frozenset[str]]] = {
+    kind: frozenset(field.name for field in fields(kind))
+    for kind in (AskedField, Consent, DataRange, FieldDecision, Frequency, Notice, Signer, Terms)
+}
 
 
 def consent_document(consent: Consent) -> dict[str, Any]:
@@ -153,18 +158,12 @@ def instant_text(instant: datetime) -> str:
     return instant.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
-@cache
-def _names(kind: type[Any]) -> frozenset[str]:
-    """The members of a class; asked for at every release."""
-    return frozenset(field.name for field in fields(kind))
+def _plain(value: object) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in _NAMES[type(value)]}
 
 
-def _plain(value: Any) -> dict[str, Any]:
-    return {name: getattr(value, name) for name in _names(type(value))}
-
-
-def _checked(kind: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
-    if document.keys() != _names(kind):
+def _checked(kind: type[object], document: Mapping[str, Any]) -> dict[str, Any]:
+    if document.keys() != _NAMES[kind]:
         raise ValueError(f"these are not the members of {kind.__name__}")
     return dict(document)
 

@@ -85,15 +85,19 @@ def cosign(
     notice: Notice,
     at: datetime,
     *,
+    given: frozenset[str] | None = None,
     sign_in_age: timedelta = SIGN_IN_AGE,
 ) -> Change:
     """Return the change that the signature of the other one makes: the last one makes the consent active.
 
-    Raises ConsentTransitionRefused.
+    given: what this one left ticked, None where nothing could be chosen. It must be what the first one gave:
+    less would be taken for more, so it is not taken at all. Raises ConsentTransitionRefused.
     """
     now = stand(consent, at)
     check_state(now.consent, frozenset({"pending_cosign"}), "not_pending_cosign")
     check_signer(consent, signer, consent.required_roles, consent.signers)
+    if given is not None and given != consent.given_names:
+        refused("not_as_signed")
     check_notice(notice, at)
     check_sign_in(consent, consent.given_names, signer, at, sign_in_age)
     return _signed(

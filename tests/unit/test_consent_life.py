@@ -408,6 +408,13 @@ class TestTwoWhoSign:
     def test_con_14_the_proof_of_the_relation_is_kept_with_the_consent(self) -> None:
         assert [one.relation_hash for one in active(CHILD).signers] == ["", "c" * 64]
 
+    def test_con_11_the_second_signs_what_the_first_gave_or_nothing(self) -> None:
+        waiting = STATES["pending_cosign"]
+        for less in (frozenset({"salary_base"}), frozenset(), ALL | {"full_name"}):
+            call = partial(life.cosign, waiting, parent(), notice(), AT, given=less)
+            assert reason_of(call) == "not_as_signed"
+        assert life.cosign(waiting, parent(), notice(), AT, given=ALL).consent.state == "active"
+
     def test_con_11_one_of_two_refuses_for_both(self) -> None:
         change = life.refuse(STATES["pending_cosign"], PARENT, AT)
         assert (change.consent.state, change.consent.state_reason) == ("refused", "by_representative")
