@@ -83,8 +83,11 @@ class DecideConsent:
         Raises ConsentNotFound, ConsentTransitionRefused, ConsentMoved, StoreUnavailable.
         """
         held = self._signable(signer, consent_id)
-        if held.consent.state == "pending_cosign" and given:
-            change = life.cosign(held.consent, signer, notice, at)
+        if not given:
+            actor = Actor(kind=signer.role, reference=signer.citizen_id)
+            change = life.refuse(held.consent, actor, at, notice)
+        elif held.consent.state == "pending_cosign":
+            change = life.cosign(held.consent, signer, notice, at, given=given)
         else:
             change = life.decide(held.consent, given, signer, notice, at)
         return self._write_decision(held, change, signer, at)
