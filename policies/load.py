@@ -16,6 +16,8 @@ from policies.registers import (
     read_purposes,
     read_recipient_kinds,
 )
+from policies.working_days import FILE as HOLIDAYS_FILE
+from policies.working_days import Holidays, read_holidays
 
 SHIPPED = Path(__file__).parent
 """The policy directory that comes with the broker."""
@@ -109,3 +111,8 @@ def load_directory(directory: Path | str = SHIPPED) -> Policies:
         cases.extend(read_cases(_read(path), path.name, agreements))
     ordered = tuple(agreements[agreement_id] for agreement_id in sorted(agreements))
     return Policies(ordered, tuple(cases), catalogue, registers)
+
+
+def load_holidays(directory: Path = SHIPPED) -> Holidays:
+    """Read the public holidays, of the directory or else the shipped ones. Raises PolicyError."""
+    return read_holidays(_register_text(directory, HOLIDAYS_FILE))

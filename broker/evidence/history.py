@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, Final, Literal, TypeAlias, get_args
-from uuid import UUID
 
 from policies.civil_time import VIET_NAM
 
 Result: TypeAlias = Literal["released", "answered_without_data", "refused", "error"]
 RESULTS: Final[tuple[Result, ...]] = get_args(Result)
 PAGE_SIZE: Final = 20
+_REFERENCE: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CHART_MONTHS: Final = 12
 
 
@@ -101,4 +102,15 @@ def months_before(day: date, count: int) -> tuple[date, ...]:
 
 def _least_reference(day: date) -> str:
     start = datetime.combine(day, time.min, VIET_NAM).astimezone(UTC)
-    return str(UUID(int=int(start.timestamp() * 1000) << 80))
+    return uuid_text(int(start.timestamp() * 1000) << 80)
+
+
+def is_reference(text: str) -> bool:
+    """Return whether a text can be a reference: a UUID in its one spelling."""
+    return _REFERENCE.fullmatch(text) is not None
+
+
+def uuid_text(number: int) -> str:
+    """Return a UUID's number of 128 bits as text (RFC 9562, 4)."""
+    digits = f"{number:032x}"
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

@@ -1,4 +1,4 @@
-"""What an account must be able to say again, encrypted: personal id and one-time-code secret.
+"""What must be said again of an account, encrypted: personal id, one-time-code secret, complaints.
 
 AES-256-GCM (SP 800-38D) under a key per purpose, which HKDF (RFC 5869) makes of the key-encryption key.
 Purpose and citizen are the associated data: no ciphertext can be moved to another column or person.
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from broker.errors import BrokerError
 
-SealedPurpose = Literal["personal_id", "totp_secret"]
+SealedPurpose = Literal["personal_id", "totp_secret", "complaint", "complaint_answer"]
 _NONCE_BYTES: Final = 12
 _KEY_BYTES: Final = 32
 

@@ -178,5 +178,9 @@ complaints = Table(
     instant("received_at"),
     # Decree 356/2025 art. 5: acknowledged within two working days.
     instant("acknowledge_by"),
+    instant("acknowledged_at", nullable=True),
+    instant("answered_at", nullable=True),
+    # The agency's answer, encrypted like the text.
+    Column("answer_encrypted", LargeBinary, nullable=True),
     CheckConstraint("status IN ('received', 'acknowledged', 'answered')", name="status"),
 )

@@ -53,6 +53,9 @@ def upgrade() -> None:
         sa.Column("status", sa.Text(), server_default="received", nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("acknowledge_by", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("acknowledged_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("answered_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("answer_encrypted", sa.LargeBinary(), nullable=True),
         sa.CheckConstraint(
             "status IN ('received', 'acknowledged', 'answered')", name=op.f("ck_complaints_status")
         ),
