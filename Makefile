@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help install demo test check lint types imports fuzz bench bench-workers bench-token constraints clean
+.PHONY: help install demo test check lint types imports fuzz races bench bench-workers bench-token bench-consents constraints clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ fuzz: $(STAMP) ## made-up requests for longer (EXAMPLES=2000 of each kind: about
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -q \
 		tests/e2e/test_schemathesis.py tests/properties/test_oauth_robustness.py
 
+races: $(STAMP) ## withdrawals against releases on four workers (PAIRS=5000: some minutes)
+	@RACE_PAIRS=$(or $(PAIRS),5000) $(BIN)/python -m pytest -q -s tests/faults/test_withdrawal_races.py
+
 bench: $(STAMP) ## measure the release path (QUICK=1: 100,000 persons, under 5 minutes)
 	@$(BIN)/python -m tests.bench.release $(if $(QUICK),--quick)
 
@@ -53,6 +56,9 @@ bench-workers: $(STAMP) ## measure worker shapes, also while the source drags
 
 bench-token: $(STAMP) ## measure what an access token costs (QUICK=1: under 2 minutes)
 	@$(BIN)/python -m tests.bench.tokens $(if $(QUICK),--quick)
+
+bench-consents: $(STAMP) ## measure with 1,000 and with 1,000,000 consents (QUICK=1: 100,000, some minutes)
+	@$(BIN)/python -m tests.bench.consents $(if $(QUICK),--quick)
 
 constraints: ## renew constraints.txt from the newest releases that setup.cfg allows
 	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh

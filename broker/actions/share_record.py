@@ -1,7 +1,7 @@
 """`share_record`: fields of one person's record to one recipient, on that person's consent and no further.
 
 The recipient names nobody: its token names the consent, and the consent the person. That is also how the
-person is matched: by having signed in and decided (docs/adr/0015-consented-releases.md).
+person is matched: by having signed in and decided (docs/adr/0016).
 """
 
 from __future__ import annotations

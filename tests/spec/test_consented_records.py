@@ -20,6 +20,7 @@ from broker.consent.record import DataRange, Frequency
 from broker.oauth.jose import decode_object, decode_segment
 from tests.consent_world import RECORD_PATH, ConsentWorld, Given, Reader, reader_of
 from tests.contracts.source_fixtures import InsuranceDatabase
+from tests.house.test_integrators_doc import first_column
 from tests.release_world import World
 from tests.spec.test_entitlement_refusals import problem_in
 from tests.spec.test_openapi import check
@@ -361,3 +362,10 @@ def test_answer_and_refusal_are_as_the_openapi_document_tells(
         check(document, "GET", RECORD_PATH, answer)
     [parameter] = [one for one in document["paths"][RECORD_PATH]["get"]["parameters"] if one["in"] == "query"]
     assert parameter["name"] == "consent_id"
+
+
+def test_every_member_of_the_answer_stands_in_the_integrators_page(
+    consents: ConsentWorld, reader: Reader
+) -> None:
+    told = reader.read(reader.token(consents.give())).json()
+    assert sorted(first_column("Read what was given")) == sorted(told)
