@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pyotp
 from werkzeug.test import Client, TestResponse
@@ -18,6 +19,7 @@ from werkzeug.test import Client, TestResponse
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.citizen_passwords import Passwords
 from broker.oauth.citizen_secrets import CitizenSecrets
+from broker.oauth.client_metadata_schema import CIBA
 from broker.oauth.jose import decode_object, decode_segment, encode_segment
 from broker.oauth.jose_keys import Algorithm
 from broker.oauth.one_time_codes import new_secret
@@ -27,11 +29,13 @@ from tests.citizen_world import PASSWORD, QUICK, Citizen, Forms
 from tests.oauth_world import ASSERTION_TYPE, KEY_ENCRYPTION_KEY, PSEUDONYM_KEY, Party, World
 
 CALLBACK = "https://bank.example/callback"
+AGREEMENT = "bank_income_proof"
+SCOPES = ("share_record", "openid", "grant_management_query", "grant_management_revoke")
 SECOND_CALLBACK = "https://bank.example/other?kept=yes"
 INCOME: Mapping[str, Any] = {
     "type": "insurance_record",
     "purpose": "prove_income",
-    "fields": ["salary_base", "contribution_from", "contribution_to", "si_status"],
+    "fields": ["si_status", "contribution_from", "contribution_to", "salary_base"],
     "required_fields": ["salary_base"],
 }
 COMPLETED: Mapping[str, Any] = {
@@ -40,7 +44,8 @@ COMPLETED: Mapping[str, Any] = {
     "valid_days": 30,
     "retention_days": 180,
 }
-"""What the broker makes of INCOME."""
+"""What the broker makes of INCOME, before anybody has consented to it."""
+_HEXADECIMAL = re.compile(r"[0-9a-f]{64}")
 _numbers = itertools.count(1)
 
 
@@ -83,9 +88,15 @@ class Flow:
         self._signed_in: dict[str, Client] = {}
 
     def register_bank(
-        self, client_id: str, algorithm: Algorithm = "ES256", organisation_id: str = "bank-1", **metadata: Any
+        self,
+        client_id: str,
+        algorithm: Algorithm = "ES256",
+        organisation_id: str = "bank-1",
+        agreements: Sequence[str] = (AGREEMENT,),
+        scopes: Sequence[str] = (),
+        **metadata: Any,
     ) -> Party:
-        """Register a client of a bank that may ask citizens for proof of income."""
+        """Register a client of a bank that may ask citizens for proof of income. scopes: further ones."""
         world, party = self.world, Party(client_id, algorithm, self.world.issuer)
         world.clients.register_organisation(
             Organisation(
@@ -96,7 +107,7 @@ class Flow:
             )
         )
         members = {
-            "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
+            "grant_types": ["authorization_code", "refresh_token", "client_credentials", CIBA],
             "response_types": ["code"],
             "redirect_uris": [CALLBACK, SECOND_CALLBACK],
             "jwks": {"keys": [party.public_jwk]},
@@ -107,8 +118,8 @@ class Flow:
                 client_id=client_id,
                 organisation_id=organisation_id,
                 name=f"Ứng dụng {client_id}",
-                scopes=("share_record", "openid", "grant_management_query", "grant_management_revoke"),
-                agreement_ids=("bank_income_proof",),
+                scopes=(*SCOPES, *scopes),
+                agreement_ids=tuple(agreements),
                 client_metadata={name: value for name, value in members.items() if value is not ...},
                 expires_at=world.clock().replace(year=world.clock().year + 1),
             )
@@ -343,6 +354,18 @@ def refused(answer: TestResponse, *errors: str, status: int = 400) -> str:
     assert description.isascii()
     assert description.isprintable()
     return description
+
+
+def agreed(details: Any) -> list[dict[str, Any]]:
+    """Check what ties each granted detail to its own consent; return the details without it."""
+    for detail in details:
+        assert str(UUID(detail["consent_id"])) == detail["consent_id"]
+        assert _HEXADECIMAL.fullmatch(detail["record_hash"]), detail["record_hash"]
+    assert len({detail["consent_id"] for detail in details}) == len(details)
+    return [
+        {name: value for name, value in detail.items() if name not in ("consent_id", "record_hash")}
+        for detail in details
+    ]
 
 
 def parts_of(token: str) -> tuple[dict[str, Any], dict[str, Any]]:

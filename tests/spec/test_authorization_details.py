@@ -9,7 +9,7 @@ import pytest
 
 from broker.storage.clients import ClientRecord, Organisation
 from tests.citizen_world import Citizen
-from tests.oauth_flow import COMPLETED, INCOME, Attempt, Flow, parts_of, refused
+from tests.oauth_flow import COMPLETED, INCOME, Attempt, Flow, agreed, parts_of, refused
 from tests.oauth_world import ISSUER, Party
 
 ERROR = "invalid_authorization_details"
@@ -20,6 +20,11 @@ FIELDS = list(INCOME["fields"])
 
 def listed(*details: Any) -> str:
     return json.dumps(details)
+
+
+def marks(details: Any) -> list[tuple[str, str]]:
+    """Return what ties the details to their consents."""
+    return [(detail["consent_id"], detail["record_hash"]) for detail in details]
 
 
 class TestWhatIsAsked:
@@ -126,10 +131,10 @@ class TestWhatIsAsked:
         )
         assert "no agreement of the client fits" in refused(flow.push(party=party), ERROR)
 
-    def test_rfc9396_2_several_details_are_asked_together(self, flow: Flow, citizen: Citizen) -> None:
+    def test_a_purpose_is_asked_once_however_its_fields_are_spread(self, flow: Flow) -> None:
         other = {**INCOME, "fields": ["si_status"], "required_fields": [], "valid_days": 5}
-        body = flow.tokens(citizen, authorization_details=listed({**INCOME, "valid_days": 9}, other))
-        assert [detail["valid_days"] for detail in body["authorization_details"]] == [9, 5]
+        told = refused(flow.push(authorization_details=listed({**INCOME, "valid_days": 9}, other)), ERROR)
+        assert told == "one detail for each agreement: a purpose is decided once"
 
 
 class TestWhatIsGiven:
@@ -137,16 +142,26 @@ class TestWhatIsGiven:
         self, flow: Flow, citizen: Citizen
     ) -> None:
         body = flow.tokens(citizen)
-        assert body["authorization_details"] == [COMPLETED]
-        assert parts_of(body["access_token"])[1]["authorization_details"] == [COMPLETED]
+        given = body["authorization_details"]
+        assert agreed(given) == [COMPLETED]
+        assert parts_of(body["access_token"])[1]["authorization_details"] == given
         info = flow.get("/v1/token-info", body["access_token"]).get_json()
-        assert info["authorization_details"] == [COMPLETED]
+        assert info["authorization_details"] == given
+
+    def test_rfc9396_7_fields_are_told_in_the_order_of_the_catalogue_however_they_were_asked(
+        self, flow: Flow, citizen: Citizen
+    ) -> None:
+        asked = {**INCOME, "fields": FIELDS[::-1]}
+        body = flow.tokens(citizen, authorization_details=listed(asked))
+        assert agreed(body["authorization_details"]) == [COMPLETED]
+
+    def test_every_redirect_makes_a_consent_of_its_own(self, flow: Flow, citizen: Citizen) -> None:
+        first, second = (flow.tokens(citizen)["authorization_details"][0] for _ in range(2))
+        assert first["consent_id"] != second["consent_id"]
+        assert first["record_hash"] != second["record_hash"]
 
     def test_rfc9396_7_what_the_citizen_left_out_is_not_in_it(self, flow: Flow, citizen: Citizen) -> None:
-        other = {**INCOME, "fields": ["si_status"], "required_fields": []}
-        attempt = flow.granted(
-            citizen, ("0.salary_base",), authorization_details=listed(INCOME, other), scope="openid"
-        )
+        attempt = flow.granted(citizen, ("0.salary_base",), scope="openid")
         body = flow.redeem(attempt).get_json()
         assert [detail["fields"] for detail in body["authorization_details"]] == [["salary_base"]]
         assert body["scope"] == "openid share_record"
@@ -155,8 +170,8 @@ class TestWhatIsGiven:
         "asked",
         [
             {"type": "insurance_record"},
-            {"type": "insurance_record", "fields": FIELDS[:1]},
-            {"type": "insurance_record", "fields": FIELDS[:2], "valid_days": 1},
+            {"type": "insurance_record", "fields": FIELDS[-1:]},
+            {"type": "insurance_record", "fields": FIELDS[-2:], "valid_days": 1},
             {**COMPLETED, "retention_days": 1},
         ],
         ids=repr,
@@ -167,18 +182,23 @@ class TestWhatIsGiven:
         expected = [{**COMPLETED, **asked}]
         attempt = flow.granted(citizen)
         body = flow.redeem(attempt, authorization_details=listed(asked)).get_json()
-        assert body["authorization_details"] == expected
-        assert parts_of(body["access_token"])[1]["authorization_details"] == expected
+        assert agreed(body["authorization_details"]) == expected
+        claims = parts_of(body["access_token"])[1]
+        assert claims["authorization_details"] == body["authorization_details"]
         renewed = flow.refresh(body["refresh_token"]).get_json()
-        assert renewed["authorization_details"] == [COMPLETED], "the grant itself stays as it was given"
+        whole = renewed["authorization_details"]
+        assert agreed(whole) == [COMPLETED], "the grant itself stays as it was given"
         narrower = flow.refresh(body["refresh_token"], authorization_details=listed(asked)).get_json()
-        assert narrower["authorization_details"] == expected
+        assert agreed(narrower["authorization_details"]) == expected
+        assert (
+            marks(whole) == marks(body["authorization_details"]) == marks(narrower["authorization_details"])
+        )
 
     @pytest.mark.parametrize(
         "asked",
         [
             {"type": "insurance_record", "fields": [*FIELDS, "first_contribution_month"]},
-            {"type": "insurance_record", "fields": FIELDS[1:]},
+            {"type": "insurance_record", "fields": FIELDS[:-1]},
             {"type": "insurance_record", "fields": []},
             {"type": "insurance_record", "valid_days": 31},
             {"type": "insurance_record", "retention_days": 181},
@@ -187,6 +207,8 @@ class TestWhatIsGiven:
             {"type": "insurance_record", "agreement_id": "hospital_entitlement_check"},
             {"type": "insurance_record", "locations": ["https://other.example"]},
             {"type": "insurance_record", "more": 1},
+            {"type": "insurance_record", "consent_id": "01a2018f-2653-70d1-bd94-3efab94f4944"},
+            {"type": "insurance_record", "record_hash": "0" * 64},
             {"type": "entitlement_check"},
             {"fields": 7},
             {"fields": [["salary_base"]]},
@@ -319,4 +341,4 @@ def test_rfc9396_3_details_outside_the_pushed_request_are_not_looked_at(flow: Fl
         flow.authorize(flow.browser(), attempt.request_uri, authorization_details=outside).status_code == 303
     )
     flow.decide(citizen, attempt)
-    assert flow.redeem(attempt).get_json()["authorization_details"] == [COMPLETED]
+    assert agreed(flow.redeem(attempt).get_json()["authorization_details"]) == [COMPLETED]

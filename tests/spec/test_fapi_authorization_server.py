@@ -13,6 +13,7 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata  # type: ignore[i
 from joserfc.errors import SecurityWarning
 from joserfc.jwk import RSAKey
 
+from broker.oauth.endpoints import BACK_CHANNEL
 from broker.oauth.jose import decode_segment
 from broker.oauth.metadata import openid_configuration_path, well_known_path
 from broker.storage.grants import PostgresGrants
@@ -52,6 +53,7 @@ class TestMetadata:
             "token_endpoint",
             "jwks_uri",
             "pushed_authorization_request_endpoint",
+            "backchannel_authentication_endpoint",
             "introspection_endpoint",
             "revocation_endpoint",
             "grant_management_endpoint",
@@ -133,7 +135,7 @@ class TestGeneralRequirements:
             "implicit",
             "urn:ietf:params:oauth:grant-type:token-exchange",
             "urn:ietf:params:oauth:grant-type:jwt-bearer",
-            "urn:openid:params:grant-type:ciba",
+            "urn:ietf:params:oauth:grant-type:device_code",
         ],
     )
     def test_fapi_5_3_2_1_2_the_password_grant_and_others_are_not_offered(
@@ -161,7 +163,7 @@ class TestGeneralRequirements:
         refused(flow.refresh(body["refresh_token"], proof=""), "invalid_dpop_proof")
         refused(flow.redeem(flow.granted(citizen), proof=""), "invalid_dpop_proof")
 
-    @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/par", "/oauth/introspect", "/oauth/revoke"])
+    @pytest.mark.parametrize("path", BACK_CHANNEL)
     def test_fapi_5_3_2_1_6_clients_authenticate_alike_at_every_endpoint(
         self, flow: Flow, metadata: dict[str, Any], path: str
     ) -> None:
@@ -172,7 +174,7 @@ class TestGeneralRequirements:
         basic = {"Authorization": "Basic YmFuay1hOng="}
         refused(flow.post(path, nobody, headers=basic), "invalid_client", status=401)
 
-    @pytest.mark.parametrize("path", ["/oauth/par", "/oauth/token", "/oauth/introspect", "/oauth/revoke"])
+    @pytest.mark.parametrize("path", BACK_CHANNEL)
     @pytest.mark.parametrize("aud", [[ISSUER], TOKEN_URL, f"{ISSUER}/oauth/par"])
     def test_fapi_5_3_2_1_8_only_the_issuer_is_an_audience_at_every_endpoint(
         self, flow: Flow, path: str, aud: Any

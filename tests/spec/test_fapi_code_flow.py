@@ -302,7 +302,7 @@ class TestRedeeming:
     def test_a_citizen_who_ticks_less_gives_less(self, flow: Flow, citizen: Citizen) -> None:
         attempt = flow.granted(citizen, fields=("0.salary_base", "0.si_status"))
         body = flow.redeem(attempt).get_json()
-        assert body["authorization_details"][0]["fields"] == ["salary_base", "si_status"]
+        assert body["authorization_details"][0]["fields"] == ["si_status", "salary_base"]
         assert parts_of(body["access_token"])[1]["authorization_details"] == body["authorization_details"]
 
     def test_without_a_required_field_nothing_is_given(self, flow: Flow, citizen: Citizen) -> None:

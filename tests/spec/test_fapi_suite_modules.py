@@ -21,6 +21,7 @@ from tests.oauth_flow import (
     SECOND_CALLBACK,
     Attempt,
     Flow,
+    agreed,
     challenge_of,
     parts_of,
     refused,
@@ -82,7 +83,7 @@ def test_suite_happy_flow(flow: Flow, citizen: Citizen, client_id: str, redirect
     assert answer.headers["Cache-Control"] == "no-store"
     body = answer.get_json()
     assert body["token_type"] == "DPoP"
-    assert body["authorization_details"] == [COMPLETED]
+    assert agreed(body["authorization_details"]) == [COMPLETED]
     assert bits_of(body["refresh_token"]) >= 128
     assert bits_of(parts_of(body["access_token"])[1]["jti"]) >= 128
     keys = KeySet.import_key_set(flow.world.http.get("/oauth/jwks").get_json())

@@ -22,7 +22,7 @@ from broker.storage.agreements import publish_agreement
 from broker.storage.ledger import PostgresLedger
 from policies.model import Decision
 from tests.doors import at_once
-from tests.oauth_flow import COMPLETED, Flow
+from tests.oauth_flow import COMPLETED, Flow, agreed
 from tests.oauth_world import ISSUER, Database, Party, World, oauth_database, policy_set
 from tests.spec.test_oauth_introspection import MTLS, MTLS_URL, CertificateBank, machine_token
 
@@ -77,9 +77,11 @@ class TestQuery:
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.headers["Cache-Control"] == "no-store"
         at = flow.world.clock().replace(microsecond=0)
-        assert answer.get_json() == {
+        told = answer.get_json()
+        assert agreed(told["authorization_details"]) == [COMPLETED]
+        assert told == {
             "scopes": [{"scope": "share_record", "resources": [flow.world.issuer]}],
-            "authorization_details": [COMPLETED],
+            "authorization_details": body["authorization_details"],
             "granted_at": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
             "expires_at": (at + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }

@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 
 from broker.oauth.endpoints import (
     BACK_CHANNEL,
+    BACKCHANNEL_PATH,
     INTROSPECTION_PATH,
     PUSHED_REQUEST_PATH,
     REVOCATION_PATH,
@@ -28,7 +29,10 @@ FORM = "application/x-www-form-urlencoded"
 PUBLIC = ("/.well-known/oauth-authorization-server", "/.well-known/openid-configuration", "/oauth/jwks")
 CITIZEN = ("/citizen/sign-in", "/citizen/sign-out", f"/citizen/requests/{CANARY}")
 DESCRIPTION = re.compile(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+")
-TABLES = ("access_tokens", "pushed_requests", "refresh_tokens", "authorization_codes", "grants")
+TABLES = (
+    *("access_tokens", "pushed_requests", "refresh_tokens", "authorization_codes", "grants"),
+    *("consent_requests", "consents", "outbox_messages"),
+)
 ODD_TEXTS = {
     "NUL": f"\0{CANARY}",
     "a line feed": f"{CANARY}\r\nSet-Cookie: a=b",
@@ -293,6 +297,12 @@ def test_odd_header_fields_are_refused_or_not_looked_at(
             "redirect_uri": CALLBACK,
             "code_challenge": challenge_of("x" * 43),
             "code_challenge_method": "S256",
+            "authorization_details": json.dumps([INCOME]),
+        }
+    if path == BACKCHANNEL_PATH:
+        given |= {
+            "scope": "openid",
+            "login_hint": "001090200001",
             "authorization_details": json.dumps([INCOME]),
         }
     answer = raw(flow, path, given, headers={header: value})

@@ -58,6 +58,7 @@ class TestMetadata:
             "authorization_endpoint": f"{ISSUER}/oauth/authorize",
             "token_endpoint": TOKEN_URL,
             "pushed_authorization_request_endpoint": f"{ISSUER}/oauth/par",
+            "backchannel_authentication_endpoint": f"{ISSUER}/oauth/bc-authorize",
             "introspection_endpoint": f"{ISSUER}/oauth/introspect",
             "revocation_endpoint": f"{ISSUER}/oauth/revoke",
             "grant_management_endpoint": f"{ISSUER}/oauth/grants",
@@ -65,7 +66,14 @@ class TestMetadata:
             "scopes_supported": sorted(SCOPES),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],
-            "grant_types_supported": ["authorization_code", "refresh_token", "client_credentials"],
+            "grant_types_supported": [
+                "authorization_code",
+                "refresh_token",
+                "client_credentials",
+                "urn:openid:params:grant-type:ciba",
+            ],
+            "backchannel_token_delivery_modes_supported": ["poll"],
+            "backchannel_user_code_parameter_supported": False,
             "code_challenge_methods_supported": ["S256"],
             "authorization_response_iss_parameter_supported": True,
             "require_pushed_authorization_requests": True,
@@ -267,7 +275,8 @@ class TestAtRest:
         ring = KeyRing(PostgresSigningKeys(world.engine), bytes(32), world.clock)
         before = len(world.ring.stored_keys())
         with pytest.raises(
-            SigningKeyUnavailable, match="cannot be decrypted: access_token, id_token, introspection, receipt"
+            SigningKeyUnavailable,
+            match="decrypted: access_token, consent_receipt, id_token, introspection, receipt, security_event",
         ):
             ring.ensure_keys()
         assert len(world.ring.stored_keys()) == before

@@ -15,7 +15,7 @@ from broker.storage.access import PostgresAccess
 from connectors.postgres import DatabaseError
 from tests.certificates import make
 from tests.doors import at_once
-from tests.oauth_flow import COMPLETED, Flow
+from tests.oauth_flow import COMPLETED, Flow, agreed
 from tests.oauth_world import Database, Party, World, oauth_database
 from tests.spec.test_oauth_introspection import MTLS, MTLS_URL, CertificateBank, machine_token
 
@@ -54,10 +54,11 @@ class TestWhatIsTold:
         now = int(flow.world.clock().timestamp())
         told = answer.get_json()
         assert isinstance(told.pop("sub"), str)
+        assert agreed(told["authorization_details"]) == [COMPLETED]
         assert told == {
             "client_id": "bank-a",
             "scope": "share_record",
-            "authorization_details": [COMPLETED],
+            "authorization_details": body["authorization_details"],
             "grant_id": body["grant_id"],
             "acr": "level-2",
             "auth_time": now,
