@@ -94,7 +94,8 @@ class RedirectConsents:
             raise AuthorizationRefused("representative_must_sign")
         with_ids = replace(approval, details=tuple(terms_to_detail(one) for one in active))
         prepared = self.authorizations.prepare(request, with_ids, at)
-        grant = replace(prepared.grant, expires_at=min([one.valid_to_at or at for one in active], default=at))
+        ends = [one.valid_to_at or at for one in active]
+        grant = replace(prepared.grant, expires_at=min([prepared.grant.expires_at, *ends]))
         self._write(request, request_id, approval.citizen_id, decided, at, grant, prepared.code)
         return prepared.location
 
