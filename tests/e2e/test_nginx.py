@@ -211,6 +211,15 @@ def test_one_address_may_not_try_passwords_quickly(nginx: Nginx) -> None:
     assert client.request("POST", f"https://{FIRST}/citizen/requests/x").status == 200
 
 
+def test_one_address_may_not_have_receipts_checked_quickly(nginx: Nginx) -> None:
+    client, page = nginx.client(), f"https://{FIRST}/receipts/check"
+    statuses = [client.request("POST", page).status for _ in range(20)]
+    assert statuses[:10] == [200] * 10
+    assert statuses[-5:] == [429] * 5
+    assert client.request("GET", page).status == 200
+    assert client.request("GET", f"https://{MUTUAL}/receipts/check").status == 404
+
+
 @pytest.mark.parametrize("path", ["/oauth/token", "/oauth/par"])
 @HOSTS
 def test_one_address_may_not_ask_for_tokens_quickly(nginx: Nginx, host: str, path: str) -> None:
