@@ -27,7 +27,7 @@ from broker.consent import life
 from broker.consent.record import Actor
 from broker.storage.consents import PostgresConsents
 from connectors.postgres import conninfo_of_url
-from tests.bench.lending import Lending, Lent
+from tests.bench.lending import Lending, Lent, rendered_read
 from tests.bench.load import run_load
 from tests.bench.release import CONSENTED, Bench
 from tests.bench.report import replace_block
@@ -100,17 +100,18 @@ class Growth:
         server, times = self.stage.servers["broker"], []
         writer = ConsentWriter(self.lending.pseudonyms, new_salt, FixedReceipts(), new_reference)
         lent = self.lend(WITHDRAWALS)
-        requests = self.lending.requests(server.url, lent)
-        for one, request in zip(lent, requests, strict=True):
+        tokens = self.lending.tokens(server.url, lent)
+        for one, token in zip(lent, tokens, strict=True):
             held, at = self.store.find_one(one.consent.consent_id), datetime.now(UTC)
             if held is None:
                 raise RuntimeError("a consent is not there")
             actor = Actor(kind="data_subject", reference=one.consent.citizen_id)
             writings, evidence = writer.compose(life.withdraw(held.consent, actor, at), held, at)
             self.store.write(writings, evidence)
+            request = rendered_read(server.url, one.lender, token)
             result = run_load(("127.0.0.1", server.port), [request], 1)
             if result.statuses != {403: 1}:
-                raise RuntimeError(f"after a withdrawal: {result.statuses}")
+                raise RuntimeError(f"after a withdrawal: {result.statuses} {result.first_other[-300:]!r}")
             times.append(result.latencies_ms[0])
         return sorted(times)
 

@@ -1,0 +1,110 @@
+"""From the pushed request to the record and to its end: the whole way through the real doors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine
+from werkzeug.test import Client
+
+from broker.consent import life
+from broker.consent.record import Actor
+from broker.oauth.citizen_passwords import Passwords
+from broker.oauth.citizen_secrets import CitizenSecrets
+from broker.oauth.one_time_codes import new_secret
+from broker.storage.citizens import CitizenRecord, PostgresCitizens
+from broker.storage.clients import PostgresClients
+from tests.citizen_world import PASSWORD, QUICK, Citizen
+from tests.consent_world import RECORD_PATH, ConsentWorld
+from tests.contracts.source_fixtures import InsuranceDatabase
+from tests.oauth_flow import Flow
+from tests.oauth_world import SystemClock
+from tests.release_world import World
+
+
+@dataclass
+class Door:
+    """What a Flow needs of a world: here the whole broker, with its source."""
+
+    app: Flask
+    engine: Engine
+    clients: PostgresClients
+    issuer: str
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    @property
+    def http(self) -> Client:
+        return self.app.test_client()
+
+
+@pytest.fixture(scope="module")
+def consents(world: World, insurance: InsuranceDatabase) -> ConsentWorld:
+    return ConsentWorld(world, insurance)
+
+
+@pytest.fixture(scope="module")
+def flow(app: Flask, world: World) -> Flow:
+    door: Any = Door(app, world.engine, world.clients, world.settings.issuer)
+    return Flow(door)
+
+
+@pytest.fixture
+def citizen(consents: ConsentWorld) -> Citizen:
+    """A synthetic person of the insurance database, with an account and one-time codes."""
+    personal_id, _ = next(consents._found)
+    citizen_id, secret, world = str(uuid4()), new_secret(), consents.world
+    sealing = CitizenSecrets(world.settings.key_encryption_key_file.reveal())
+    PostgresCitizens(world.engine).register_citizen(
+        CitizenRecord(
+            citizen_id=citizen_id,
+            personal_id_ref=world.pseudonyms.citizen_ref(personal_id),
+            personal_id_encrypted=sealing.seal("personal_id", citizen_id, personal_id),
+            password_hash=Passwords(**QUICK).hash(PASSWORD),
+            totp_secret_encrypted=sealing.seal("totp_secret", citizen_id, secret),
+        )
+    )
+    world.identifiers.add(personal_id)
+    return Citizen(citizen_id, personal_id, PASSWORD, secret)
+
+
+def withdraw(consents: ConsentWorld, citizen: Citizen, consent_id: str) -> None:
+    """Withdraw as the citizen's page does."""
+    at = datetime.now(UTC)
+    held = consents.store.find_one(consent_id)
+    assert held is not None
+    actor = Actor(kind="data_subject", reference=citizen.citizen_id)
+    writings, evidence = consents.writer.compose(life.withdraw(held.consent, actor, at), held, at)
+    consents.store.write(writings, evidence)
+
+
+def test_asked_decided_read_and_withdrawn(flow: Flow, consents: ConsentWorld, citizen: Citizen) -> None:
+    answer = flow.redeem(flow.granted(citizen)).get_json()
+    [detail] = answer["authorization_details"]
+    record = flow.get(RECORD_PATH, answer["access_token"])
+    assert record.status_code == 200, record.get_json()
+    told = record.get_json()
+    assert told["consent_id"] == detail["consent_id"]
+    left = {*told["fields"], *(name for row in told["groups"]["contributions"] for name in row)}
+    assert left == set(detail["fields"])
+    entry = consents.world.evidence(told["evidence_reference"]).entry
+    assert (entry["consent"], entry["recipient"]) == (detail["consent_id"], "bank-1")
+    withdraw(consents, citizen, detail["consent_id"])
+    refused = flow.get(RECORD_PATH, answer["access_token"])
+    assert (refused.status_code, refused.get_json()["reason"]) == (403, "not_active_withdrawn")
+    again = flow.refresh(answer["refresh_token"])
+    assert (again.status_code, again.get_json()["error"]) == (400, "invalid_grant")
+
+
+def test_a_field_that_was_not_ticked_does_not_leave(
+    flow: Flow, consents: ConsentWorld, citizen: Citizen
+) -> None:
+    page_boxes = ("0.salary_base", "0.si_status")
+    answer = flow.redeem(flow.granted(citizen, page_boxes)).get_json()
+    told = flow.get(RECORD_PATH, answer["access_token"]).get_json()
+    assert set(told["fields"]) == {"si_status"}
+    assert all(set(row) == {"salary_base"} for row in told["groups"]["contributions"])
