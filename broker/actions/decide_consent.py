@@ -92,14 +92,17 @@ class DecideConsent:
             change = life.decide(held.consent, given, signer, notice, at)
         return self._write_decision(held, change, signer, at)
 
-    def withdraw(self, actor: Actor, consent_id: str, at: datetime) -> Consent:
-        """Withdraw: no release commits after this has returned (Law 91/2025 art. 10)."""
-        held = self._actable(actor, consent_id)
+    def withdraw(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
+        """Withdraw: no release commits after this has returned (Law 91/2025 art. 10).
+
+        relation_hash: of what the source said of a representative's relation, "" for the data subject.
+        """
+        held = self._actable(actor, consent_id, relation_hash)
         return self._write(held, life.withdraw(held.consent, actor, at), at)
 
-    def pause(self, actor: Actor, consent_id: str, at: datetime) -> Consent:
+    def pause(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
         """Pause: nothing is released until it is resumed."""
-        held = self._actable(actor, consent_id)
+        held = self._actable(actor, consent_id, relation_hash)
         return self._write(held, life.pause(held.consent, actor, at), at)
 
     def pause_all(self, actor: Actor, at: datetime) -> Sequence[Consent]:
@@ -210,10 +213,12 @@ class DecideConsent:
             raise ConsentNotFound
         return held
 
-    def _actable(self, actor: Actor, consent_id: str) -> HeldConsent:
+    def _actable(self, actor: Actor, consent_id: str, relation_hash: str) -> HeldConsent:
+        """The consent, if it is the actor's own or the actor has shown to represent the person."""
         held = self._held(consent_id)
         is_own = held is not None and held.consent.citizen_id == actor.reference
-        if held is None or not (is_own or actor.kind == "representative"):
+        is_shown = actor.kind == "representative" and bool(relation_hash)
+        if held is None or not (is_own or is_shown):
             raise ConsentNotFound
         return held
 

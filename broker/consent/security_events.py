@@ -5,6 +5,7 @@ A notice names the consent, its purpose and state, never a value of a record and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -37,8 +38,8 @@ def queued_notice(consent: Consent, kind: NoticeKind, *, message_id: str, at: da
     payload: dict[str, Any] = {
         "subject": consent.subject,
         "purpose": consent.terms.purpose,
-        "state": consent.state,
-        "reason": consent.state_reason,
+        "state": _TOLD_STATES.get(consent.state, consent.state),
+        "reason": _told_reason(consent.state_reason),
         "version": consent.version,
         "happened_at_seconds": int(at.timestamp()),
     }
@@ -56,6 +57,16 @@ def queued_notice(consent: Consent, kind: NoticeKind, *, message_id: str, at: da
         payload=payload,
         queued_at=at,
     )
+
+
+def _told_reason(reason: str) -> str:
+    """Return a reason as a recipient may know it: who of two it was, and birthdays, are not its business."""
+    if reason.startswith("by_"):
+        return reason if reason in ("by_client", "by_operator") else "by_citizen"
+    return "" if reason in ("confirmation_due", "unconfirmed", "unsigned") else reason
+
+
+_TOLD_STATES: Final[Mapping[str, str]] = {"refresh_due": "paused", "pending_cosign": "requested"}
 
 
 def event_uri(issuer: str, kind: str) -> str:

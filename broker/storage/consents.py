@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, select, true
+from sqlalchemy import DateTime, Engine, cast, select, true
 
 from broker.consent.codec import consent_from
 from broker.consent.record import Consent
+from broker.consent.standing import REFRESH_TIME
 from broker.consent.writing import (
     ChainedEvent,
     ConsentWriting,
@@ -63,14 +64,15 @@ class PostgresConsents:
 
     def find_due(self, at: datetime, limit: int) -> Sequence[HeldConsent]:
         """Return consents that time alone has changed and nobody has written down yet."""
-        waiting = consents.c.state.in_(("requested", "pending_cosign", "refresh_due"))
-        living = consents.c.state.in_(("active", "paused"))
-        asked_until = consent_requests.c.expires_at
+        waiting = consents.c.state.in_(("requested", "pending_cosign"))
+        living = consents.c.state.in_(("active", "paused", "refresh_due"))
+        # A request may end before the others of its kind: on a birthday that changes who must sign.
+        asked_until = cast(consents.c.record["request_expires_at"].astext, DateTime(timezone=True))
         due = (
             (waiting & (asked_until <= at))
             | (living & (consents.c.valid_to_at <= at))
             | ((consents.c.state == "active") & (consents.c.refresh_due_at <= at))
-            | ((consents.c.state == "refresh_due") & (consents.c.valid_to_at <= at))
+            | ((consents.c.state == "refresh_due") & (consents.c.state_since_at <= at - REFRESH_TIME))
         )
         return self._held(due, limit)
 
