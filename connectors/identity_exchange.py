@@ -101,7 +101,7 @@ class Exchange:
             form |= {
                 "client_id": entry.client_id,
                 "client_assertion_type": _ASSERTION_TYPE,
-                "client_assertion": self._assertion(at),
+                "client_assertion": self._assertion(endpoint, at),
             }
         fetched = self._ask(endpoint, Sent(_FORM, urlencode(form).encode("ascii"), headers), (200, 400, 401))
         if fetched.status != 200:
@@ -118,13 +118,13 @@ class Exchange:
             raise IdentityRefused("there is no UserInfo, or no token for it")
         return _object(self._ask(endpoint, Sent(_FORM, b"", {"Authorization": f"Bearer {token}"}), (200,)))
 
-    def _assertion(self, at: datetime) -> str:
-        """Return a client assertion (RFC 7523) for the issuer alone, good for a minute."""
+    def _assertion(self, endpoint: str, at: datetime) -> str:
+        """Return a client assertion (RFC 7523) for the issuer, or its token endpoint, good for a minute."""
         entry = self._entry
         assertion: str = private_key_jwt_sign(
             entry.private_key,
             entry.client_id,
-            entry.issuer,
+            entry.issuer if entry.assertion_audience == "issuer" else endpoint,
             alg=entry.key_algorithm,
             header={"kid": entry.key_id} if entry.key_id else {},
             issued_at=int(at.timestamp()),
@@ -184,6 +184,10 @@ class Exchange:
         # A browser follows the form of the sign-in page only to where the page's policy lets it.
         if origin_of(document["authorization_endpoint"]) not in entry.form_origins:
             raise ValueError("the authorization endpoint is at none of the form_origins")
+        # An assertion for an endpoint that somebody else runs would be good there, for us.
+        is_own = origin_of(document["token_endpoint"]) == origin_of(entry.issuer)
+        if entry.assertion_audience != "issuer" and not is_own:
+            raise ValueError("the token endpoint is at another origin than the issuer")
         kept = (*_NEEDED, "userinfo_endpoint", "authorization_response_iss_parameter_supported")
         return json.dumps({name: document[name] for name in kept if name in document})
 

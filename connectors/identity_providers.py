@@ -47,6 +47,7 @@ _OPTIONAL: Final[Mapping[str, type]] = {
     "private_key_file": str,
     "key_id": str,
     "key_algorithm": str,
+    "assertion_audience": str,
     "client_secret_file": str,
     "scopes": list,
     "algorithms": list,
@@ -63,8 +64,9 @@ _OPTIONAL: Final[Mapping[str, type]] = {
 class ProviderEntry:
     """One provider. key: its name in our addresses. acr_levels: acr → 1 or 2; "" stands for none at all.
 
-    private_key, client_secret: one of the two. personal_id_from: id_token or userinfo. form_origins: where
-    browsers go on the way to its pages. authorities: PEM, "" for the system's.
+    private_key, client_secret: one of the two. assertion_audience: issuer or token_endpoint.
+    personal_id_from: id_token or userinfo. form_origins: where browsers go on the way to its pages.
+    authorities: PEM, "" for the system's.
     """
 
     key: str
@@ -75,6 +77,7 @@ class ProviderEntry:
     private_key: ECKey | OKPKey | RSAKey | None = field(repr=False)
     key_id: str
     key_algorithm: str
+    assertion_audience: str
     client_secret: str = field(repr=False)
     scopes: tuple[str, ...]
     algorithms: tuple[str, ...]
@@ -130,6 +133,7 @@ def _entry(key: str, table: Any, directory: Path, *, on_loopback: bool) -> Provi
         private_key=private_key,
         key_id=table.get("key_id", ""),
         key_algorithm=algorithm,
+        assertion_audience=table.get("assertion_audience", "issuer"),
         client_secret=secret,
         scopes=tuple(table.get("scopes", _SCOPES)),
         algorithms=tuple(table.get("algorithms", _USUAL_ALGORITHMS)),
@@ -176,6 +180,8 @@ def _check_values(key: str, table: Mapping[str, Any], *, on_loopback: bool) -> N
         "scopes must hold openid": "openid" in scopes and all(_NAME.fullmatch(scope) for scope in scopes),
         "personal_id_from must be id_token or userinfo": table.get("personal_id_from", "id_token")
         in ("id_token", "userinfo"),
+        "assertion_audience must be issuer or token_endpoint": table.get("assertion_audience", "issuer")
+        in ("issuer", "token_endpoint"),
         "form_origins must be origins such as https://login.example": all(
             origin_of(one) == one and _is_issuer(one, is_plain=is_plain) for one in origins
         ),

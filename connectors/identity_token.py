@@ -40,7 +40,7 @@ def usable_keys(text: str) -> str:
     try:
         listed = json.loads(text)["keys"]
         usable = [jwk for jwk in listed if _is_usable(jwk)]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ValueError("the document is not a JWK set") from None
     if any(not _PRIVATE.isdisjoint(jwk) for jwk in listed):
         raise ValueError("the set shows a secret")

@@ -71,6 +71,7 @@ def entry(host: IdentityHost, authority: Authority) -> ProviderEntry:
         private_key=None,
         key_id="",
         key_algorithm="",
+        assertion_audience="issuer",
         client_secret=SECRET,
         scopes=("openid",),
         algorithms=("ES256", "RS256"),
@@ -182,6 +183,27 @@ class TestWhoGetsIn:
         assert json.loads(header) == {"alg": "ES256", "kid": "ours", "typ": "JWT"}
         assert (claims["iss"], claims["sub"], claims["aud"]) == (CLIENT_ID, CLIENT_ID, host.issuer)
         assert claims["exp"] - claims["iat"] == 60
+
+    def test_an_assertion_for_the_token_endpoint_is_made_only_where_that_is_the_issuers(
+        self, database: Database, host: IdentityHost, entry: ProviderEntry
+    ) -> None:
+        key = ECKey.generate_key("P-256", private=True)
+        ours = replace(
+            entry,
+            client_secret="",
+            private_key=key,
+            key_algorithm="ES256",
+            assertion_audience="token_endpoint",
+        )
+        assert Place(database, host, ours).go_through().status_code == 303
+        form = next(form for path, form in host.asked if path == "/token")
+        claims = json.loads(base64.urlsafe_b64decode(form["client_assertion"].split(".")[1] + "=="))
+        assert claims["aud"] == f"{host.issuer}/token"
+        host.behaviour = Behaviour(metadata={"token_endpoint": "https://victim.example/token"})
+        place = Place(database, host, ours)
+        browser = place.world.browser()
+        page = place.form(browser)
+        assert browser.post(page.action, page.fields).status_code == 503
 
     def test_a_person_with_an_account_enters_that(self, place: Place) -> None:
         citizen = place.world.citizen()

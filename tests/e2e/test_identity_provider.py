@@ -1,0 +1,170 @@
+"""Citizens sign in at a provider that nobody here wrote (idpyoidc), with the real server and real sockets."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import pytest
+from joserfc.jwk import ECKey
+from urllib3 import BaseHTTPResponse, PoolManager
+
+from consent_ui.words import WORDS
+from tests.citizen_world import Form, Forms
+from tests.doors import Server, free_port, wait_until
+from tests.identity_provider_process import PASSWORD
+from tests.log_reader import all_faults
+from tests.release_world import World
+
+PERSON, NUMBER = "diana", "001190054321"
+SECRET = "of-many-characters-0123456789abcdef"
+ACR = "urn:oasis:names:tc:SAML:2.0:ac:classes:InternetProtocolPassword"
+
+pytestmark = pytest.mark.slow
+
+
+class Walker:
+    """A browser of the plainest kind: keeps cookies by host, follows redirects when told to."""
+
+    def __init__(self) -> None:
+        self.cookies: dict[str, dict[str, str]] = {}
+        self.url = ""
+
+    def open(self, url: str, form: dict[str, str] | None = None) -> BaseHTTPResponse:
+        self.url = urljoin(self.url, url)
+        jar = self.cookies.setdefault(urlsplit(self.url).netloc, {})
+        headers = {
+            "Cookie": "; ".join(f"{name}={value}" for name, value in jar.items()),
+            "Connection": "close",
+        }
+        body = None
+        if form is not None:
+            body, headers["Content-Type"] = urlencode(form), "application/x-www-form-urlencoded"
+        method = "GET" if form is None else "POST"
+        with PoolManager() as http:
+            answer = http.request(method, self.url, body=body, headers=headers, redirect=False, retries=False)
+        for cookie in answer.headers.getlist("Set-Cookie"):
+            name, _, value = cookie.split(";")[0].partition("=")
+            jar[name] = value
+        return answer
+
+    def follow(self, answer: BaseHTTPResponse) -> BaseHTTPResponse:
+        assert answer.status == 303, answer.data
+        return self.open(answer.headers["Location"])
+
+    def send(self, answer: BaseHTTPResponse, mark: str, **typed: str) -> BaseHTTPResponse:
+        """Fill in and send the form of a page whose action ends in mark."""
+        form: Form = next(one for one in Forms(answer.data.decode()).forms if one.action.endswith(mark))
+        return self.open(form.action, {**form.fields, **typed})
+
+
+@contextmanager
+def provider(told: dict[str, Any], directory: Path) -> Iterator[None]:
+    """Run the provider as long as it is needed."""
+    path = directory / "told.json"
+    path.write_text(json.dumps(told))
+    command = [sys.executable, "-W", "ignore", "-m", "tests.identity_provider_process", str(path)]
+    with (directory / "provider.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            said = directory / "provider.log"
+            wait_until(lambda: said.read_text().startswith("ready"), "the provider is ready", 30)
+            yield
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+def served(method: str, release_environ: dict[str, str], directory: Path) -> Iterator[Server]:
+    """Give a broker whose one provider knows it by a secret or a key, and says the number here or there."""
+    issuer = f"http://localhost:{free_port()}"
+    key = ECKey.generate_key("P-256", {"kid": "ours", "use": "sig"}, private=True)
+    entry = {"issuer": issuer, "client_id": "insurance-broker", "label_vi": "Thử", "label_en": "Trial"}
+    told: dict[str, Any] = {
+        "issuer": issuer,
+        "client_id": "insurance-broker",
+        "person": PERSON,
+        "number": NUMBER,
+    }
+    if method == "private_key_jwt":
+        (directory / "ours.pem").write_bytes(key.as_pem(private=True))
+        entry |= {"private_key_file": "ours.pem", "key_id": "ours", "assertion_audience": "token_endpoint"}
+        entry |= {"personal_id_claim": "citizenId", "personal_id_from": "userinfo"}
+        told["jwks"] = {"keys": [key.as_dict(private=False)]}
+    else:
+        (directory / "ours.secret").write_text(SECRET)
+        entry |= {"client_secret_file": "ours.secret", "personal_id_claim": "SoDinhDanh"}
+        told["client_secret"] = SECRET
+    for path in directory.iterdir():
+        path.chmod(0o600)
+    lines = [f"{name} = {json.dumps(value)}" for name, value in entry.items()]
+    text = "\n".join(
+        ["[providers.trial]", *lines, "plain_loopback = true", f'acr_levels = {{ "{ACR}" = 2 }}']
+    )
+    (directory / "providers.toml").write_text(text)
+    more = {"BROKER_IDENTITY_PROVIDERS_FILE": str(directory / "providers.toml")}
+    server = Server(release_environ, directory, more)
+    callback = f"{server.issuer}/citizen/sign-in/callback/trial"
+    (directory / "provider").mkdir()
+    try:
+        with provider({**told, "method": method, "redirect_uris": [callback]}, directory / "provider"):
+            yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="module", params=["client_secret_basic", "private_key_jwt"])
+def broker(
+    request: pytest.FixtureRequest,
+    release_environ: dict[str, str],
+    world: World,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Server]:
+    with world.owner.begin() as connection:
+        connection.exec_driver_sql("TRUNCATE citizens CASCADE")
+    yield from served(request.param, release_environ, tmp_path_factory.mktemp("identity"))
+
+
+def test_somebody_signs_in_there_and_is_signed_in_here(broker: Server, world: World) -> None:
+    walker = Walker()
+    page = walker.follow(walker.open(f"{broker.issuer}/citizen/sessions"))
+    there = walker.follow(walker.send(page, "/with/trial"))
+    assert b"sign in elsewhere" in there.data
+    back = walker.send(there, "/verify/user", username=PERSON, password=PASSWORD)
+    assert back.headers["Location"].startswith(f"{broker.issuer}/citizen/sign-in/callback/trial?")
+    sessions = walker.follow(walker.follow(back))
+    assert sessions.status == 200
+    assert WORDS["method_identity_provider"][0] in sessions.data.decode()
+    again = walker.open(back.headers["Location"])
+    assert (again.status, WORDS["sign_in_unknown"][0] in again.data.decode()) == (403, True)
+    assert [line for line in all_faults(broker.log, world) if NUMBER in line] == []
+    log = broker.log.read_text()
+    assert not any(value in log for value in (NUMBER, PERSON, SECRET, "eyJ", "code="))
+    assert "a sign-in through a provider is refused" in log
+
+
+def test_a_wrong_password_there_brings_nobody_back(broker: Server) -> None:
+    walker = Walker()
+    page = walker.follow(walker.open(f"{broker.issuer}/citizen/sessions"))
+    there = walker.follow(walker.send(page, "/with/trial"))
+    assert walker.send(there, "/verify/user", username=PERSON, password="something else").status == 403
+    assert walker.open(f"{broker.issuer}/citizen/sessions").status == 303
+
+
+def test_the_same_person_has_the_same_account_next_time(broker: Server, world: World) -> None:
+    for _ in range(2):
+        walker = Walker()
+        page = walker.follow(walker.open(f"{broker.issuer}/citizen/sessions"))
+        there = walker.follow(walker.send(page, "/with/trial"))
+        walker.follow(walker.send(there, "/verify/user", username=PERSON, password=PASSWORD))
+    with world.owner.connect() as connection:
+        counts = connection.exec_driver_sql(
+            "SELECT (SELECT count(*) FROM citizens), (SELECT count(*) FROM citizen_identities)"
+        ).one()
+    assert tuple(counts) == (1, 1)
