@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from datetime import date
+from typing import ClassVar, Protocol, TypeAlias
 
 from policies.model import Record
 
@@ -15,6 +16,10 @@ class LookupKey:
 
     field: str
     value: str
+
+
+Since: TypeAlias = tuple[tuple[str, date], ...]
+"""Day fields of repeating groups, each with the earliest day of the rows that are wanted."""
 
 
 class ConnectorError(Exception):
@@ -58,10 +63,13 @@ class SourceAnswerRefused(ConnectorError):
 class Source(Protocol):
     """A read-only store of insurance records."""
 
-    def fetch(self, key: LookupKey, columns: Sequence[str], deadline_seconds: float) -> Record | None:
+    def fetch(
+        self, key: LookupKey, columns: Sequence[str], deadline_seconds: float, since: Since = ()
+    ) -> Record | None:
         """Return the record of the one data subject whom key names, with the named columns only.
 
-        columns: catalogue field names; nothing else is read from the source. None: nobody has this key.
+        columns: catalogue field names; nothing else is read from the source. since: of the groups of these
+        fields only rows from that day on. None: nobody has this key.
         Raises SourceTooSlow after deadline_seconds, SourceUnavailable when the source is down,
         SourceAnswerRefused when the answer is not about exactly the one person asked for.
         """

@@ -8,6 +8,7 @@ from typing import Final
 
 from broker.consent.record import Consent, DataRange
 from connectors.base import LookupKey, Source
+from policies.form_context import months_before
 from policies.forms import companions
 from policies.model import Decision, Record, Withheld
 from policies.row_days import range_columns, within_days
@@ -34,14 +35,25 @@ def consented(decision: Decision, consent: Consent) -> Decision:
 
 
 def read_record(
-    source: Source, key: LookupKey, decision: Decision, days: DataRange | None, allowed_seconds: float
+    source: Source,
+    key: LookupKey,
+    decision: Decision,
+    days: DataRange | None,
+    on_date: date,
+    allowed_seconds: float,
 ) -> Record | None:
     """Station fetch: the permitted columns of the one person whom a consent or a sign-in names.
 
-    What an agreement wants matched is not read: there are no words of the asker to hold it against.
+    What an agreement wants matched is not read: there are no words of the asker to hold it against. Rows
+    from before the months that the agreement lets out are not read either; minimise has the last word.
     Raises SourceUnavailable, SourceAnswerRefused.
     """
-    return source.fetch(key, _columns(decision, days), allowed_seconds)
+    since = tuple(
+        (scope.field, months_before(on_date, scope.months))
+        for scope in decision.row_scopes
+        if scope.keep == "recent"
+    )
+    return source.fetch(key, _columns(decision, days), allowed_seconds, since)
 
 
 def rows_in_range(record: Record, days: DataRange | None, today: date) -> Record:

@@ -99,7 +99,9 @@ class OwnReading:
         enforcement, person = self.enforcement, person_of(reader)
         key = LookupKey("personal_id", reader.personal_id)
         try:
-            record = read_record(self.source, key, decision, days, self.source_deadline_seconds)
+            record = read_record(
+                self.source, key, decision, days, matter.on_date, self.source_deadline_seconds
+            )
         except SourceUnavailable as down:
             enforcement.report_outage(matter, down, person)
         except SourceAnswerRefused as refused:

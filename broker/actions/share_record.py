@@ -77,6 +77,7 @@ class ShareRecord:
                 LookupKey("personal_id", found.personal_id),
                 matter.decision,
                 consent.readable_range,
+                matter.on_date,
                 min(self.source_deadline_seconds, context.left_seconds() - RECORD_SECONDS),
             )
         except SourceUnavailable as down:

@@ -11,12 +11,13 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Row, create_engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from connectors.base import SourceAnswerRefused
+from connectors.base import Since, SourceAnswerRefused
 from connectors.national_insurance.decoding import from_python, instant
 from connectors.national_insurance.schema import SourceField
 from connectors.national_insurance.statements import (
@@ -27,6 +28,7 @@ from connectors.national_insurance.statements import (
     named_fields,
     reading,
     rows_of_group,
+    since_parameter,
     synchronised_at,
 )
 from connectors.postgres import DatabaseTooSlow, DatabaseUnavailable
@@ -41,6 +43,7 @@ class _Plan:
 
     read: Reading
     groups: Mapping[str, Sequence[SourceField]]
+    since: tuple[str, ...]
 
 
 class DialectReader:
@@ -49,21 +52,29 @@ class DialectReader:
     def __init__(self, url: str, concurrency: int) -> None:
         self._url = url
         self._concurrency = concurrency
-        self._plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
+        self._plans: dict[tuple[str, tuple[str, ...], tuple[str, ...]], _Plan] = {}
         self._process: tuple[int, Engine, ThreadPoolExecutor] | None = None
 
     def fetch(
-        self, key_field: str, value: str, columns: tuple[str, ...], deadline_seconds: float
+        self,
+        key_field: str,
+        value: str,
+        columns: tuple[str, ...],
+        deadline_seconds: float,
+        since: Since = (),
     ) -> Record | None:
         """Return the one person whose key_field has this value, or None; raises as `Source.fetch` does."""
-        plan = self._plans.get((key_field, columns))
+        bounds = tuple([name for name, _ in since])
+        plan = self._plans.get((key_field, columns, bounds))
         if plan is None:
             once, groups = named_fields(columns)
-            plan = _Plan(reading(key_field, once, groups if len(groups) == 1 else {}), groups)
-            self._plans[key_field, columns] = plan
+            read = reading(key_field, once, groups if len(groups) == 1 else {}, bounds)
+            plan = _Plan(read, groups, bounds)
+            self._plans[key_field, columns, bounds] = plan
         engine, threads = self._mine()
         asked = int(value) if key_field == "person_key" else value
-        return _within(deadline_seconds, threads.submit(_fetch, engine, plan, asked))
+        days = {since_parameter(name): day for name, day in since}
+        return _within(deadline_seconds, threads.submit(_fetch, engine, plan, asked, days))
 
     def ping(self, deadline_seconds: float) -> None:
         """Ask the source for its last synchronisation; raises DatabaseError or SourceAnswerRefused."""
@@ -104,16 +115,24 @@ def _within(deadline_seconds: float, answer: Future[_Answer]) -> _Answer:
         raise DatabaseUnavailable(f"the source failed ({type(error).__name__})") from None
 
 
-def _fetch(engine: Engine, plan: _Plan, asked: int | str) -> Record | None:
+def _fetch(engine: Engine, plan: _Plan, asked: int | str, days: Mapping[str, date]) -> Record | None:
     try:
         with engine.connect() as connection:
-            rows = connection.execute(plan.read.statement, {KEY_PARAMETER: asked}).all()
-            return _record(connection, plan, rows, asked) if rows else None
+            # Days belong to the first statement only where it joins the one group that repeats.
+            bounds = days if plan.read.joined is not None else {}
+            rows = connection.execute(plan.read.statement, {KEY_PARAMETER: asked, **bounds}).all()
+            return _record(connection, plan, rows, asked, days) if rows else None
     except (ValueError, TypeError):
         raise SourceAnswerRefused("wrong_type") from None
 
 
-def _record(connection: Connection, plan: _Plan, rows: Sequence[Row[Any]], asked: int | str) -> Record:
+def _record(
+    connection: Connection,
+    plan: _Plan,
+    rows: Sequence[Row[Any]],
+    asked: int | str,
+    days: Mapping[str, date],
+) -> Record:
     read, first = plan.read, rows[0]
     person_key = first[PERSON_KEY_POSITION]
     if any(row[PERSON_KEY_POSITION] != person_key for row in rows):
@@ -130,7 +149,8 @@ def _record(connection: Connection, plan: _Plan, rows: Sequence[Row[Any]], asked
         )
     else:
         for group, members in plan.groups.items():
-            found = connection.execute(rows_of_group(members), {KEY_PARAMETER: person_key}).all()
+            statement = rows_of_group(members, plan.since)
+            found = connection.execute(statement, {KEY_PARAMETER: person_key, **days}).all()
             groups[group] = tuple(
                 {field.name: from_python(field)(value) for field, value in zip(members, row, strict=True)}
                 for row in found

@@ -10,14 +10,16 @@ from typing import NoReturn
 
 from sqlalchemy.dialects.postgresql.base import PGDialect
 
-from connectors.base import SourceAnswerRefused
+from connectors.base import Since, SourceAnswerRefused
 from connectors.national_insurance.decoding import FromPython, FromText, from_json, from_text, instant
 from connectors.national_insurance.statements import (
     AS_OF_POSITION,
+    KEY_PARAMETER,
     PERSON_KEY_POSITION,
     Reading,
     named_fields,
     reading,
+    since_parameter,
     synchronised_at,
 )
 from connectors.postgres import PreparedConnections, PreparedStatement, Row, conninfo_of_url
@@ -33,10 +35,20 @@ _SESSION = {"default_transaction_read_only": "on", "application_name": "broker s
 class _Plan:
     """A prepared statement and the decoders of its columns."""
 
-    __slots__ = ("joined", "joined_fields", "key_position", "line_position", "nested", "once", "statement")
+    __slots__ = (
+        "joined",
+        "joined_fields",
+        "key_position",
+        "line_position",
+        "nested",
+        "once",
+        "parameters",
+        "statement",
+    )
 
     def __init__(self, read: Reading) -> None:
-        sql = str(read.statement.compile(dialect=_DIALECT))
+        compiled = read.statement.compile(dialect=_DIALECT)
+        sql, self.parameters = str(compiled), tuple(compiled.positiontup or (KEY_PARAMETER,))
         name = "fetch_" + hashlib.sha256(sql.encode()).hexdigest()[:16]
         self.statement = PreparedStatement(name, sql, repeatable=True)
         self.key_position = read.key_position
@@ -50,6 +62,12 @@ class _Plan:
             (group, at, [(field.name, from_json(field)) for field in fields])
             for group, at, fields in read.nested
         ]
+
+    def bound(self, asked: bytes, since: Since) -> tuple[bytes, ...]:
+        """Return the parameters in the order in which the statement names them."""
+        given = {since_parameter(name): day.isoformat().encode() for name, day in since}
+        given[KEY_PARAMETER] = asked
+        return tuple([given[name] for name in self.parameters])
 
     def groups(self, rows: list[Row]) -> Mapping[str, tuple[Mapping[str, Value], ...]]:
         """Return the rows of the repeating groups; a group without rows is there and empty."""
@@ -95,19 +113,26 @@ class PostgresReader:
         self._connections = PreparedConnections(
             conninfo_of_url(url), session_settings=_SESSION, connect_timeout_seconds=connect_timeout_seconds
         )
-        self._plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
+        self._plans: dict[tuple[str, tuple[str, ...], tuple[str, ...]], _Plan] = {}
         self._ping = PreparedStatement(
             "source_synchronised_at", str(synchronised_at().compile(dialect=_DIALECT))
         )
         self._instant: tuple[bytes | None, datetime] | None = None
 
     def fetch(
-        self, key_field: str, value: str, columns: tuple[str, ...], deadline_seconds: float
+        self,
+        key_field: str,
+        value: str,
+        columns: tuple[str, ...],
+        deadline_seconds: float,
+        since: Since = (),
     ) -> Record | None:
         """Return the one person whose key_field has this value, or None; raises as `Source.fetch` does."""
-        plan = self._plans.get((key_field, columns)) or self._compiled(key_field, columns)
+        bounds = tuple([name for name, _ in since])
+        plan = self._plans.get((key_field, columns, bounds)) or self._compiled(key_field, columns, bounds)
         asked = value.encode()
-        rows = self._connections.execute(plan.statement, (asked,), deadline_seconds)
+        parameters = (asked,) if not since else plan.bound(asked, since)
+        rows = self._connections.execute(plan.statement, parameters, deadline_seconds)
         if not rows:
             return None
         first = rows[0]
@@ -132,17 +157,18 @@ class PostgresReader:
 
     def sql(self, key_field: str, columns: tuple[str, ...]) -> str:
         """Return the text of the statement that `fetch` runs."""
-        return (self._plans.get((key_field, columns)) or self._compiled(key_field, columns)).statement.sql
+        plan = self._plans.get((key_field, columns, ())) or self._compiled(key_field, columns, ())
+        return plan.statement.sql
 
     def close(self) -> None:
         """Close all connections."""
         self._connections.close()
 
-    def _compiled(self, key_field: str, columns: tuple[str, ...]) -> _Plan:
-        plan = _Plan(reading(key_field, *named_fields(columns)))
+    def _compiled(self, key_field: str, columns: tuple[str, ...], since: tuple[str, ...]) -> _Plan:
+        plan = _Plan(reading(key_field, *named_fields(columns), since))
         if len(self._plans) >= PLANS:
             self._plans.clear()
-        self._plans[key_field, columns] = plan
+        self._plans[key_field, columns, since] = plan
         return plan
 
     def _as_of(self, raw: bytes | None) -> datetime:

@@ -10,6 +10,7 @@ from sqlalchemy.engine import make_url
 
 from connectors.base import (
     LookupKey,
+    Since,
     SourceAnswerRefused,
     SourceTooSlow,
     SourceUnavailable,
@@ -33,7 +34,12 @@ class _Reader(Protocol):
     """What reads persons: one for PostgreSQL, one for every other dialect."""
 
     def fetch(
-        self, key_field: str, value: str, columns: tuple[str, ...], deadline_seconds: float
+        self,
+        key_field: str,
+        value: str,
+        columns: tuple[str, ...],
+        deadline_seconds: float,
+        since: Since = (),
     ) -> Record | None: ...
 
     def ping(self, deadline_seconds: float) -> None: ...
@@ -70,13 +76,15 @@ class InsuranceSource:
             else DialectReader(url, concurrency)
         )
 
-    def fetch(self, key: LookupKey, columns: Sequence[str], deadline_seconds: float) -> Record | None:
+    def fetch(
+        self, key: LookupKey, columns: Sequence[str], deadline_seconds: float, since: Since = ()
+    ) -> Record | None:
         """Return the record of the one person whom key names, with the named columns only (`Source.fetch`).
 
         key: si_number (10 digits), personal_id (12 digits), hi_card (10 or 12 digits, or 15 characters: the
         last ten are the SI number, and comparing the first five is the broker's work) or person_key (the
         data_subject of an earlier record). A value that cannot be such a number names nobody.
-        columns: catalogue names, see `schema.FIELDS`. None: nobody has this key.
+        columns: catalogue names, see `schema.FIELDS`. since: see `Since`. None: nobody has this key.
         Raises SourceTooSlow, SourceUnavailable (also at once, when the circuit is open or too many wait) and
         SourceAnswerRefused (several_persons, unexpected_person, unexpected_column, wrong_type).
         """
@@ -93,14 +101,16 @@ class InsuranceSource:
             retry_after = self._circuit.retry_after(now)
             if retry_after is not None:
                 raise SourceUnavailable("the source failed repeatedly and is left alone", retry_after)
-            return self._fetch(key_field, value, tuple(columns), allowed)
+            return self._fetch(key_field, value, tuple(columns), allowed, since)
         finally:
             self._bulkhead.leave(now)
 
-    def _fetch(self, key_field: str, value: str, columns: tuple[str, ...], allowed: float) -> Record | None:
+    def _fetch(
+        self, key_field: str, value: str, columns: tuple[str, ...], allowed: float, since: Since
+    ) -> Record | None:
         """Ask the reader, and tell the circuit how it went: any answer is a success, even a refused one."""
         try:
-            record = self._reader.fetch(key_field, value, columns, allowed)
+            record = self._reader.fetch(key_field, value, columns, allowed, since)
         except DatabaseTooSlow:
             self._circuit.failed(monotonic())
             raise SourceTooSlow("the source did not answer in time") from None

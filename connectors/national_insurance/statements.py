@@ -17,6 +17,7 @@ from sqlalchemy import (
     FromClause,
     ScalarSelect,
     Select,
+    and_,
     bindparam,
     func,
     literal_column,
@@ -79,11 +80,17 @@ def named_fields(columns: Sequence[str]) -> tuple[list[SourceField], dict[str, l
     return once, groups
 
 
-def reading(key_field: str, once: Sequence[SourceField], groups: dict[str, list[SourceField]]) -> Reading:
+def reading(
+    key_field: str,
+    once: Sequence[SourceField],
+    groups: dict[str, list[SourceField]],
+    since: Sequence[str] = (),
+) -> Reading:
     """Return the one statement that reads fields held once and any repeating groups of one person.
 
     A single group is a plain join, one row per row of the group. Several groups would multiply each other,
-    so each becomes one JSON value (PostgreSQL only).
+    so each becomes one JSON value (PostgreSQL only). since: fields whose groups give only rows from a day on,
+    each a parameter of its name (`since_parameter`).
     """
     columns: list[ColumnElement[Any]] = [person.c.person_key, _as_of()]
     key_position = _place(columns, person.c[key_field])
@@ -92,7 +99,7 @@ def reading(key_field: str, once: Sequence[SourceField], groups: dict[str, list[
     if len(groups) != 1:
         nested = []
         for group, fields in groups.items():
-            columns.append(_nested(fields))
+            columns.append(_nested(fields, since))
             nested.append((group, len(columns) - 1, tuple(fields)))
         statement = _select(columns, source, key_field)
         return Reading(statement, key_position, once_places, nested=tuple(nested))
@@ -100,17 +107,33 @@ def reading(key_field: str, once: Sequence[SourceField], groups: dict[str, list[
     table = fields[0].table
     line_position = _place(columns, table.c.line_number)
     joined_places = tuple((field, _place(columns, field.column)) for field in fields)
-    source = source.outerjoin(table, table.c.person_key == person.c.person_key)
+    joined = and_(table.c.person_key == person.c.person_key, *_from_day(table, since))
+    source = source.outerjoin(table, joined)
     statement = _select(columns, source, key_field).order_by(table.c.line_number)
     return Reading(statement, key_position, once_places, group, line_position, joined_places)
 
 
-def rows_of_group(fields: Sequence[SourceField]) -> Statement:
+def since_parameter(name: str) -> str:
+    """Return the name of the parameter that says from which day on rows are read."""
+    return f"since_{name}"
+
+
+def _from_day(table: FromClause, since: Sequence[str]) -> list[ColumnElement[bool]]:
+    """Return the conditions on rows of one group. Raises SourceAnswerRefused (unexpected_column)."""
+    named_fields(since)
+    return [
+        table.c[name] >= bindparam(since_parameter(name), type_=FIELDS[name].type)
+        for name in since
+        if FIELDS[name].table is table
+    ]
+
+
+def rows_of_group(fields: Sequence[SourceField], since: Sequence[str] = ()) -> Statement:
     """Return the statement that reads one group's rows by person_key (for dialects without JSON here)."""
     table = fields[0].table
     return (
         select(*(field.column for field in fields))
-        .where(table.c.person_key == bindparam(KEY_PARAMETER))
+        .where(table.c.person_key == bindparam(KEY_PARAMETER), *_from_day(table, since))
         .order_by(table.c.line_number)
     )
 
@@ -156,13 +179,13 @@ def _joined_once(once: Sequence[SourceField]) -> FromClause:
     return source
 
 
-def _nested(fields: Sequence[SourceField]) -> ScalarSelect[Any]:
+def _nested(fields: Sequence[SourceField], since: Sequence[str]) -> ScalarSelect[Any]:
     """Return a group's rows as one JSON array of arrays, in the order of their line numbers."""
     table = fields[0].table
     row = func.json_build_array(*(field.column for field in fields))
     return (
         select(func.json_agg(aggregate_order_by(row, table.c.line_number)))
-        .where(table.c.person_key == person.c.person_key)
+        .where(table.c.person_key == person.c.person_key, *_from_day(table, since))
         .correlate(person)
         .scalar_subquery()
     )

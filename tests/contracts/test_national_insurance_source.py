@@ -315,3 +315,43 @@ def test_the_connections_of_the_source_are_read_only_by_themselves(cluster: Embe
         with pytest.raises(DatabaseRefused) as refused:
             connections.execute(PreparedStatement("delete", "DELETE FROM person"), [], 2.0)
         assert refused.value.sqlstate == "25006"
+
+
+@pytest.mark.parametrize("others", [(), ("hi_card", "benefit_kind")], ids=["one group", "several groups"])
+def test_rows_from_before_a_day_are_not_read(
+    source: InsuranceSource, database: InsuranceDatabase, others: tuple[str, ...]
+) -> None:
+    columns = ("full_name", "contribution_from", "salary_base", *others)
+    engine, tried = create_engine(database.owner_url), 0
+    with engine.connect() as connection:
+        working = select(social_insurance.c.person_key).order_by(social_insurance.c.person_key).limit(12)
+        for person_key in connection.execute(working).scalars().all():
+            key = _key("person_key", person_key)
+            whole = source.fetch(key, columns, 2.0)
+            assert whole is not None
+            days = sorted(str(row["contribution_from"]) for row in whole.groups["contributions"])
+            if not days:
+                continue
+            since = date.fromisoformat(days[len(days) // 2])
+            record = source.fetch(key, columns, 2.0, (("contribution_from", since),))
+            later = source.fetch(key, columns, 2.0, (("contribution_from", date(2200, 1, 1)),))
+            assert record is not None
+            assert later is not None
+            assert record.fields == later.fields == whole.fields
+            kept = tuple(
+                row for row in whole.groups["contributions"] if str(row["contribution_from"]) >= str(since)
+            )
+            assert record.groups == {**whole.groups, "contributions": kept}
+            assert later.groups == {**whole.groups, "contributions": ()}
+            tried += len(kept) < len(days)
+    engine.dispose()
+    assert tried > 0
+
+
+def test_a_day_of_a_field_that_is_not_held_is_refused(
+    source: InsuranceSource, ordinary: SyntheticPerson
+) -> None:
+    key = _key("person_key", ordinary.person_key)
+    with pytest.raises(SourceAnswerRefused) as refusal:
+        source.fetch(key, ("full_name", "hi_card"), 2.0, (("religion", date(2026, 1, 1)),))
+    assert refusal.value.fact == "unexpected_column"
