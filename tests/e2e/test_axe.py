@@ -1,0 +1,163 @@
+"""Accessibility as a machine can see it: axe-core over every citizen's page, in both languages and sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from selenium.webdriver import Chrome
+
+from tests.contracts.source_fixtures import InsuranceDatabase
+from tests.doors import free_port
+from tests.e2e.crawl import reachable_pages
+from tests.e2e.pages import PagesBrowser, PagesWorld, pages_world
+from tests.e2e.test_decision_page_in_browser import CHROMIUM, DRIVER, Serving, driver_of
+from tests.release_world import World
+
+AXE = Path(__file__).parents[1] / "data" / "axe-core"
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
+SIZES = {"phone": (360, 740), "desktop": (1280, 900)}
+RUN = """
+const [rules, done] = arguments;
+axe.run(document, {runOnly: {type: 'tag', values: rules}, resultTypes: ['violations']}).then(
+  found => done({violations: found.violations.map(one => [one.id, one.nodes.map(node => node.html)]),
+                 passes: found.passes.length}),
+  fault => done({fault: String(fault)}));
+"""
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM.exists() and DRIVER.exists()), reason="there is no Chromium with its driver here"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def pages(world: World, insurance: InsuranceDatabase) -> Iterator[PagesWorld]:
+    port = free_port()
+    with pages_world(world, insurance, f"http://127.0.0.1:{port}") as made:
+        serving = Serving(made.app, port)
+        yield made
+        serving.stop()
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    driver = driver_of(tmp_path_factory.mktemp("chromium"), scripts=True)
+    driver.set_script_timeout(30)
+    # The pages allow no script but their own; this browser of the tests is told to run one all the same.
+    driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def visited(pages: PagesWorld) -> PagesBrowser:
+    """A browser whose citizen has given, has been read, is asked again, and has receipts."""
+    citizen, browser = pages.citizen(), pages.browser()
+    bank, other = pages.bank(), pages.bank()
+    page = browser.sign_in(citizen, bank.push())
+    location = browser.decide(page, ["salary_base", "contribution_from"]).headers["Location"]
+    token = bank.redeem(re.findall("code=([^&]+)", location)[0]).json()["access_token"]
+    assert bank.read(token).status == 200
+    asked = other.ask(citizen.personal_id, {"vi": "Hồ sơ vay số 1", "en": "Loan 1"})
+    assert asked.status == 201, asked.body
+    return browser
+
+
+def violations(driver: Chrome) -> list[str]:
+    """Return what axe finds on the page that is open, rule and element; it must have looked at something."""
+    driver.execute_script((AXE / "axe.min.js").read_text(encoding="utf-8"))
+    found: dict[str, Any] = driver.execute_async_script(RUN, RULES)
+    assert "fault" not in found, found
+    assert found["passes"] > 5
+    return [f"{rule}: {html}" for rule, elements in found["violations"] for html in elements]
+
+
+def in_every_size(driver: Chrome, what: str) -> list[str]:
+    """Return the violations of the page that is open, on a phone and on a desk; none may scroll sideways."""
+    faults = []
+    for size, (width, height) in SIZES.items():
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        faults += [f"{what}, {size}: {one}" for one in violations(driver)]
+        wide = driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]["width"]
+        faults += [f"{what}, {size}: wider than the screen"] if wide > width else []
+    return faults
+
+
+def lend_cookies(driver: Chrome, browser: PagesBrowser) -> None:
+    """Let the real browser be signed in as the other one is."""
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    host = urlsplit(browser.world.issuer).hostname or ""
+    cookie = browser.http.get_cookie("broker-citizen", host)
+    assert cookie is not None
+    given = {"name": cookie.key, "value": cookie.value, "domain": host, "path": "/", "httpOnly": True}
+    driver.execute_cdp_cmd("Network.setCookie", given)
+
+
+def test_the_rules_are_those_that_were_published() -> None:
+    told = re.findall("[0-9a-f]{64}", (AXE / "README.md").read_text(encoding="utf-8"))
+    assert told == [hashlib.sha256((AXE / "axe.min.js").read_bytes()).hexdigest()]
+
+
+def test_axe_finds_what_is_wrong(driver: Chrome) -> None:
+    driver.get("data:text/html,<html><title>a</title><img src='x'><input><p>b</p><h1>c</h1><a href='#'>d</a>")
+    found = {one.partition(":")[0] for one in violations_of_little(driver)}
+    assert {"html-has-lang", "image-alt", "label"} <= found
+
+
+def violations_of_little(driver: Chrome) -> list[str]:
+    driver.execute_script((AXE / "axe.min.js").read_text(encoding="utf-8"))
+    return [f"{rule}:" for rule, _ in driver.execute_async_script(RUN, RULES)["violations"]]
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_every_page_of_ones_own_is_without_fault(
+    visited: PagesBrowser, driver: Chrome, language: str
+) -> None:
+    lend_cookies(driver, visited)
+    reached = reachable_pages(visited)
+    assert {"citizen.sessions", "citizen.passkeys", "citizen.receipts", "citizen.check_page"} <= set(reached)
+    faults = []
+    for endpoint, path in reached.items():
+        address = path.partition("?")[0] + f"?lang={language}"
+        if endpoint == "citizen.sign_in_page":
+            address = f"/citizen/sign-in?next=sessions&lang={language}"
+        driver.get(visited.world.issuer + address)
+        assert driver.find_element("tag name", "html").get_attribute("lang") == language, endpoint
+        faults += in_every_size(driver, endpoint)
+    assert faults == []
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_asking_signing_in_deciding_and_what_goes_wrong_are_without_fault(
+    pages: PagesWorld, driver: Chrome, language: str
+) -> None:
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    citizen, address = pages.citizen(), pages.bank().push(ui_locales=language)
+    driver.get(address)
+    faults = in_every_size(driver, "sign-in")
+    driver.find_element("id", "personal_id").send_keys("1")
+    driver.find_element("css selector", "main button[type=submit]").click()
+    faults += in_every_size(driver, "sign-in with what is missing")
+    browser = pages.browser()
+    page = browser.sign_in(citizen, address)
+    lend_cookies(driver, browser)
+    driver.get(pages.issuer + page.request.path + f"?lang={language}")
+    faults += in_every_size(driver, "decision")
+    driver.find_element("css selector", "button[value=give]").click()
+    faults += in_every_size(driver, "decision with what is missing")
+    for unknown in (
+        "/citizen/requests/unknown",
+        "/citizen/receipts/00000000-0000-7000-8000-000000000000.pdf",
+    ):
+        driver.get(f"{pages.issuer}{unknown}?lang={language}")
+        faults += in_every_size(driver, unknown)
+    assert faults == []

@@ -1,0 +1,349 @@
+"""Every route that names something of somebody: own, another's and nobody's, and to whom it says what.
+
+The matrix is compared with the application's own map of routes: a route that is not in it fails the test.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from broker.cli.caller import Answer
+from broker.oauth.citizens import session_ref_of
+from broker.oauth.session_list import session_handle_of
+from tests.citizen_world import Citizen, Form, Forms
+from tests.contracts.source_fixtures import InsuranceDatabase
+from tests.e2e.crawl import PLACES, reachable_pages
+from tests.e2e.pages import RECORD, REQUESTS, PagesBank, PagesBrowser, PagesWorld, pages_world
+from tests.release_world import World
+
+Kind = Literal["public", "entry", "page", "thing", "form", "form on a thing", "held", "client's thing"]
+ISSUER: Final = "https://idor.example"
+MATRIX: Final[Mapping[str, Kind]] = {
+    # Open to anybody, and the same for everybody.
+    "citizen.style": "public",
+    "citizen.script": "public",
+    "citizen.check_page": "public",
+    "citizen.check_receipt": "public",
+    "operations.problem": "public",
+    # Ways in: nobody is signed in yet.
+    "citizen.sign_in_page": "entry",
+    "citizen.sign_in": "entry",
+    "citizen.sign_in_with": "entry",
+    "citizen.sign_in_callback": "entry",
+    "citizen.passkey_sign_in": "entry",
+    # Whoever holds the 256-bit handle of a pushed request decides it, for himself or herself.
+    "citizen.decision": "held",
+    "citizen.decide": "held",
+    # Pages that name nothing: they show what is one's own.
+    "citizen.sessions": "page",
+    "citizen.passkeys": "page",
+    "citizen.receipts": "page",
+    # Pages and files that name something.
+    "citizen.receipt_pdf": "thing",
+    "citizen.receipt_jws": "thing",
+    "citizen.receipt_iso": "thing",
+    "citizen.receipt_kantara": "thing",
+    # Forms; what they name stands in their fields.
+    "citizen.sign_out": "form",
+    "citizen.end_sessions": "form",
+    "citizen.change_passkey": "form",
+    "citizen.add_passkey": "form",
+    # What belongs to a client.
+    "resources.oauth_grants_grant_id": "client's thing",
+    "resources.oauth_grants_grant_id_delete": "client's thing",
+    "resources.v1_consent_requests_request_id": "client's thing",
+    "resources.v1_consent_requests_request_id_delete": "client's thing",
+}
+"""Endpoint → what kind of door it is."""
+
+_TOKENS: Final = re.compile(r'(name="token" value=")[^"]*')
+
+
+def of_kind(*kinds: Kind) -> list[str]:
+    return [endpoint for endpoint, kind in MATRIX.items() if kind in kinds]
+
+
+@dataclass
+class Somebody:
+    """A citizen with one of everything, in a browser that is signed in, and the bank that asked."""
+
+    citizen: Citizen
+    browser: PagesBrowser
+    bank: PagesBank
+    tokens: Mapping[str, Any]
+    reference: str
+    asked: Mapping[str, Any]
+
+    @property
+    def world(self) -> PagesWorld:
+        return self.browser.world
+
+    def rows(self, statement: str) -> list[str]:
+        with self.world.world.owner.connect() as connection:
+            found = connection.execute(text(statement), {"me": self.citizen.citizen_id})
+            return [str(row[0]) for row in found]
+
+    def ids(self) -> dict[str, str]:
+        """Return argument of a route → what of this person's it may name."""
+        consents = "SELECT consent_id FROM consents WHERE citizen_id = :me AND state"
+        found = {
+            "receipt_id": self.rows("SELECT receipt_id FROM consent_receipts WHERE citizen_id = :me"),
+            "consent_id": self.rows(f"{consents} = 'active'"),
+            "grant_id": [str(self.tokens["grant_id"])],
+            "request_id": [str(self.asked["request_id"])],
+            "reference": [self.reference],
+        }
+        return {name: values[0] for name, values in found.items()}
+
+    def secrets(self) -> list[str]:
+        """Return whatever names something of this person's: none of it may stand on another's page."""
+        cookie = self.browser.http.get_cookie("__Host-broker-citizen", "idor.example")
+        assert cookie is not None
+        pending = self.rows("SELECT consent_id FROM consents WHERE citizen_id = :me")
+        handle = session_handle_of(session_ref_of(cookie.value))
+        return [*self.ids().values(), *pending, handle, self.citizen.personal_id, self.citizen.citizen_id]
+
+    def state(self) -> list[list[str]]:
+        """Return every row of this person's, in whatever table; when a session was last seen aside."""
+        named = (
+            "SELECT table_name FROM information_schema.columns WHERE column_name = 'citizen_id' ORDER BY 1"
+        )
+        row = "to_jsonb(one) - 'last_seen_at'"
+        return [
+            self.rows(f"SELECT ({row})::text FROM {table} one WHERE citizen_id = :me ORDER BY 1")  # noqa: S608
+            for table in self.rows(named)
+        ]
+
+
+@pytest.fixture(scope="module")
+def pages(world: World, insurance: InsuranceDatabase) -> Iterator[PagesWorld]:
+    with pages_world(world, insurance, ISSUER) as made:
+        yield made
+
+
+def somebody(pages: PagesWorld) -> Somebody:
+    citizen, browser, bank = pages.citizen(), pages.browser(), pages.bank()
+    page = browser.sign_in(citizen, bank.push())
+    location = browser.decide(page).headers["Location"]
+    tokens = bank.redeem(parse_qs(urlsplit(location).query)["code"][0]).json()
+    read, asked = bank.read(tokens["access_token"]), bank.ask(citizen.personal_id)
+    assert (read.status, asked.status) == (200, 201)
+    return Somebody(citizen, browser, bank, tokens, read.json()["evidence_reference"], asked.json())
+
+
+@pytest.fixture(scope="module")
+def victim(pages: PagesWorld) -> Somebody:
+    return somebody(pages)
+
+
+@pytest.fixture(scope="module")
+def thief(pages: PagesWorld) -> Somebody:
+    return somebody(pages)
+
+
+def rules_of(pages: PagesWorld, endpoint: str) -> tuple[str, set[str], set[str]]:
+    """Return path, names in it and methods of an endpoint."""
+    [rule] = pages.app.url_map.iter_rules(endpoint)
+    path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+    return path, set(rule.arguments), set(rule.methods or ()) - {"HEAD", "OPTIONS"}
+
+
+def plain(answer: TestResponse, *names: str) -> tuple[int, str, str]:
+    """Return what an answer says, without what is new at each answer and without the name that was asked."""
+    told = _TOKENS.sub(r"\1", answer.text)
+    where = answer.headers.get("Location", "")
+    for name in names:
+        told, where = told.replace(name, "<name>"), where.replace(name, "<name>")
+    return answer.status_code, told, where
+
+
+def is_led_to_sign_in(answer: TestResponse) -> bool:
+    return answer.status_code == 303 and answer.headers["Location"].startswith("/citizen/sign-in?")
+
+
+def test_every_route_of_citizens_and_every_route_with_a_name_in_it_is_in_the_matrix(
+    pages: PagesWorld,
+) -> None:
+    concerned = {
+        rule.endpoint
+        for rule in pages.app.url_map.iter_rules()
+        if rule.arguments or f"{rule.rule}/".startswith(PLACES)
+    }
+    assert concerned == set(MATRIX)
+
+
+def test_the_matrix_says_of_each_route_what_the_map_says(pages: PagesWorld) -> None:
+    for endpoint, kind in MATRIX.items():
+        _, names, methods = rules_of(pages, endpoint)
+        if kind in ("page", "form"):
+            assert not names, endpoint
+        if kind in ("thing", "form on a thing", "client's thing"):
+            assert names, endpoint
+        if kind in ("page", "thing"):
+            assert methods == {"GET"}, endpoint
+        if kind in ("form", "form on a thing"):
+            assert methods == {"POST"}, endpoint
+
+
+@pytest.mark.parametrize("endpoint", of_kind("page"))
+def test_a_page_opens_to_whoever_is_signed_in_and_to_nobody_else(thief: Somebody, endpoint: str) -> None:
+    path, _, _ = rules_of(thief.world, endpoint)
+    assert thief.browser.get(path).status_code == 200
+    assert is_led_to_sign_in(thief.world.browser().get(path))
+
+
+@pytest.mark.parametrize("endpoint", of_kind("thing"))
+def test_a_thing_of_another_is_as_one_that_is_not_there(
+    thief: Somebody, victim: Somebody, endpoint: str
+) -> None:
+    path, names, _ = rules_of(thief.world, endpoint)
+    nobodys = {name: str(uuid4()) for name in names}
+    own, theirs = thief.ids(), victim.ids()
+    assert thief.browser.get(path.format(**own)).status_code == 200
+    assert victim.browser.get(path.format(**theirs)).status_code == 200
+    told = plain(thief.browser.get(path.format(**theirs)), *(theirs[name] for name in names))
+    assert told == plain(thief.browser.get(path.format(**nobodys)), *nobodys.values())
+    assert told[0] == 404
+
+
+@pytest.mark.parametrize("endpoint", of_kind("thing", "form on a thing"))
+def test_whoever_is_not_signed_in_learns_nothing_of_a_thing(
+    pages: PagesWorld, victim: Somebody, endpoint: str
+) -> None:
+    path, names, methods = rules_of(pages, endpoint)
+    nobodys, theirs = {name: str(uuid4()) for name in names}, victim.ids()
+    before = victim.state()
+    [method] = methods
+    told = [
+        plain(pages.browser().open(path.format(**named), method, {}), *named.values())
+        for named in ({name: theirs[name] for name in names}, nobodys)
+    ]
+    assert told[0] == told[1]
+    assert told[0][0] == 303
+    assert told[0][2].startswith("/citizen/sign-in?")
+    assert victim.state() == before
+
+
+@pytest.mark.parametrize("endpoint", of_kind("form", "form on a thing"))
+def test_a_form_of_nobody_changes_nothing(pages: PagesWorld, victim: Somebody, endpoint: str) -> None:
+    path, _, _ = rules_of(pages, endpoint)
+    before = victim.state()
+    answer = pages.browser().post(path.format(**victim.ids()), {**victim.ids(), "choice": "give"})
+    assert answer.status_code in (303, 403), answer.text
+    assert victim.state() == before
+
+
+def test_no_page_of_mine_names_anything_of_anybody_else(thief: Somebody, victim: Somebody) -> None:
+    reached = reachable_pages(thief.browser)
+    assert set(of_kind("page")) <= set(reached)
+    for endpoint, path in reached.items():
+        shown = thief.browser.get(path).text
+        assert [secret for secret in victim.secrets() if secret in shown] == [], endpoint
+
+
+def forms_of(somebody: Somebody) -> Iterator[tuple[str, Form]]:
+    """Yield every form on every page that somebody can reach, with the endpoint of the page."""
+    for endpoint, path in reachable_pages(somebody.browser).items():
+        for form in Forms(somebody.browser.get(path).text).forms:
+            yield endpoint, form
+
+
+def test_a_form_of_mine_that_names_what_is_anothers_does_nothing(thief: Somebody, victim: Somebody) -> None:
+    """Each form is taken from a page of one's own, with a good token, and everything it names exchanged."""
+    victims, own = victim.secrets(), thief.secrets()
+    before, tried = victim.state(), 0
+    for endpoint, form in list(forms_of(thief)):
+        written = repr((form.action, form.fields, form.boxes, form.buttons))
+        if not any(secret in written for secret in own):
+            continue
+        for name, value in form.buttons or [("", "")]:
+            answers = []
+            for others in (victims, [str(uuid4()) for _ in victims]):
+                named = dict(zip(own, others, strict=False))
+
+                def exchanged(given: str, named: Mapping[str, str] = named) -> str:
+                    for mine, theirs in named.items():
+                        given = given.replace(mine, theirs)
+                    return given
+
+                data = {key: exchanged(given) for key, given in form.fields.items()}
+                data |= {name: exchanged(value)} if name else {}
+                answer = thief.browser.post(exchanged(form.action), data)
+                answers.append(plain(answer, *others))
+            assert answers[0] == answers[1], (endpoint, form.action)
+            assert answers[0][0] in (303, 403, 404, 409, 422), (endpoint, form.action)
+            tried += 1
+    assert tried >= 1
+    assert victim.state() == before
+
+
+def problem(answer: Answer) -> tuple[int, str]:
+    """Return status and kind of a refusal; whatever else it tells is the same for all of that kind."""
+    document = answer.json()
+    assert set(document) <= {"type", "title", "status", "instance", "request_id", "detail"}, document
+    return answer.status, document["type"]
+
+
+CLIENTS_THINGS: Final = {
+    "resources.oauth_grants_grant_id": ("GET", "/oauth/grants/{}", "grant_id"),
+    "resources.oauth_grants_grant_id_delete": ("DELETE", "/oauth/grants/{}", "grant_id"),
+    "resources.v1_consent_requests_request_id": ("GET", REQUESTS + "/{}", "request_id"),
+    "resources.v1_consent_requests_request_id_delete": ("DELETE", REQUESTS + "/{}", "request_id"),
+}
+
+
+def test_every_thing_of_clients_is_tried() -> None:
+    assert set(CLIENTS_THINGS) == set(of_kind("client's thing"))
+
+
+@pytest.mark.parametrize("endpoint", of_kind("client's thing"))
+def test_a_thing_of_another_client_is_as_one_that_is_not_there(
+    pages: PagesWorld, thief: Somebody, victim: Somebody, endpoint: str
+) -> None:
+    method, path, name = CLIENTS_THINGS[endpoint]
+    owner, theirs = victim, victim.ids()[name]
+    before = victim.state()
+    missing = str(uuid4()) if name == "request_id" else "A" * len(theirs)
+    told = [problem(thief.bank.caller.request(method, path.format(one))) for one in (theirs, missing)]
+    assert told[0] == told[1]
+    assert told[0][0] == 404
+    anonymous = pages.browser().open(path.format(theirs), method)
+    assert anonymous.status_code == 401
+    assert victim.state() == before
+    if method == "DELETE":
+        owner = somebody(pages)  # what is ended here is not needed by other tests
+    done = owner.bank.caller.request(method, path.format(owner.ids()[name]))
+    assert done.status == (204 if method == "DELETE" else 200), done.body
+
+
+def test_a_token_reads_only_the_consents_of_its_own_grant(thief: Somebody, victim: Somebody) -> None:
+    token, path = thief.tokens["access_token"], f"{RECORD}?consent_id="
+    own = thief.bank.caller.request("GET", path + thief.ids()["consent_id"], token=token)
+    assert own.status == 200, own.body
+    theirs = thief.bank.caller.request("GET", path + victim.ids()["consent_id"], token=token)
+    missing = thief.bank.caller.request("GET", path + str(uuid4()), token=token)
+    told = [
+        {name: value for name, value in one.json().items() if name not in ("instance", "request_id")}
+        for one in (theirs, missing)
+    ]
+    assert told[0] == told[1]
+    assert theirs.status == missing.status == 403
+
+
+def test_what_waits_in_an_inbox_gives_tokens_to_the_client_that_asked_alone(
+    thief: Somebody, victim: Somebody
+) -> None:
+    auth_req_id = str(victim.asked["auth_req_id"])
+    told = [thief.bank.poll(one) for one in (auth_req_id, "A" * len(auth_req_id))]
+    assert [(one.status, one.json()["error"]) for one in told] == [(400, "invalid_grant")] * 2
+    own = victim.bank.poll(auth_req_id)
+    assert (own.status, own.json()["error"]) == (400, "authorization_pending")
