@@ -1,10 +1,10 @@
 """Whether a consented release grows with the number of consents: `make bench-consents`, with QUICK=1 smaller.
 
 First with 1,000 consents in the store, then with 1,000,000 of 200,000 citizens (quick: 100,000 of 20,000), on
-the same server. CPU per release is also given as a ratio to entitlement checks measured beside it, because
-absolute figures drift with the machine. Besides: how long the list of a citizen's consents takes, and how
-long after an answered withdrawal the recipient's next request is refused. Results go to
-.artifacts/bench-consents.json and, for the full run, to docs/performance.md.
+the same server. CPU per release, of the quietest of some rounds, is also given as a ratio to entitlement
+checks measured beside it, because absolute figures drift with the machine. Besides: how long the list of a
+citizen's consents takes, and how long after an answered withdrawal the recipient's next request is refused.
+Results go to .artifacts/bench-consents.json and, for the full run, to docs/performance.md.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class Growth:
             connection.execute("VACUUM ANALYZE")
         bench.rounds(["broker", CONSENTED], self.rounds)
         series = bench.series
-        return Size(series[CONSENTED].total_us, series["broker"].total_us, self.list_p95_ms(citizens))
+        # The quietest rounds: whatever else the machine does can only add.
+        return Size(series[CONSENTED].lowest_us, series["broker"].lowest_us, self.list_p95_ms(citizens))
 
     def list_p95_ms(self, citizens: list[str]) -> float:
         """Return how long the query of a citizen's list takes."""
@@ -123,8 +124,9 @@ def figures(small: Size, large: Size, withdrawals: list[float]) -> Mapping[str, 
         "release_cpu_us_large": large.consented_us,
         "check_cpu_us_small": small.check_us,
         "check_cpu_us_large": large.check_us,
-        "growth_ratio": large.ratio / small.ratio,
-        "growth_ratio_absolute": large.consented_us / small.consented_us,
+        "growth_ratio": large.consented_us / small.consented_us,
+        "growth_ratio_in_checks": large.ratio / small.ratio,
+        "release_in_checks": large.ratio,
         "list_p95_ms_small": small.list_p95_ms,
         "list_p95_ms": large.list_p95_ms,
         "withdrawn_to_refused_p50_ms": withdrawals[len(withdrawals) // 2],

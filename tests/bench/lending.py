@@ -85,6 +85,7 @@ class Lending:
         self.lenders = self._register(owner_url)
         self.at = datetime.now(UTC)
         self.dice = random.Random(20261122)
+        self.turns: dict[str, int] = {}
 
     def close(self) -> None:
         """Close the connections."""
@@ -229,8 +230,9 @@ class Lending:
         )
         notice = Notice(version="1", language="vi", rendered_hash="0" * 64, served_at=self.at)
         for citizen_id in citizen_ids:
-            # By chance: nobody meets the same bank so often that a day's limit is reached.
-            client_id = self.dice.choice(self.lenders).client_id
+            # One bank after the other: nobody meets one so often that a day's limit is reached.
+            turn = self.turns[citizen_id] = self.turns.get(citizen_id, self.dice.randrange(BANKS)) + 1
+            client_id = self.lenders[turn % len(self.lenders)].client_id
             asking = life.open_request(
                 consent_id=new_reference(),
                 request_id=new_reference(),
