@@ -20,6 +20,7 @@ from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
     UnauthorizedClientError,
 )
 
+from broker.errors import ConsentTermsRefused
 from broker.oauth.authorization_details import DetailReader
 from broker.oauth.authorization_request import Grant
 from broker.oauth.bound_tokens import (
@@ -34,6 +35,7 @@ from broker.oauth.form_request import FormRequest
 from broker.oauth.granted import granted_answer, secret_hash
 from broker.oauth.registration import AUTHENTICATION_METHODS, ClientRegistration
 from broker.oauth.scopes import OPENID, PERSONAL_SCOPES, SHARE_RECORD
+from broker.oauth.token_errors import InvalidAuthorizationDetails
 
 INTERVAL_SECONDS: Final = 5
 EXPIRES_SECONDS: Final = 7 * 86_400
@@ -73,7 +75,7 @@ class BackchannelRequests(Protocol):
         ...
 
     def poll(self, auth_request_hash: bytes, client_id: str, at: datetime) -> tuple[PollStatus, Grant | None]:
-        """Return how a request of this client stands; with "given" its grant, once only."""
+        """Return how a request of this client stands; with "given" its grant, until it is used up."""
         ...
 
 
@@ -118,6 +120,8 @@ class BackchannelEndpoint:
             refuse_verdict(verdict)
         try:
             auth_req_id = self.requests.ask(asking)
+        except ConsentTermsRefused as refused:
+            raise InvalidAuthorizationDetails(f"the agreement does not permit it: {refused.reason}") from None
         except AskedTooSoon:
             raise _CibaError("access_denied", "the person refused a short while ago; ask later") from None
         return {
@@ -146,7 +150,8 @@ class BackchannelGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         # Looked at before the request is used up: a request that nothing binds must cost nothing.
         issuer.sender.bind(self.request, client)
         requests: BackchannelRequests = self.server.backchannel
-        found = requests.poll(secret_hash(auth_req_id), client.client_id, self.request.at)
+        self._auth_request_hash = secret_hash(auth_req_id)
+        found = requests.poll(self._auth_request_hash, client.client_id, self.request.at)
         status, self._grant = found
         if status != "given" or self._grant is None:
             raise _POLL_ERRORS.get(status, InvalidGrantError("auth_req_id is unknown or was used"))
@@ -158,11 +163,18 @@ class BackchannelGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
             raise InvalidGrantError("auth_req_id is unknown or was used")
         issuer: TokenIssuer = self.server.token_issuer
         body = granted_answer(
-            self.request, issuer, self.server.id_tokens, grant, grant.details, issuer.store.issue_granted
+            self.request,
+            issuer,
+            self.server.id_tokens,
+            grant,
+            grant.details,
+            # Used up by the statement that keeps the token: what fails before it may be asked again.
+            lambda issue, refresh: issuer.store.redeem_request(issue, self._auth_request_hash, refresh),
         )
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
     _grant: Grant | None
+    _auth_request_hash: bytes
 
 
 _POLL_ERRORS: Final[dict[str, OAuth2Error]] = {

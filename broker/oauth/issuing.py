@@ -50,7 +50,8 @@ IssueVerdict: TypeAlias = Literal[
 ]
 """What the statement says: issued means committed; otherwise the first thing that was not so.
 
-credential_not_alive: the code was used, or code, refresh token or grant has expired or was revoked.
+credential_not_alive: the code or the auth_req_id was used, or code, refresh token or grant has expired or was
+revoked.
 """
 
 BurnVerdict: TypeAlias = Literal["burned", "client_not_active", "assertion_replayed", "proof_replayed"]
@@ -75,8 +76,10 @@ class TokenStore(Protocol):
         """Likewise, if the refresh token of this hash and its grant are alive; it stays as it is."""
         ...
 
-    def issue_granted(self, issue: TokenIssue, refresh: RefreshIssue | None) -> IssueVerdict:
-        """Likewise, if the grant named in issue is alive and this client's."""
+    def redeem_request(
+        self, issue: TokenIssue, auth_request_hash: bytes, refresh: RefreshIssue | None
+    ) -> IssueVerdict:
+        """Likewise, and use up a backchannel request that was given: one at most is "issued"."""
         ...
 
     def burn(self, client_id: str, once: OneTimeValues, at: datetime) -> BurnVerdict:

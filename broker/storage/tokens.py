@@ -59,10 +59,14 @@ _REFRESH_ISSUED: Final = """, refresh AS (
   SELECT $11::bytea, $8::text, $1::text, $9::text, $2::timestamptz, $12::timestamptz FROM basis
   WHERE $11::bytea IS NOT NULL
 )"""
-_GRANTED: Final = """, basis AS (
-  SELECT g.grant_id FROM grants g CROSS JOIN burned
-  WHERE g.grant_id = $8::text AND g.client_id = $1::text
-    AND g.revoked_at IS NULL AND g.expires_at > $2::timestamptz
+_BACKCHANNEL: Final = """, request AS (
+  UPDATE consent_requests SET redeemed_at = $2::timestamptz FROM burned
+  WHERE auth_request_hash = $13::bytea AND client_id = $1::text AND grant_id = $8::text
+    AND redeemed_at IS NULL
+  RETURNING grant_id
+), basis AS (
+  SELECT g.grant_id FROM grants g JOIN request USING (grant_id)
+  WHERE g.revoked_at IS NULL AND g.expires_at > $2::timestamptz
 )"""
 _REFRESH: Final = """, basis AS (
   SELECT g.grant_id FROM refresh_tokens r JOIN grants g USING (grant_id) CROSS JOIN burned
@@ -81,7 +85,7 @@ def _issuing(name: str, more: str, basis: str, beside: str = "") -> PreparedStat
 
 _ISSUE: Final = _issuing("issue_token", "", "burned")
 _REDEEM: Final = _issuing("redeem_code", _CODE, "basis", _REFRESH_ISSUED)
-_GRANT: Final = _issuing("issue_granted", _GRANTED, "basis", _REFRESH_ISSUED)
+_REDEEM_REQUEST: Final = _issuing("redeem_request", _BACKCHANNEL, "basis", _REFRESH_ISSUED)
 _REFRESHED: Final = _issuing("issue_refreshed", _REFRESH, "basis")
 _BURN: Final = PreparedStatement(
     "burn_one_time_values", _BURNED + "\nSELECT CASE" + _FAULT + "\n  ELSE 'burned'\nEND", _BINARY
@@ -103,9 +107,12 @@ class PostgresTokens:
         """Likewise, and use up an authorization code, and store a refresh token. Raises StoreUnavailable."""
         return self._say(_REDEEM, [*_issue(issue), *_refresh(refresh), code_hash])  # type: ignore[return-value]
 
-    def issue_granted(self, issue: TokenIssue, refresh: RefreshIssue | None) -> IssueVerdict:
-        """Likewise, on the strength of a living grant of this client. Raises StoreUnavailable."""
-        return self._say(_GRANT, [*_issue(issue), *_refresh(refresh)])  # type: ignore[return-value]
+    def redeem_request(
+        self, issue: TokenIssue, auth_request_hash: bytes, refresh: RefreshIssue | None
+    ) -> IssueVerdict:
+        """Likewise, and use up a backchannel request with a living grant. Raises StoreUnavailable."""
+        parameters = [*_issue(issue), *_refresh(refresh), auth_request_hash]
+        return self._say(_REDEEM_REQUEST, parameters)  # type: ignore[return-value]
 
     def issue_refreshed(self, issue: TokenIssue, refresh_hash: bytes) -> IssueVerdict:
         """Likewise, on the strength of a refresh token, which stays. Raises StoreUnavailable."""
