@@ -11,6 +11,7 @@ from typing import Any
 import uuid_utils
 from itsdangerous import Signer as TextSigner
 
+from broker.actions.cancel_request import CancelRequest
 from broker.actions.consent_doors import People
 from broker.actions.consent_writer import ConsentWriter
 from broker.actions.decide_consent import DecideConsent, details_of
@@ -29,6 +30,7 @@ from broker.oauth.authorization import Authorizations
 from broker.oauth.citizen_secrets import CitizenSecrets, derived_key
 from broker.oauth.registry import ClientFacts
 from broker.settings import Settings
+from broker.storage.client_registrations import PreparedClients
 from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.consents import PostgresConsents
 from broker.storage.grants import PostgresGrants
@@ -117,6 +119,7 @@ class ConsentWiring:
         return Inbox(
             judge=judge,
             verb=verb,
+            canceller=CancelRequest(self.consents, self.writer()),
             store=self.requests,
             find_client=self.register.find_client,
             find_consents=self.consents.find_of_request,
@@ -142,7 +145,9 @@ class ConsentWiring:
         self, kept: KeptRequest, given: Sequence[Consent], signer: Signer, at: datetime
     ) -> Mapping[str, Any]:
         """Return the grant of what was given on a request, as the columns of its table."""
-        first = given[0]
+        first, ends = given[0], [one.valid_to_at or at for one in given]
+        clients = PreparedClients(self.store.prepared, self.settings.store_deadline_seconds)
+        client = clients.find_registration(first.client_id)
         return {
             "grant_id": new_id(),
             "client_id": first.client_id,
@@ -153,7 +158,7 @@ class ConsentWiring:
             "level": signer.level,
             "authenticated_at": signer.authenticated_at,
             "granted_at": at,
-            "expires_at": min(one.valid_to_at or at for one in given),
+            "expires_at": min([*([] if client is None else [client.expires_at]), *ends]),
         }
 
 

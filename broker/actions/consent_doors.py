@@ -46,6 +46,7 @@ class ConsentStore(Protocol):
         evidence: Sequence[EvidenceRow],
         *,
         decided: tuple[str, datetime, str | None] | None = None,
+        cancelled: tuple[str, datetime] | None = None,
         grant: Mapping[str, Any] | None = None,
     ) -> None:
         """Write all of one action, or nothing. Raises ConsentMoved when something is no longer as read."""

@@ -178,10 +178,12 @@ class DecideConsent:
             if one.consent.consent_id != held.consent.consent_id
         ]
         kept = self.requests.find_request(request_id)
+        if kept is None or kept.status(at) != "pending":
+            raise ConsentMoved("the request was decided, cancelled or has expired")
         is_last = change.consent.state not in _UNDECIDED and all(
             one.state not in _UNDECIDED for one in others
         )
-        if kept is None or not is_last:
+        if not is_last:
             return self._write(held, change, at)
         given = [one for one in (change.consent, *others) if one.state == "active"]
         grant = self.grant_of(kept, given, signer, at) if given else None

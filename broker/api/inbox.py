@@ -14,6 +14,7 @@ from uuid import UUID
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from broker.actions.cancel_request import CancelRequest
 from broker.actions.request_consent import AskingClient, RequestConsent
 from broker.api.calls import Call
 from broker.api.judging import AccessJudge
@@ -108,16 +109,8 @@ class RequestStore(Protocol):
         """Return the request that an auth_req_id stands for, or None."""
         ...
 
-    def cancel(self, request_id: str, client_id: str, at: datetime) -> bool:
-        """Cancel a request that nobody has decided; False otherwise."""
-        ...
-
     def note_polled(self, request_id: str, at: datetime) -> datetime | None:
         """Remember that the client asked for its token now; return when it asked before."""
-        ...
-
-    def redeem(self, request_id: str, at: datetime) -> bool:
-        """Use up the auth_req_id of a decided request; True once."""
         ...
 
 
@@ -131,6 +124,7 @@ class Inbox:
 
     judge: AccessJudge
     verb: RequestConsent
+    canceller: CancelRequest
     store: RequestStore
     find_client: Callable[[str], ClientFacts | None]
     find_consents: Callable[[str], Sequence[HeldConsent]]
@@ -165,11 +159,10 @@ class Inbox:
         return Reply(200, _JSON, json.dumps(self._status(kept, self.judge.caller.clock())).encode()), ""
 
     def cancel(self, call: Call) -> tuple[Reply, str]:
-        """Cancel a request that nobody has decided yet; 204, or 404 when there is none to cancel."""
+        """Take a request back that nobody has decided yet; 204. Raises as `CancelRequest.cancel` does."""
         token = self.judge.judge(call, REQUEST_CONSENT)
         kept = self._own(call, token.client_id)
-        if not self.store.cancel(kept.opening.request_id, token.client_id, self.judge.caller.clock()):
-            raise ConsentNotFound
+        self.canceller.cancel(kept, self.judge.caller.clock())
         return Reply(204, (("Cache-Control", "no-store"),), b""), ""
 
     def ask(self, asking: BackchannelAsking) -> str:
@@ -198,7 +191,7 @@ class Inbox:
         return self.verb.poll_secret_of(request_id)
 
     def poll(self, auth_request_hash: bytes, client_id: str, at: datetime) -> tuple[PollStatus, Grant | None]:
-        """Return how a backchannel request of this client stands; with "given" its grant, once only."""
+        """Return how a backchannel request of this client stands; with "given" its grant, until used up."""
         kept = self.store.find_by_auth_request(auth_request_hash)
         if kept is None or kept.opening.client_id != client_id or kept.redeemed_at is not None:
             return "unknown", None
@@ -214,7 +207,7 @@ class Inbox:
         grant = None if kept.grant_id is None else self.find_grant(kept.grant_id)
         if grant is None or grant.revoked_at is not None:
             return "refused", None
-        return ("given", grant) if self.store.redeem(kept.opening.request_id, at) else ("unknown", None)
+        return "given", grant
 
     def _client(self, client_id: str) -> AskingClient:
         facts = self.find_client(client_id)

@@ -49,18 +49,6 @@ class PostgresConsentRequests:
             kept = connection.execute(statement.returning(consent_requests.c.request_id))
             return kept.one_or_none() is not None
 
-    def cancel(self, request_id: str, client_id: str, at: datetime) -> bool:
-        """Cancel a request of this client that nobody has decided; False otherwise."""
-        statement = (
-            consent_requests.update()
-            .where(consent_requests.c.request_id == request_id, consent_requests.c.client_id == client_id)
-            .where(consent_requests.c.decided_at.is_(None), consent_requests.c.cancelled_at.is_(None))
-            .where(consent_requests.c.expires_at > at)
-            .values(cancelled_at=at)
-        )
-        with store_answers(), self._engine.begin() as connection:
-            return connection.execute(statement).rowcount == 1
-
     def note_viewed(self, request_id: str, at: datetime) -> None:
         """Remember when the person first saw the request."""
         statement = (
@@ -81,17 +69,6 @@ class PostgresConsentRequests:
             earlier: datetime | None = connection.execute(before.with_for_update()).scalar_one_or_none()
             connection.execute(statement)
             return earlier
-
-    def redeem(self, request_id: str, at: datetime) -> bool:
-        """Use up the auth_req_id of a decided request: of any number of askers one is told True."""
-        statement = (
-            consent_requests.update()
-            .where(consent_requests.c.request_id == request_id, consent_requests.c.redeemed_at.is_(None))
-            .where(consent_requests.c.decided_at.is_not(None))
-            .values(redeemed_at=at)
-        )
-        with store_answers(), self._engine.begin() as connection:
-            return connection.execute(statement).rowcount == 1
 
     def citizen_ref_of(self, citizen_id: str) -> bytes:
         """Return the reference under which requests about an account's holder are found, b"" for none."""
@@ -148,6 +125,17 @@ def decide_request(connection: Connection, request_id: str, at: datetime, grant_
         .values(decided_at=at, grant_id=grant_id)
     )
     return decided.rowcount == 1
+
+
+def cancel_request(connection: Connection, request_id: str, at: datetime) -> bool:
+    """Mark a request as taken back, on a connection whose transaction holds more; False if it is over."""
+    cancelled = connection.execute(
+        consent_requests.update()
+        .where(consent_requests.c.request_id == request_id, consent_requests.c.decided_at.is_(None))
+        .where(consent_requests.c.cancelled_at.is_(None), consent_requests.c.expires_at > at)
+        .values(cancelled_at=at)
+    )
+    return cancelled.rowcount == 1
 
 
 def _values(opening: RequestOpening) -> dict[str, Any]:

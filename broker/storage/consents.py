@@ -25,7 +25,7 @@ from broker.consent.writing import (
 from broker.errors import ConsentMoved
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.authorization_request import Grant, IssuedCode
-from broker.storage.consent_requests import decide_request, keep_request
+from broker.storage.consent_requests import cancel_request, decide_request, keep_request
 from broker.storage.consent_writes import attach_grant, decide_redirect, record_evidence, write_consent
 from broker.storage.faults import store_answers
 from broker.storage.tables import (
@@ -121,15 +121,17 @@ class PostgresConsents:
         *,
         opening: RequestOpening | None = None,
         decided: tuple[str, datetime, str | None] | None = None,
+        cancelled: tuple[str, datetime] | None = None,
         redirect: tuple[bytes, datetime, Grant | None, IssuedCode | None] | None = None,
         grant: Mapping[str, Any] | None = None,
     ) -> None:
         """Write all of one action, or nothing.
 
         opening: a request that begins with it. decided: (request_id, at, grant_id) of a request that ends
-        with it. redirect: (request_ref, at, grant, code) of the authorization endpoint's request that ends
-        with it; without grant and code it was refused. grant: one that begins without a redirect, as the
-        columns of its table; it is the grant of all that is given on the request.
+        with it. cancelled: (request_id, at) of one that is taken back. redirect: (request_ref, at, grant,
+        code) of the authorization endpoint's request that ends with it; without grant and code it was
+        refused. grant: one that begins without a redirect, as the columns of its table; it is the grant of
+        all that is given on the request.
         Raises ConsentMoved when anything is no longer as it was read.
         """
         with store_answers(), self._engine.begin() as connection:
@@ -140,6 +142,8 @@ class PostgresConsents:
             if opening is not None:
                 keep_request(connection, opening)
             if decided is not None and not decide_request(connection, *decided):
+                raise ConsentMoved("the request was decided, cancelled or has expired")
+            if cancelled is not None and not cancel_request(connection, *cancelled):
                 raise ConsentMoved("the request was decided, cancelled or has expired")
             for writing in writings:
                 write_consent(connection, writing)

@@ -1,0 +1,41 @@
+"""Taking a request for consent back: by the client that asked, before anybody has decided anything of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from broker.actions.consent_doors import ConsentStore
+from broker.actions.consent_writer import ConsentWriter
+from broker.consent import life
+from broker.consent.record import Actor
+from broker.consent.standing import state_at
+from broker.consent.writing import KeptRequest
+from broker.errors import ConsentMoved, ConsentNotFound
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """The verb with its doors."""
+
+    store: ConsentStore
+    writer: ConsentWriter
+
+    def cancel(self, kept: KeptRequest, at: datetime) -> None:
+        """Take a request back, and with it every consent that was opened on it.
+
+        Raises ConsentNotFound (it is over), ConsentMoved (somebody has decided, be it of one purpose only),
+        StoreUnavailable.
+        """
+        if kept.status(at) != "pending":
+            raise ConsentNotFound
+        opening = kept.opening
+        actor = Actor(kind="client", reference=opening.client_id)
+        writings, evidence = [], []
+        for held in self.store.find_of_request(opening.request_id):
+            if state_at(held.consent, at) != "requested":
+                raise ConsentMoved("something of the request was decided")
+            written, recorded = self.writer.compose(life.cancel(held.consent, actor, at), held, at)
+            writings += written
+            evidence += recorded
+        self.store.write(writings, evidence, cancelled=(opening.request_id, at))
