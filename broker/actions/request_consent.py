@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Final, Protocol
 
 from broker.consent.codec import canonical_json, terms_document
@@ -90,10 +91,6 @@ class RequestConsent:
         """
         terms = tuple(self._terms(client, item, at) for item in items)
         citizen_ref = self.references.citizen_ref(personal_id)
-        for one in terms:
-            refused_at = self.keeper.find_refusal(client.organisation_id, citizen_ref, one.purpose)
-            if refused_at is not None and at < refused_at + COOL_DOWN:
-                raise ConsentAskedTooSoon(int((refused_at + COOL_DOWN - at).total_seconds()))
         opening = RequestOpening(
             request_id=request_id,
             client_id=client.client_id,
@@ -106,11 +103,23 @@ class RequestConsent:
             requested_at=at,
             expires_at=at + min(wait, WAIT_MAX),
         )
-        self.keeper.keep(opening)
         kept = self.keeper.find_request(request_id)
+        if kept is None:
+            # Only what is new is asked too soon: a repetition is told what came of the first.
+            self._check_cool_down(client, citizen_ref, terms, at)
+            self.keeper.keep(opening)
+            kept = self.keeper.find_request(request_id)
         if kept is None or kept.opening.request_hash != opening.request_hash:
             raise ConsentRequestConflict
         return kept
+
+    def _check_cool_down(
+        self, client: AskingClient, citizen_ref: bytes, terms: Sequence[Terms], at: datetime
+    ) -> None:
+        for one in terms:
+            refused_at = self.keeper.find_refusal(client.organisation_id, citizen_ref, one.purpose)
+            if refused_at is not None and at < refused_at + COOL_DOWN:
+                raise ConsentAskedTooSoon(ceil((refused_at + COOL_DOWN - at).total_seconds()))
 
     def _terms(self, client: AskingClient, asked: AskedTerms, at: datetime) -> Terms:
         found = [
