@@ -17,6 +17,7 @@ from broker.oauth.authorization_request import Grant, IssuedCode
 from broker.storage.outbox import outbox_values
 from broker.storage.requests import approve_in, refuse_in
 from broker.storage.tables import (
+    clients,
     consent_events,
     consent_receipts,
     consents,
@@ -24,6 +25,7 @@ from broker.storage.tables import (
     evidence_entries,
     grants,
     outbox_messages,
+    refresh_tokens,
 )
 
 
@@ -96,16 +98,26 @@ def attach_grant(connection: Connection, request_id: str, grant_id: str) -> None
 
 
 def _take_over(connection: Connection, consent: Consent) -> None:
-    """Let a grant speak of the consent that superseded another: the next token is for the new terms."""
-    found = connection.execute(
-        select(grants.c.authorization_details).where(grants.c.grant_id == consent.grant_id).with_for_update()
-    ).one()
+    """Let a grant speak of the consent that superseded another: the next token is for the new terms.
+
+    Its refresh tokens last as long as it does, and it at most as long as the client's registration.
+    """
+    held = grants.c.grant_id == consent.grant_id
+    registered = select(clients.c.expires_at).where(clients.c.client_id == consent.client_id)
+    found = connection.execute(select(grants.c.authorization_details).where(held).with_for_update()).one()
     details = [
         dict(terms_to_detail(consent)) if detail.get("consent_id") == consent.supersedes else detail
         for detail in found.authorization_details
     ]
-    values = {"authorization_details": details, "expires_at": consent.valid_to_at}
-    connection.execute(grants.update().where(grants.c.grant_id == consent.grant_id).values(values))
+    until = func.least(consent.valid_to_at, registered.scalar_subquery())
+    connection.execute(
+        grants.update().where(held).values({"authorization_details": details, "expires_at": until})
+    )
+    connection.execute(
+        refresh_tokens.update()
+        .where(refresh_tokens.c.grant_id == consent.grant_id, refresh_tokens.c.revoked_at.is_(None))
+        .values(expires_at=until)
+    )
 
 
 def _end_grant(connection: Connection, consent: Consent) -> None:
