@@ -179,7 +179,13 @@ class World:
     """One authorization server with one registered client, `party`, on emptied tables."""
 
     def __init__(
-        self, database: Database, issuer: str = ISSUER, *, real_time: bool = False, **settings: Any
+        self,
+        database: Database,
+        issuer: str = ISSUER,
+        *,
+        real_time: bool = False,
+        policies: PolicySet | None = None,
+        **settings: Any,
     ) -> None:
         database.empty()
         self.engine = engine = database.application
@@ -201,7 +207,7 @@ class World:
             **settings,
         )
         callers = TrustedProxies(self.settings.trusted_proxies)
-        policies = policy_set()
+        policies = policies or policy_set()
         consents = ConsentWiring(self.settings, database.store, self.ring, policies, Adults(), new_salt)
         self.wiring = Wiring(
             self.settings, database.store, self.ring, policies, callers, consents, self.clock

@@ -276,7 +276,7 @@ class TestAtRest:
         before = len(world.ring.stored_keys())
         with pytest.raises(
             SigningKeyUnavailable,
-            match="decrypted: access_token, consent_receipt, id_token, introspection, receipt, security_event",
+            match="access_token, consent_receipt, id_token, introspection, receipt, security_event",
         ):
             ring.ensure_keys()
         assert len(world.ring.stored_keys()) == before
