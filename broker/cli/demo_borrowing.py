@@ -28,6 +28,7 @@ ASKED: Final[Mapping[str, Any]] = {
 LEFT_OUT: Final = "si_status"
 """The field that the citizen does not tick."""
 TOKEN_INFO: Final = "/v1/token-info"  # noqa: S105 (a path)
+RECORD: Final = "/v1/consented-record"
 _SECRETS: Final = ("access_token", "refresh_token", "id_token", "request_uri", "code")
 _PROVEN: Final = {"DPoP": "<proof>", "Content-Type": "application/x-www-form-urlencoded"}
 
@@ -115,6 +116,16 @@ class Borrowing:
         token = str(self._tokens.get("access_token", ""))
         answer = self.caller.request("GET", TOKEN_INFO, token=token)
         return _exchange("GET", TOKEN_INFO, None, answer, {"Authorization": "DPoP <token>"})
+
+    def read_record(self) -> Exchange:
+        """Let the bank read what the citizen gave, as often as it likes while that lasts."""
+        token = str(self._tokens.get("access_token", ""))
+        answer = self.caller.request("GET", RECORD, token=token)
+        exchange = _exchange("GET", RECORD, None, answer, {"Authorization": "DPoP <token>"})
+        told = exchange.response or {}
+        reference = str(told.get("evidence_reference") or told.get("instance", ""))
+        found = (reference.removeprefix("urn:uuid:"),) if reference else ()
+        return replace(exchange, references=found)
 
     def withdraw(self) -> Exchange:
         """Let the bank hand on that the citizen has withdrawn: the grant ends."""

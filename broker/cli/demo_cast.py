@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 
 from broker.actions.person_match import NameMatch, match_names
 from connectors.national_insurance.cases import SyntheticCard, SyntheticPerson, find_cases
+from connectors.national_insurance.schema import contribution
 from connectors.national_insurance.schema import person as person_table
 
 CANDIDATES: Final = 500
@@ -38,7 +39,7 @@ class Staff:
 
 
 ADULT: Final = "adult"
-"""Of the persons with a valid card those who are of age."""
+"""Of the persons with a valid card those who are of age and pay contributions."""
 
 
 def invented_personal_id() -> str:
@@ -74,11 +75,22 @@ def find_candidates(connection: Connection, on_date: date) -> dict[str, list[Syn
     }
     # Who decides alone, and has an account: of age, and young enough to borrow.
     born_by, born_from = on_date.replace(year=on_date.year - 20), on_date.replace(year=on_date.year - 60)
-    plain[ADULT] = [one for one in plain["valid"] if born_from <= one.birth_date <= born_by]
+    of_age = [one for one in plain["valid"] if born_from <= one.birth_date <= born_by]
+    paying = _paying(connection, [one.person_key for one in of_age], on_date)
+    plain[ADULT] = [one for one in of_age if one.person_key in paying]
     for name, persons in plain.items():
         if not persons:
             raise CaseMissing(name)
     return plain
+
+
+def _paying(connection: Connection, person_keys: Sequence[int], on_date: date) -> set[int]:
+    """Return those of the persons who have paid contributions within the last half year."""
+    paid = select(contribution.c.person_key).where(
+        contribution.c.person_key.in_(person_keys),
+        contribution.c.contribution_to >= on_date - timedelta(days=180),
+    )
+    return set(connection.scalars(paid))
 
 
 def _in_force(card: SyntheticCard, on_date: date) -> bool:

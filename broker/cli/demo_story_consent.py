@@ -29,6 +29,10 @@ def _renews(play: Play) -> Sequence[Exchange]:
     return [play.borrowing.refresh()]
 
 
+def _reads(play: Play) -> Sequence[Exchange]:
+    return [play.borrowing.read_record()]
+
+
 def _withdraws(play: Play) -> Sequence[Exchange]:
     return [play.borrowing.withdraw()]
 
@@ -89,6 +93,16 @@ CONSENT: Final = (
         Expected(200),
     ),
     Step(
+        "record_read",
+        Words("Ngân hàng đọc những gì công dân đã cho", "The bank reads what the citizen gave"),
+        Words(
+            "Chỉ những trường đã cho, ở dạng đã thỏa thuận; mỗi lần đọc là một bằng chứng công dân xem được.",
+            "Only the fields given, in the form agreed; each reading is evidence that the citizen can see.",
+        ),
+        _reads,
+        Expected(200, evidence=("released:",)),
+    ),
+    Step(
         "citizen_withdraws",
         Words("Công dân rút lại tại ngân hàng", "The citizen takes it back, at the bank"),
         Words(
@@ -107,6 +121,16 @@ CONSENT: Final = (
         ),
         _looks,
         Expected(401, error="invalid_token"),
+    ),
+    Step(
+        "record_refused",
+        Words("Đọc lại sau khi rút lại", "Reading again after the withdrawal"),
+        Words(
+            "Không còn gì rời đi; lần thử bị từ chối cũng nằm trong lịch sử của công dân.",
+            "Nothing leaves any more; the attempt stands in the citizen's history as refused.",
+        ),
+        _reads,
+        Expected(401, error="invalid_token", evidence=("refused:token_not_active",)),
     ),
     Step(
         "no_new_token",

@@ -78,8 +78,10 @@ STORY: tuple[tuple[str, int, list[str], list[set[str]], list[str]], ...] = (
     ("code_redeemed", 200, [], [_NONE], []),
     ("token_told", 200, [], [_NONE], []),
     ("token_renewed", 200, [], [_NONE], []),
+    ("record_read", 200, [], [_NONE], ["released:"]),
     ("citizen_withdraws", 204, [], [], []),
     ("after_withdrawal", 401, [], [_NONE], []),
+    ("record_refused", 401, [], [_NONE], ["refused:token_not_active"]),
     ("no_new_token", 400, [], [_NONE], []),
     ("citizen_refuses", 303, [], [_NONE], []),
 )
@@ -263,6 +265,21 @@ def test_the_bank_gets_what_the_citizen_ticked_and_no_more(run: Run) -> None:
         assert set(asked["fields"]) - set(given["fields"]) == {"si_status"}
 
 
+def test_the_record_that_the_bank_reads_holds_what_was_given_in_the_form_agreed(run: Run) -> None:
+    told, entry = run.row("record_read")["response"], run.row("record_read")["evidence"]
+    rows = told["groups"]["contributions"]
+    assert rows
+    for row in rows:
+        assert set(row) == {"contribution_from", "contribution_to", "salary_base"}
+        assert row["salary_base"]["form"] == "amount_band"
+    assert (told["fields"], told["legal_basis"]) == ({}, "CONSENT")
+    assert {field for field, _ in entry["released"]} == set(rows[0])
+    assert entry["consent"] == told["consent_id"]
+    refused = run.row("record_refused")
+    assert refused["response"].keys().isdisjoint({"fields", "groups"})
+    assert refused["evidence"]["consent"] == told["consent_id"]
+
+
 def test_private_keys_and_the_transcript_are_for_their_owner_alone(run: Run) -> None:
     for name in ("hospital.jwk", "bank.jwk", "lender.jwk", "transcript.json"):
         assert (run.directory / name).stat().st_mode & 0o077 == 0
@@ -309,7 +326,7 @@ def test_the_outage_is_told_while_the_broker_stays_ready(run: Run) -> None:
 
 def test_the_screen_tells_the_story_in_vietnamese(run: Run) -> None:
     assert "đã tạo dân số giả lập" in run.printed
-    assert "39 cảnh, tất cả đúng như mong đợi." in run.printed
+    assert "41 cảnh, tất cả đúng như mong đợi." in run.printed
     assert run.printed.rstrip().endswith("Đã dừng máy chủ và PostgreSQL.")
 
 
@@ -350,7 +367,7 @@ def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -
                     break
             text = "".join(printed)
             assert "an earlier run is used again" in text
-            assert "39 scenes, all of them as expected." in text
+            assert "41 scenes, all of them as expected." in text
             assert time.monotonic() - started < 40
             pasted = [line.strip() for line in printed if line.startswith("  ")]
             assert [line.split()[0] for line in pasted if line.startswith("curl")] == ["curl"] * 3
