@@ -47,6 +47,8 @@ class ConsentStore(Protocol):
         *,
         decided: tuple[str, datetime, str | None] | None = None,
         cancelled: tuple[str, datetime] | None = None,
+        opened: tuple[str, datetime] | None = None,
+        waiting: tuple[str, str] | None = None,
         grant: Mapping[str, Any] | None = None,
     ) -> None:
         """Write all of one action, or nothing. Raises ConsentMoved when something is no longer as read."""

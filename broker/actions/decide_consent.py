@@ -7,6 +7,7 @@ own account and answers None, or raises ConsentNotFound, for anybody else's cons
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -167,7 +168,9 @@ class DecideConsent:
             written, recorded = self.writer.compose(change, None, at)
             writings += written
             evidence += recorded
-        self.store.write(writings, evidence)
+        # Of two pages that open it at one moment, one does; both show what that one opened.
+        with suppress(ConsentMoved):
+            self.store.write(writings, evidence, opened=(opening.request_id, at))
 
     def _write_decision(self, held: HeldConsent, change: Change, signer: Signer, at: datetime) -> Consent:
         """Write a decision; with the last one of a request also its end and the grant of what was given."""
@@ -180,11 +183,10 @@ class DecideConsent:
         kept = self.requests.find_request(request_id)
         if kept is None or kept.status(at) != "pending":
             raise ConsentMoved("the request was decided, cancelled or has expired")
-        is_last = change.consent.state not in _UNDECIDED and all(
-            one.state not in _UNDECIDED for one in others
-        )
-        if not is_last:
+        if change.consent.state in _UNDECIDED:
             return self._write(held, change, at)
+        if any(one.state in _UNDECIDED for one in others):
+            return self._write(held, change, at, waiting=(request_id, change.consent.consent_id))
         given = [one for one in (change.consent, *others) if one.state == "active"]
         grant = self.grant_of(kept, given, signer, at) if given else None
         grant_id = None if grant is None else grant["grant_id"]
@@ -194,9 +196,11 @@ class DecideConsent:
         self.store.write(writings, evidence, decided=(request_id, at, grant_id), grant=grant)
         return change.consent
 
-    def _write(self, held: HeldConsent, change: Change, at: datetime) -> Consent:
+    def _write(
+        self, held: HeldConsent, change: Change, at: datetime, waiting: tuple[str, str] | None = None
+    ) -> Consent:
         writings, evidence = self.writer.compose(change, held, at)
-        self.store.write(writings, evidence)
+        self.store.write(writings, evidence, waiting=waiting)
         return writings[-1].consent
 
     def _held(self, consent_id: str) -> HeldConsent | None:

@@ -138,6 +138,33 @@ def cancel_request(connection: Connection, request_id: str, at: datetime) -> boo
     return cancelled.rowcount == 1
 
 
+def is_unopened(connection: Connection, request_id: str, at: datetime) -> bool:
+    """Return whether a request is pending and has no consent yet; whoever asks next waits for this one."""
+    pending = (
+        select(consent_requests.c.request_id)
+        .where(consent_requests.c.request_id == request_id, consent_requests.c.decided_at.is_(None))
+        .where(consent_requests.c.cancelled_at.is_(None), consent_requests.c.expires_at > at)
+        .with_for_update()
+    )
+    opened = select(consents.c.consent_id).where(consents.c.request_id == request_id).limit(1)
+    if connection.execute(pending).one_or_none() is None:
+        return False
+    return connection.execute(opened).one_or_none() is None
+
+
+def is_waiting_for_more(connection: Connection, request_id: str, consent_id: str) -> bool:
+    """Return whether another consent of a request waits for its decision; decisions wait for one another."""
+    held = select(consent_requests.c.request_id).where(consent_requests.c.request_id == request_id)
+    others = (
+        select(consents.c.consent_id)
+        .where(consents.c.request_id == request_id, consents.c.consent_id != consent_id)
+        .where(consents.c.state.in_(("requested", "pending_cosign")))
+        .limit(1)
+    )
+    connection.execute(held.with_for_update())
+    return connection.execute(others).one_or_none() is not None
+
+
 def _values(opening: RequestOpening) -> dict[str, Any]:
     return {
         "request_id": opening.request_id,

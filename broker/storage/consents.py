@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Engine, cast, select, true
+from sqlalchemy import Connection, DateTime, Engine, cast, select, true
 
 from broker.consent.codec import consent_from
 from broker.consent.record import Consent
@@ -25,7 +25,13 @@ from broker.consent.writing import (
 from broker.errors import ConsentMoved
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.authorization_request import Grant, IssuedCode
-from broker.storage.consent_requests import cancel_request, decide_request, keep_request
+from broker.storage.consent_requests import (
+    cancel_request,
+    decide_request,
+    is_unopened,
+    is_waiting_for_more,
+    keep_request,
+)
 from broker.storage.consent_writes import attach_grant, decide_redirect, record_evidence, write_consent
 from broker.storage.faults import store_answers
 from broker.storage.tables import (
@@ -122,16 +128,19 @@ class PostgresConsents:
         opening: RequestOpening | None = None,
         decided: tuple[str, datetime, str | None] | None = None,
         cancelled: tuple[str, datetime] | None = None,
+        opened: tuple[str, datetime] | None = None,
+        waiting: tuple[str, str] | None = None,
         redirect: tuple[bytes, datetime, Grant | None, IssuedCode | None] | None = None,
         grant: Mapping[str, Any] | None = None,
     ) -> None:
         """Write all of one action, or nothing.
 
         opening: a request that begins with it. decided: (request_id, at, grant_id) of a request that ends
-        with it. cancelled: (request_id, at) of one that is taken back. redirect: (request_ref, at, grant,
-        code) of the authorization endpoint's request that ends with it; without grant and code it was
-        refused. grant: one that begins without a redirect, as the columns of its table; it is the grant of
-        all that is given on the request.
+        with it. cancelled: (request_id, at) of one that is taken back. opened: (request_id, at) of one whose
+        consents begin with it. waiting: (request_id, consent_id) of one that goes on, because another consent
+        than this waits for its decision. redirect: (request_ref, at, grant, code) of the authorization
+        endpoint's request that ends with it; without grant and code it was refused. grant: one that begins
+        without a redirect, as the columns of its table; it is the grant of all that is given on the request.
         Raises ConsentMoved when anything is no longer as it was read.
         """
         with store_answers(), self._engine.begin() as connection:
@@ -141,10 +150,7 @@ class PostgresConsents:
                 connection.execute(grants.insert().values(dict(grant)))
             if opening is not None:
                 keep_request(connection, opening)
-            if decided is not None and not decide_request(connection, *decided):
-                raise ConsentMoved("the request was decided, cancelled or has expired")
-            if cancelled is not None and not cancel_request(connection, *cancelled):
-                raise ConsentMoved("the request was decided, cancelled or has expired")
+            _check_request(connection, decided, cancelled, opened, waiting)
             for writing in writings:
                 write_consent(connection, writing)
             if grant is not None and decided is not None:
@@ -177,6 +183,24 @@ class PostgresConsents:
                 )
                 for row in connection.execute(statement)
             ]
+
+
+def _check_request(
+    connection: Connection,
+    decided: tuple[str, datetime, str | None] | None,
+    cancelled: tuple[str, datetime] | None,
+    opened: tuple[str, datetime] | None,
+    waiting: tuple[str, str] | None,
+) -> None:
+    """Hold the request's row, and let it go where the action takes it. Raises ConsentMoved."""
+    if decided is not None and not decide_request(connection, *decided):
+        raise ConsentMoved("the request was decided, cancelled or has expired")
+    if cancelled is not None and not cancel_request(connection, *cancelled):
+        raise ConsentMoved("the request was decided, cancelled or has expired")
+    if opened is not None and not is_unopened(connection, *opened):
+        raise ConsentMoved("the request was opened already, or is over")
+    if waiting is not None and not is_waiting_for_more(connection, *waiting):
+        raise ConsentMoved("the rest of the request was decided in the meantime")
 
 
 def _receipt(row: Any) -> IssuedReceipt:
