@@ -16,6 +16,14 @@ PASSKEY_SIGN_IN_RULE: Final = "/citizen/sign-in/passkey"
 SESSIONS_RULE: Final = "/citizen/sessions"
 PASSKEYS_RULE: Final = "/citizen/passkeys"
 NEW_PASSKEY_RULE: Final = "/citizen/passkeys/new"
+RECEIPTS_RULE: Final = "/citizen/receipts"
+CHECK_RULE: Final = "/receipts/check"
+HISTORY_RULE: Final = "/citizen/history"
+RECORD_RULE: Final = "/citizen/record"
+COMPLAINTS_RULE: Final = "/citizen/complaints"
+COMPLAINT_RULE: Final = "/citizen/complaints/new"
+REPRESENTATION_RULE: Final = "/citizen/representation"
+CHILD_REQUEST_RULE: Final = "/citizen/representation/<uuid:consent_id>"
 SIGN_OUT_RULE: Final = "/citizen/sign-out"
 STYLE_RULE: Final = "/citizen/style.css"
 SCRIPT_RULE: Final = "/citizen/passkey.js"
@@ -82,9 +90,10 @@ class Addresses:
         """Return the URL to which a provider sends browsers back: for each provider its own."""
         return self.issuer + CALLBACK_RULE.replace("<provider>", provider)
 
-    def page(self, rule: str, language: str = "") -> str:
-        """Return the path of a page without variable parts."""
-        return self.root + rule + ("?" + urlencode({"lang": language}) if language else "")
+    def page(self, rule: str, language: str = "", **asked: str) -> str:
+        """Return the path of a page without variable parts. asked: what else its query says, "" for nothing."""
+        query = {name: value for name, value in {**asked, "lang": language}.items() if value}
+        return self.root + rule + ("?" + urlencode(query) if query else "")
 
     def sign_out(self) -> str:
         """Return where the sign-out form is posted."""

@@ -11,9 +11,25 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.oauth.authorization_request import AuthorizationRequest
-from consent_ui.addresses import PASSKEYS_RULE, SESSIONS_RULE
+from consent_ui.addresses import (
+    COMPLAINTS_RULE,
+    HISTORY_RULE,
+    PASSKEYS_RULE,
+    RECEIPTS_RULE,
+    RECORD_RULE,
+    REPRESENTATION_RULE,
+    SESSIONS_RULE,
+)
 
-OWN_PAGES: Final[Mapping[str, str]] = {"sessions": SESSIONS_RULE, "passkeys": PASSKEYS_RULE}
+OWN_PAGES: Final[Mapping[str, str]] = {
+    "sessions": SESSIONS_RULE,
+    "passkeys": PASSKEYS_RULE,
+    "receipts": RECEIPTS_RULE,
+    "who_saw": HISTORY_RULE,
+    "record": RECORD_RULE,
+    "complaints": COMPLAINTS_RULE,
+    "representation": REPRESENTATION_RULE,
+}
 """Name in `next` → path of a page that whoever is signed in may open."""
 HOME: Final = "sessions"
 """Where a sign-in leads that was asked for nothing else."""

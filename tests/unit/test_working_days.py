@@ -6,8 +6,8 @@ from datetime import date
 
 import pytest
 
-from policies.model import PolicyError
 from policies.load import load_holidays
+from policies.model import PolicyError
 from policies.working_days import read_holidays
 
 ENTRY = '[[{table}]]\nday = {day}\ncertainty = "{certainty}"\nname_vi = "Ngày nghỉ"\nsource = "a test"\n'

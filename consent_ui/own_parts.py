@@ -1,0 +1,38 @@
+"""What the pages about one's own data need from behind, and their routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint
+
+from broker.actions.complain import Complain
+from broker.actions.show_history import ShowHistory
+from consent_ui.addresses import COMPLAINT_RULE, COMPLAINTS_RULE, HISTORY_RULE, RECORD_RULE
+from consent_ui.complaint_views import ComplaintViews
+from consent_ui.history_views import HistoryViews
+from consent_ui.record_views import OwnRecords, RecordViews
+from consent_ui.visit import Visit
+from policies.compile import PolicySet
+
+
+@dataclass(frozen=True, slots=True)
+class OwnParts:
+    """The verbs behind these pages."""
+
+    history: ShowHistory
+    record: OwnRecords
+    complaints: Complain
+
+
+def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts: OwnParts) -> None:
+    """Add the routes to the blueprint of the citizen's pages."""
+    history = HistoryViews(visit, policies, parts.history)
+    record = RecordViews(visit, policies, parts.record)
+    complaints = ComplaintViews(visit, policies, parts.complaints)
+    blueprint.add_url_rule(HISTORY_RULE, "who_saw", history.show, methods=["GET"])
+    blueprint.add_url_rule(RECORD_RULE, "record", record.show, methods=["GET"])
+    blueprint.add_url_rule(RECORD_RULE, "read_record", record.read, methods=["POST"])
+    blueprint.add_url_rule(COMPLAINTS_RULE, "complaints", complaints.show, methods=["GET"])
+    blueprint.add_url_rule(COMPLAINT_RULE, "complaint_form", complaints.form, methods=["GET"])
+    blueprint.add_url_rule(COMPLAINT_RULE, "file_complaint", complaints.file, methods=["POST"])
