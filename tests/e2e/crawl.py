@@ -4,31 +4,53 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from html.parser import HTMLParser
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from flask import Flask
 from werkzeug.exceptions import HTTPException
 
+from tests.citizen_world import Form, Forms
 from tests.e2e.pages import PagesBrowser
 
 PLACES = ("/citizen/", "/receipts/")
 
 
-class _Links(HTMLParser):
+class _Page(Forms):
+    """Reads the links of a page, and its forms with how they are sent."""
+
     def __init__(self, html: str) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.feed(html)
+        self.links: list[str] = []
+        self.methods: list[str] = []
+        super().__init__(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found += [value or "" for name, value in attrs if tag == "a" and name == "href"]
+        super().handle_starttag(tag, attrs)
+        given = {name: value or "" for name, value in attrs}
+        if tag == "a":
+            self.links.append(given.get("href", ""))
+        elif tag == "form":
+            self.methods.append(given.get("method", "get").lower())
+
+    def addresses(self) -> list[str]:
+        """Return where links and forms lead that ask for a page and change nothing."""
+        asking = [
+            f"{form.action}?{urlencode(form.fields)}"
+            for form, method in zip(self.forms, self.methods, strict=True)
+            if method == "get"
+        ]
+        return [*self.links, *asking]
 
 
-def endpoint_of(app: Flask, address: str) -> str | None:
-    """Return the endpoint that answers a GET of an address, None where there is none."""
+def posted_forms(html: str) -> list[Form]:
+    """Return the forms of a page that change something."""
+    page = _Page(html)
+    return [form for form, method in zip(page.forms, page.methods, strict=True) if method == "post"]
+
+
+def endpoint_of(app: Flask, address: str, method: str = "GET") -> str | None:
+    """Return the endpoint that answers a request, None where there is none."""
     try:
-        endpoint, _ = app.url_map.bind("").match(urlsplit(address).path, "GET")
+        endpoint, _ = app.url_map.bind("").match(urlsplit(address).path, method)
     except HTTPException:
         return None
     return str(endpoint)
@@ -57,5 +79,5 @@ def reachable_pages(browser: PagesBrowser) -> Mapping[str, str]:
         if answer.status_code != 200 or answer.mimetype != "text/html":
             continue
         found[endpoint] = path
-        waiting += [urljoin(path, link) for link in _Links(answer.text).found]
+        waiting += [urljoin(path, address) for address in _Page(answer.text).addresses()]
     return found

@@ -215,7 +215,7 @@ class PagesBrowser:
     http: Client
 
     def get(self, path: str, **headers: str) -> TestResponse:
-        return self.open(path, "GET", **headers)
+        return self.open(path, "GET", None, **headers)
 
     def post(self, path: str, data: Mapping[str, Any], **headers: str) -> TestResponse:
         return self.open(path, "POST", data, **headers)

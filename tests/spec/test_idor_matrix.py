@@ -6,8 +6,10 @@ The matrix is compared with the application's own map of routes: a route that is
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
@@ -18,10 +20,12 @@ from werkzeug.test import TestResponse
 
 from broker.cli.caller import Answer
 from broker.oauth.citizens import session_ref_of
+from broker.oauth.passkeys import Passkey
 from broker.oauth.session_list import session_handle_of
-from tests.citizen_world import Citizen, Form, Forms
+from broker.storage.passkeys import PostgresPasskeys
+from tests.citizen_world import Citizen, Form
 from tests.contracts.source_fixtures import InsuranceDatabase
-from tests.e2e.crawl import PLACES, reachable_pages
+from tests.e2e.crawl import PLACES, posted_forms, reachable_pages
 from tests.e2e.pages import RECORD, REQUESTS, PagesBank, PagesBrowser, PagesWorld, pages_world
 from tests.release_world import World
 
@@ -47,6 +51,10 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.sessions": "page",
     "citizen.passkeys": "page",
     "citizen.receipts": "page",
+    "citizen.who_saw": "page",
+    "citizen.record": "page",
+    "citizen.complaints": "page",
+    "citizen.complaint_form": "thing",
     # Pages and files that name something.
     "citizen.receipt_pdf": "thing",
     "citizen.receipt_jws": "thing",
@@ -54,6 +62,8 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.receipt_kantara": "thing",
     # Forms; what they name stands in their fields.
     "citizen.sign_out": "form",
+    "citizen.read_record": "form",
+    "citizen.file_complaint": "form",
     "citizen.end_sessions": "form",
     "citizen.change_passkey": "form",
     "citizen.add_passkey": "form",
@@ -65,6 +75,8 @@ MATRIX: Final[Mapping[str, Kind]] = {
 }
 """Endpoint → what kind of door it is."""
 
+QUERIES: Final[Mapping[str, str]] = {"citizen.complaint_form": "reference"}
+"""Endpoint → parameter of its query that names what it is about."""
 _TOKENS: Final = re.compile(r'(name="token" value=")[^"]*')
 
 
@@ -82,6 +94,7 @@ class Somebody:
     tokens: Mapping[str, Any]
     reference: str
     asked: Mapping[str, Any]
+    passkey: Passkey
 
     @property
     def world(self) -> PagesWorld:
@@ -110,7 +123,8 @@ class Somebody:
         assert cookie is not None
         pending = self.rows("SELECT consent_id FROM consents WHERE citizen_id = :me")
         handle = session_handle_of(session_ref_of(cookie.value))
-        return [*self.ids().values(), *pending, handle, self.citizen.personal_id, self.citizen.citizen_id]
+        ways_in = [handle, self.passkey.handle]
+        return [*self.ids().values(), *pending, *ways_in, self.citizen.personal_id, self.citizen.citizen_id]
 
     def state(self) -> list[list[str]]:
         """Return every row of this person's, in whatever table; when a session was last seen aside."""
@@ -137,7 +151,17 @@ def somebody(pages: PagesWorld) -> Somebody:
     tokens = bank.redeem(parse_qs(urlsplit(location).query)["code"][0]).json()
     read, asked = bank.read(tokens["access_token"]), bank.ask(citizen.personal_id)
     assert (read.status, asked.status) == (200, 201)
-    return Somebody(citizen, browser, bank, tokens, read.json()["evidence_reference"], asked.json())
+    passkey = Passkey(
+        credential_id=secrets.token_bytes(32),
+        citizen_id=citizen.citizen_id,
+        public_key=b"key",
+        sign_count=0,
+        label="khóa",
+        registered_at=datetime.now(UTC),
+    )
+    assert PostgresPasskeys(pages.world.engine).register_passkey(passkey, 10)
+    reference = read.json()["evidence_reference"]
+    return Somebody(citizen, browser, bank, tokens, reference, asked.json(), passkey)
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +178,9 @@ def rules_of(pages: PagesWorld, endpoint: str) -> tuple[str, set[str], set[str]]
     """Return path, names in it and methods of an endpoint."""
     [rule] = pages.app.url_map.iter_rules(endpoint)
     path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+    if endpoint in QUERIES:
+        name = QUERIES[endpoint]
+        return f"{path}?{name}={{{name}}}", {name}, {"GET"}
     return path, set(rule.arguments), set(rule.methods or ()) - {"HEAD", "OPTIONS"}
 
 
@@ -187,7 +214,7 @@ def test_the_matrix_says_of_each_route_what_the_map_says(pages: PagesWorld) -> N
         if kind in ("page", "form"):
             assert not names, endpoint
         if kind in ("thing", "form on a thing", "client's thing"):
-            assert names, endpoint
+            assert names or endpoint in QUERIES, endpoint
         if kind in ("page", "thing"):
             assert methods == {"GET"}, endpoint
         if kind in ("form", "form on a thing"):
@@ -253,7 +280,7 @@ def test_no_page_of_mine_names_anything_of_anybody_else(thief: Somebody, victim:
 def forms_of(somebody: Somebody) -> Iterator[tuple[str, Form]]:
     """Yield every form on every page that somebody can reach, with the endpoint of the page."""
     for endpoint, path in reachable_pages(somebody.browser).items():
-        for form in Forms(somebody.browser.get(path).text).forms:
+        for form in posted_forms(somebody.browser.get(path).text):
             yield endpoint, form
 
 
@@ -262,10 +289,10 @@ def test_a_form_of_mine_that_names_what_is_anothers_does_nothing(thief: Somebody
     victims, own = victim.secrets(), thief.secrets()
     before, tried = victim.state(), 0
     for endpoint, form in list(forms_of(thief)):
-        written = repr((form.action, form.fields, form.boxes, form.buttons))
-        if not any(secret in written for secret in own):
-            continue
         for name, value in form.buttons or [("", "")]:
+            written = repr((form.action, form.fields, value))
+            if not any(secret in written for secret in own):
+                continue
             answers = []
             for others in (victims, [str(uuid4()) for _ in victims]):
                 named = dict(zip(own, others, strict=False))
