@@ -19,7 +19,7 @@ from broker.consent.codec import terms_document
 from broker.consent.record import Actor, Consent, Notice, Signer, Terms
 from broker.consent.terms import details_to_terms, terms_to_detail
 from broker.consent.writing import ConsentWriting, RequestOpening
-from broker.errors import ConsentMoved, ConsentTermsRefused, ConsentTransitionRefused
+from broker.errors import ConsentMoved, ConsentTermsRefused, ConsentTransitionRefused, StoreUnavailable
 from broker.evidence.canonical import canonical_bytes
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.authorization import AuthorizationRefused, Authorizations, Subjects
@@ -71,7 +71,7 @@ class RedirectConsents:
         """Keep what was given as consents, grant and code, and return the URL with the code.
 
         notice: what was shown; needed where details are decided. Raises AuthorizationRefused (its reasons,
-        and those of ConsentTransitionRefused), SourceUnavailable, StoreUnavailable.
+        not_permitted, and those of ConsentTransitionRefused), StoreUnavailable, also of the source.
         """
         self.authorizations.check(request, approval)
         if not request.details:
@@ -119,7 +119,8 @@ class RedirectConsents:
         try:
             opened = self._opened(request, request_id, citizen_id, at)
             refused = [(change, life.refuse(change.consent, actor, at, notice)) for change in opened]
-        except (ConsentTermsRefused, ConsentTransitionRefused):
+        except (ConsentTermsRefused, ConsentTransitionRefused, StoreUnavailable):
+            # Of the source: where the broker's own store is away, this refusal is not kept either.
             return self.authorizations.refuse(request, at)
         decided = [(_joined(change, after), after.consent) for change, after in refused]
         self._write(request, request_id, citizen_id, decided, at, None, None)
@@ -141,7 +142,9 @@ class RedirectConsents:
                 fields = given.get(opened.consent.terms.agreement_id, frozenset())
                 after = life.decide(opened.consent, fields, signer, notice, at)
                 decided.append((_joined(opened, after), after.consent))
-        except (ConsentTermsRefused, ConsentTransitionRefused) as refused:
+        except ConsentTermsRefused:
+            raise AuthorizationRefused("not_permitted") from None
+        except ConsentTransitionRefused as refused:
             raise AuthorizationRefused(refused.reason) from None
         return decided
 
