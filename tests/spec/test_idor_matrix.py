@@ -29,7 +29,9 @@ from tests.e2e.crawl import PLACES, posted_forms, reachable_pages
 from tests.e2e.pages import RECORD, REQUESTS, PagesBank, PagesBrowser, PagesWorld, pages_world
 from tests.release_world import World
 
-Kind = Literal["public", "entry", "page", "thing", "form", "form on a thing", "held", "client's thing"]
+Kind = Literal[
+    "public", "entry", "page", "thing", "child's thing", "form", "form on a thing", "held", "client's thing"
+]  # fmt: skip
 ISSUER: Final = "https://idor.example"
 MATRIX: Final[Mapping[str, Kind]] = {
     # Open to anybody, and the same for everybody.
@@ -54,12 +56,16 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.who_saw": "page",
     "citizen.record": "page",
     "citizen.complaints": "page",
+    "citizen.representation": "page",
     "citizen.complaint_form": "thing",
     # Pages and files that name something.
     "citizen.receipt_pdf": "thing",
     "citizen.receipt_jws": "thing",
     "citizen.receipt_iso": "thing",
     "citizen.receipt_kantara": "thing",
+    # What a representative opens; that a child's own representative may is tested beside the pages.
+    "citizen.child_request": "child's thing",
+    "citizen.decide_for_child": "form on a thing",
     # Forms; what they name stands in their fields.
     "citizen.sign_out": "form",
     "citizen.read_record": "form",
@@ -213,9 +219,9 @@ def test_the_matrix_says_of_each_route_what_the_map_says(pages: PagesWorld) -> N
         _, names, methods = rules_of(pages, endpoint)
         if kind in ("page", "form"):
             assert not names, endpoint
-        if kind in ("thing", "form on a thing", "client's thing"):
+        if kind in ("thing", "child's thing", "form on a thing", "client's thing"):
             assert names or endpoint in QUERIES, endpoint
-        if kind in ("page", "thing"):
+        if kind in ("page", "thing", "child's thing"):
             assert methods == {"GET"}, endpoint
         if kind in ("form", "form on a thing"):
             assert methods == {"POST"}, endpoint
@@ -228,21 +234,22 @@ def test_a_page_opens_to_whoever_is_signed_in_and_to_nobody_else(thief: Somebody
     assert is_led_to_sign_in(thief.world.browser().get(path))
 
 
-@pytest.mark.parametrize("endpoint", of_kind("thing"))
+@pytest.mark.parametrize("endpoint", of_kind("thing", "child's thing"))
 def test_a_thing_of_another_is_as_one_that_is_not_there(
     thief: Somebody, victim: Somebody, endpoint: str
 ) -> None:
     path, names, _ = rules_of(thief.world, endpoint)
     nobodys = {name: str(uuid4()) for name in names}
     own, theirs = thief.ids(), victim.ids()
-    assert thief.browser.get(path.format(**own)).status_code == 200
-    assert victim.browser.get(path.format(**theirs)).status_code == 200
+    if MATRIX[endpoint] == "thing":
+        assert thief.browser.get(path.format(**own)).status_code == 200
+        assert victim.browser.get(path.format(**theirs)).status_code == 200
     told = plain(thief.browser.get(path.format(**theirs)), *(theirs[name] for name in names))
     assert told == plain(thief.browser.get(path.format(**nobodys)), *nobodys.values())
     assert told[0] == 404
 
 
-@pytest.mark.parametrize("endpoint", of_kind("thing", "form on a thing"))
+@pytest.mark.parametrize("endpoint", of_kind("thing", "child's thing", "form on a thing"))
 def test_whoever_is_not_signed_in_learns_nothing_of_a_thing(
     pages: PagesWorld, victim: Somebody, endpoint: str
 ) -> None:

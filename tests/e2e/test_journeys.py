@@ -1,0 +1,294 @@
+"""What people do, from the first page to the last, in a real browser without scripts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+import pyotp
+import pytest
+from selenium.webdriver import ActionChains, Chrome, Keys
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from consent_ui.words import WORDS
+from tests.citizen_world import Citizen
+from tests.contracts.source_fixtures import InsuranceDatabase
+from tests.doors import free_port, wait_until
+from tests.e2e.crawl import reachable_pages
+from tests.e2e.pages import PagesBank, PagesBrowser, PagesWorld, pages_world
+from tests.e2e.test_decision_page_in_browser import (
+    CHROMIUM,
+    DRIVER,
+    Serving,
+    _is_gone,
+    driver_of,
+    the_client,
+)
+from tests.release_world import World
+
+SCREENSHOTS = Path(__file__).parents[2] / ".artifacts" / "screenshots"
+SIZES = {"phone": (360, 740), "desktop": (1280, 900)}
+Language = Literal["vi", "en"]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM.exists() and DRIVER.exists()), reason="there is no Chromium with its driver here"
+    ),
+]
+
+
+@dataclass
+class Person:
+    """Somebody in front of a browser, with a language and a screen. taken: pictures so far."""
+
+    pages: PagesWorld
+    driver: Chrome
+    citizen: Citizen
+    language: Language
+    size: str
+    journey: str
+    taken: int = 0
+
+    def says(self, key: str, **values: Any) -> str:
+        return WORDS[key][0 if self.language == "vi" else 1].format(**values)
+
+    def open(self, address: str) -> None:
+        """Open an address of the broker, in one's own language."""
+        address = address if address.startswith("http") else self.pages.issuer + address
+        if urlsplit(address).path.startswith(("/citizen", "/receipts")):
+            address += ("&" if "?" in address else "?") + f"lang={self.language}"
+        self.driver.get(address)
+
+    def find(self, selector: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def text(self) -> str:
+        return self.find("body").text
+
+    def press(self, *keys: str) -> None:
+        ActionChains(self.driver).send_keys(*keys).perform()
+
+    def click(self, element: WebElement) -> None:
+        """Click, and wait until the page is another one."""
+        before = self.find("html")
+        element.click()
+        wait_until(lambda: _is_gone(before), "another page is there")
+
+    def button(self, selector: str) -> None:
+        self.click(self.find(selector))
+
+    def sign_in(self) -> None:
+        self.picture("sign-in")
+        self.find("#personal_id").send_keys(self.citizen.personal_id)
+        self.find("#password").send_keys(self.citizen.password)
+        self.find("#one_time_code").send_keys(pyotp.TOTP(self.citizen.totp_secret).now())
+        self.button("main form:has(#password) button[type=submit]")
+
+    def tick(self, *names: str) -> None:
+        for box in self.all("input[type=checkbox]"):
+            if (box.get_attribute("value") or "").split(".")[-1] in names:
+                box.click()
+
+    def lent_browser(self) -> PagesBrowser:
+        """Return a browser of the tests that is signed in as this one is."""
+        browser, cookie = self.pages.browser(), self.driver.get_cookie("broker-citizen")
+        assert cookie is not None
+        browser.http.set_cookie("broker-citizen", cookie["value"], domain="127.0.0.1")
+        return browser
+
+    def fetch(self, address: str) -> str:
+        """Return a file, as the browser would save it."""
+        answer = self.lent_browser().get(address)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def press_until(self, is_there: Callable[[WebElement], bool]) -> None:
+        """Press Tab until the focus is where it should be."""
+        for _ in range(60):
+            if is_there(self.driver.switch_to.active_element):
+                return
+            self.press(Keys.TAB)
+        raise AssertionError("the keyboard does not lead there")
+
+    def history_counts(self) -> tuple[int, int]:
+        """Return how many releases and how many refused attempts the history shows."""
+        self.open("/citizen/history")
+        results = [one.text for one in self.all("section.entry > p strong")]
+        words = [self.says(f"history_result_{result}") for result in ("released", "refused")]
+        assert set(results) <= set(words), results
+        return results.count(words[0]), results.count(words[1])
+
+    def is_at_the_client(self) -> dict[str, str]:
+        """Return what the client was told, once the browser is back there."""
+        wait_until(lambda: self.driver.title == "back at the bank", "the browser is back at the client")
+        query = parse_qs(urlsplit(self.driver.current_url).query)
+        return {name: values[0] for name, values in query.items()}
+
+    def picture(self, name: str) -> None:
+        """Keep a picture of the page, which must not be wider than the screen."""
+        self.taken += 1
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        file = f"{self.journey}-{self.language}-{self.size}-{self.taken:02d}-{name}.png"
+        self.driver.save_screenshot(str(SCREENSHOTS / file))
+        wide = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]["width"]
+        assert wide <= SIZES[self.size][0], f"{name} is wider than the screen"
+        assert self.find("html").get_attribute("lang") == self.language, name
+
+
+@pytest.fixture(scope="module")
+def pages(world: World, insurance: InsuranceDatabase) -> Iterator[PagesWorld]:
+    port = free_port()
+    with pages_world(world, insurance, f"http://127.0.0.1:{port}") as made:
+        serving = Serving(made.app, port)
+        yield made
+        serving.stop()
+
+
+@pytest.fixture(scope="module")
+def client_address() -> Iterator[str]:
+    """The address of the bank, to which browsers come back."""
+    port = free_port()
+    serving = Serving(the_client, port)
+    yield f"http://127.0.0.1:{port}/callback"
+    serving.stop()
+
+
+@pytest.fixture
+def bank(pages: PagesWorld, client_address: str) -> PagesBank:
+    return pages.bank(client_address)
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """A browser without scripts."""
+    driver = driver_of(tmp_path_factory.mktemp("chromium"), scripts=False)
+    yield driver
+    driver.quit()
+
+
+def screen(driver: Chrome, width: int, height: int, *, is_mobile: bool = False) -> None:
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_mobile}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+
+@pytest.fixture
+def person(
+    request: pytest.FixtureRequest, pages: PagesWorld, driver: Chrome, language: Language, size: str
+) -> Person:
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    screen(driver, *SIZES[size], is_mobile=size == "phone")
+    journey = str(request.function.__name__).removeprefix("test_")
+    return Person(pages, driver, pages.citizen(), language, size, journey[:40])
+
+
+def _is_within_main(element: WebElement) -> bool:
+    return bool(element.find_elements(By.XPATH, "ancestor::main"))
+
+
+both_languages = pytest.mark.parametrize("language", ["vi", "en"])
+both_sizes = pytest.mark.parametrize("size", SIZES)
+
+
+@both_languages
+@both_sizes
+def test_a_bank_sends_the_browser_and_gets_a_code_for_what_was_given(person: Person, bank: PagesBank) -> None:
+    person.open(bank.push(ui_locales=person.language))
+    person.sign_in()
+    person.picture("decision")
+    assert not any(box.is_selected() for box in person.all("input[type=checkbox]"))
+    person.tick("salary_base", "contribution_from")
+    person.button("button[name=choice][value=give]")
+    told = person.is_at_the_client()
+    assert (told["iss"], told["state"]) == (person.pages.issuer, "state-1")
+    answer = bank.redeem(told["code"])
+    assert answer.status == 200, answer.body
+    [given] = answer.json()["authorization_details"]
+    assert given["fields"] == ["contribution_from", "salary_base"]
+    read = bank.read(answer.json()["access_token"])
+    assert read.status == 200
+    rows = read.json()["groups"]["contributions"]
+    assert {name for row in rows for name in row} == {"contribution_from", "salary_base"}
+
+
+@both_languages
+@pytest.mark.parametrize("size", ["phone"])
+def test_a_receipt_is_fetched_and_anybody_can_check_it(person: Person, bank: PagesBank) -> None:
+    person.open(bank.push(ui_locales=person.language))
+    person.sign_in()
+    person.tick("salary_base")
+    person.button("button[name=choice][value=give]")
+    person.is_at_the_client()
+    person.open("/citizen/receipts")
+    person.picture("receipts")
+    [jws] = [one.get_attribute("href") or "" for one in person.all("main a[href*='.jws']")]
+    receipt = person.fetch(jws)
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", receipt)
+    person.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    for shown, key in ((receipt, "receipt_genuine"), (receipt[:-6] + "AAAAAA", "receipt_not_genuine")):
+        person.open("/receipts/check")
+        person.find("textarea").click()
+        person.driver.execute_cdp_cmd("Input.insertText", {"text": shown})
+        person.button("main button[type=submit]")
+        person.picture(key)
+        assert person.says(key) in person.text()
+
+
+@both_languages
+@both_sizes
+def test_what_was_read_and_what_was_refused_stand_in_the_history(person: Person, bank: PagesBank) -> None:
+    person.open(bank.push(ui_locales=person.language))
+    person.sign_in()
+    person.tick("salary_base")
+    person.button("button[name=choice][value=give]")
+    tokens = bank.redeem(person.is_at_the_client()["code"]).json()
+    assert bank.read(tokens["access_token"]).status == 200
+    assert person.history_counts() == (1, 0)
+    ended = bank.caller.request("DELETE", f"/oauth/grants/{tokens['grant_id']}")
+    assert ended.status == 204
+    assert bank.read(tokens["access_token"]).status == 401
+    assert person.history_counts() == (1, 1)
+    person.picture("history")
+
+
+@pytest.mark.parametrize("language", ["vi"])
+@pytest.mark.parametrize("size", ["desktop"])
+def test_the_keyboard_alone_leads_from_the_sign_in_to_the_own_record(person: Person) -> None:
+    person.open("/citizen/record")
+    person.press_until(lambda here: here.get_attribute("id") == "personal_id")
+    code = pyotp.TOTP(person.citizen.totp_secret).now()
+    person.press(person.citizen.personal_id, Keys.TAB, person.citizen.password)
+    person.press_until(lambda here: here.get_attribute("id") == "one_time_code")
+    person.press(code, Keys.ENTER)
+    wait_until(lambda: person.driver.current_url.partition("?")[0].endswith("/citizen/record"), "it opened")
+    person.press_until(lambda here: here.tag_name == "button" and _is_within_main(here))
+    person.press(Keys.ENTER)
+    wait_until(lambda: person.all("section[aria-labelledby=g-person], main section dl") != [], "it is read")
+    person.picture("record")
+    assert person.citizen.personal_id in person.text()
+
+
+@pytest.mark.parametrize("language", ["vi"])
+@pytest.mark.parametrize("size", ["desktop"])
+def test_at_twice_the_size_nothing_needs_scrolling_sideways(person: Person, bank: PagesBank) -> None:
+    """WCAG 2.2, 1.4.4 and 1.4.10: a screen of 1280 pixels at 200 % has room for 640."""
+    person.open(bank.push(ui_locales=person.language))
+    person.sign_in()
+    person.tick("salary_base")
+    person.button("button[name=choice][value=give]")
+    person.is_at_the_client()
+    browser = person.lent_browser()
+    for endpoint, path in reachable_pages(browser).items():
+        person.open(path)
+        for width in (640, 320):
+            screen(person.driver, width, 700)
+            wide = person.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]["width"]
+            assert wide <= width, f"{endpoint} at {width}"
