@@ -8,17 +8,21 @@ from pathlib import Path
 import uuid_utils
 
 from broker.actions.complain import Complain
+from broker.actions.represent import Decisions, Represent
 from broker.actions.show_history import ShowHistory
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.citizen_secrets import CitizenSecrets
 from broker.settings import Settings
+from broker.storage.citizens import PostgresCitizens
 from broker.storage.complaints import PostgresComplaints
 from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.history import PostgresHistory
+from broker.storage.represented import RepresentedAccounts
 from broker.storage.session import Store
-from connectors.base import Source
+from connectors.base import Families, Source
 from consent_ui.own_parts import OwnParts
 from consent_ui.record_views import OwnRecords
+from consent_ui.representation_views import RepresentationParts
 from policies.load import SHIPPED, load_holidays
 
 
@@ -29,25 +33,42 @@ class CitizenWiring:
     settings: Settings
     store: Store
     source: Source
+    families: Families
 
-    def own_parts(self, record: OwnRecords) -> OwnParts:
-        """Return the verbs behind the pages. record: reads the own record."""
+    def own_parts(self, record: OwnRecords, decisions: Decisions) -> OwnParts:
+        """Return the verbs behind the pages. record: reads the own record; decisions: on requests."""
         directory = Path(self.settings.policy_directory) if self.settings.policy_directory else SHIPPED
         history = self.history()
         complaints = Complain(
             store=PostgresComplaints(self.store.engine, self._secrets()),
             holidays=load_holidays(directory),
             find_entry=history.find_entry,
-            new_id=lambda: str(uuid_utils.uuid7()),
+            new_id=_new_id,
         )
-        return OwnParts(history, record, complaints)
+        requests = PostgresConsentRequests(self.store.engine)
+        representation = RepresentationParts(self._represent(decisions), requests.organisation_names)
+        return OwnParts(history, record, complaints, representation)
+
+    def _represent(self, decisions: Decisions) -> Represent:
+        pseudonyms = self._pseudonyms()
+        accounts = RepresentedAccounts(
+            PostgresCitizens(self.store.engine), self._secrets(), pseudonyms.citizen_ref, _new_id
+        )
+        return Represent(
+            families=self.families,
+            accounts=accounts,
+            decisions=decisions,
+            personal_id_of=self.personal_id_of,
+            keyed_hash=pseudonyms.data_subject_ref,
+            deadline_seconds=self.settings.source_deadline_seconds,
+        )
 
     def history(self) -> ShowHistory:
         """Return what shows a person who saw the own data."""
         return ShowHistory(
             store=PostgresHistory(self.store.engine),
             source=self.source,
-            data_subject_ref=KeyedPseudonyms(self.settings.pseudonym_key_file.reveal()).data_subject_ref,
+            data_subject_ref=self._pseudonyms().data_subject_ref,
             personal_id_of=self.personal_id_of,
             deadline_seconds=self.settings.source_deadline_seconds,
         )
@@ -57,5 +78,13 @@ class CitizenWiring:
         sealed = PostgresConsentRequests(self.store.engine).sealed_personal_id(citizen_id)
         return "" if sealed is None else self._secrets().open("personal_id", citizen_id, sealed)
 
+    def _pseudonyms(self) -> KeyedPseudonyms:
+        return KeyedPseudonyms(self.settings.pseudonym_key_file.reveal())
+
     def _secrets(self) -> CitizenSecrets:
         return CitizenSecrets(self.settings.key_encryption_key_file.reveal())
+
+
+def _new_id() -> str:
+    """Return a fresh UUIDv7 as text."""
+    return str(uuid_utils.uuid7())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import ClassVar, Protocol, TypeAlias
 
@@ -58,6 +58,35 @@ class SourceAnswerRefused(ConnectorError):
     def __init__(self, fact: str, detail: str = "") -> None:
         super().__init__(detail or fact)
         self.fact = fact
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """Somebody whose own record names the person who asks as father or mother, held in the same household.
+
+    child_key, parent_key: opaque keys of the source. relation: father | mother. birth_precision: day, month
+    or year.
+    """
+
+    child_key: str
+    parent_key: str
+    personal_id: str = field(repr=False)
+    full_name: str = field(repr=False)
+    birth_date: date
+    birth_precision: str
+    relation: str
+    household_code: str = field(repr=False)
+
+
+class Families(Protocol):
+    """Who is whose child, as far as a source can prove it."""
+
+    def find_children(self, personal_id: str, deadline_seconds: float) -> Sequence[Child]:
+        """Return the children of the one person with this personal id, of any age, the youngest first.
+
+        Raises SourceTooSlow, SourceUnavailable, SourceAnswerRefused.
+        """
+        ...
 
 
 class Source(Protocol):

@@ -8,10 +8,18 @@ from flask import Blueprint
 
 from broker.actions.complain import Complain
 from broker.actions.show_history import ShowHistory
-from consent_ui.addresses import COMPLAINT_RULE, COMPLAINTS_RULE, HISTORY_RULE, RECORD_RULE
+from consent_ui.addresses import (
+    CHILD_REQUEST_RULE,
+    COMPLAINT_RULE,
+    COMPLAINTS_RULE,
+    HISTORY_RULE,
+    RECORD_RULE,
+    REPRESENTATION_RULE,
+)
 from consent_ui.complaint_views import ComplaintViews
 from consent_ui.history_views import HistoryViews
 from consent_ui.record_views import OwnRecords, RecordViews
+from consent_ui.representation_views import RepresentationParts, RepresentationViews
 from consent_ui.visit import Visit
 from policies.compile import PolicySet
 
@@ -23,6 +31,7 @@ class OwnParts:
     history: ShowHistory
     record: OwnRecords
     complaints: Complain
+    representation: RepresentationParts
 
 
 def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts: OwnParts) -> None:
@@ -30,9 +39,13 @@ def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts
     history = HistoryViews(visit, policies, parts.history)
     record = RecordViews(visit, policies, parts.record)
     complaints = ComplaintViews(visit, policies, parts.complaints)
+    representation = RepresentationViews(visit, policies, parts.representation)
     blueprint.add_url_rule(HISTORY_RULE, "who_saw", history.show, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "record", record.show, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "read_record", record.read, methods=["POST"])
     blueprint.add_url_rule(COMPLAINTS_RULE, "complaints", complaints.show, methods=["GET"])
     blueprint.add_url_rule(COMPLAINT_RULE, "complaint_form", complaints.form, methods=["GET"])
     blueprint.add_url_rule(COMPLAINT_RULE, "file_complaint", complaints.file, methods=["POST"])
+    blueprint.add_url_rule(REPRESENTATION_RULE, "representation", representation.show, methods=["GET"])
+    blueprint.add_url_rule(CHILD_REQUEST_RULE, "child_request", representation.show_request, methods=["GET"])
+    blueprint.add_url_rule(CHILD_REQUEST_RULE, "decide_for_child", representation.decide, methods=["POST"])

@@ -46,12 +46,15 @@ WHERE citizen_id = :citizen_id AND status = 'active'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CitizenRecord:
-    """An account to be registered. personal_id_ref: keyed hash (32 bytes). password_hash: PHC string."""
+    """An account to be registered. personal_id_ref: keyed hash (32 bytes).
+
+    password_hash: PHC string, None for an account that no password opens.
+    """
 
     citizen_id: str
     personal_id_ref: bytes
     personal_id_encrypted: bytes
-    password_hash: str
+    password_hash: str | None
     totp_secret_encrypted: bytes | None
 
 

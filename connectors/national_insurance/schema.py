@@ -89,6 +89,7 @@ household_member = _once("household_member", _text("household_code", 13), _text(
 family_member = _repeated(
     "family_member", _text("family_relation", 15), _text("family_name", 120), _text("family_personal_id", 12)
 )
+Index("ix_family_member_family_personal_id", family_member.c.family_personal_id)
 health_insurance_card = _repeated(
     "health_insurance_card",
     _text("hi_card", 15),

@@ -1,0 +1,191 @@
+"""Persons I represent: one's children as the source proves them, and their requests to decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from flask import Response, request
+
+from broker.actions.own_reading import LEVEL
+from broker.actions.represent import Represent, RepresentativeSignIn, RepresentedChild
+from broker.consent.record import Consent, Notice
+from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
+from consent_ui.addresses import CHILD_REQUEST_RULE, REPRESENTATION_RULE
+from consent_ui.frame import SignedInVisitor, own_page, visitor
+from consent_ui.representation import ChildRequestView, request_view
+from consent_ui.sign_in_page import BUSY_SECONDS
+from consent_ui.visit import Visit
+from consent_ui.words import Words
+from policies.compile import PolicySet
+
+REPRESENTATION_PAGE: Final = "representation"
+NOTICE_VERSION: Final = "1"
+"""Of the page's wording; raised when what it says changes its meaning."""
+_CONSENT_ID: Final = "<consent_id>"
+
+
+@dataclass(frozen=True, slots=True)
+class RepresentationParts:
+    """What these pages need from behind. names_of: organisation → its two names."""
+
+    verb: Represent
+    names_of: Callable[[str], tuple[str, str]]
+
+
+class RepresentationViews:
+    """Views of /citizen/representation. Level 2 only: what a source says of a child is not for a password."""
+
+    def __init__(self, visit: Visit, policies: PolicySet, parts: RepresentationParts) -> None:
+        self._visit = visit
+        self._policies = policies
+        self._parts = parts
+
+    def show(self) -> Response:
+        """List the children and what waits. 503 where the source cannot prove anything now."""
+        whose = visitor(self._visit, REPRESENTATION_PAGE)
+        if isinstance(whose, Response):
+            return whose
+        if whose.session.level < LEVEL:
+            return self._list(whose, (), whose.words("representation_level"), 403)
+        try:
+            children = self._parts.verb.children(whose.citizen_id, whose.at)
+        except (StoreUnavailable, ConsentTransitionRefused):
+            return self._away(whose)
+        return self._list(whose, [self._child(one, whose.words) for one in children])
+
+    def show_request(self, consent_id: str) -> Response:
+        """Show one request of a child; 404 for any other, whether or not it exists."""
+        found = self._found(consent_id)
+        if isinstance(found, Response):
+            return found
+        whose, child, view = found
+        return self._page(whose, child, view)
+
+    def decide(self, consent_id: str) -> Response:
+        """Take the answer: 303 to the list; the page again (403, 409, 422) where it is none."""
+        found = self._found(consent_id)
+        if isinstance(found, Response):
+            return found
+        whose, child, view = found
+        visit, words = self._visit, whose.words
+        if not visit.is_good_form(whose.cookie, _bound(view), whose.at):
+            return self._page(whose, child, view, 403, words("form_stale"))
+        choice, given = request.form.get("choice", ""), _given(view)
+        is_whole = all(one.name in given for one in view.fields if one.is_required)
+        if choice not in ("give", "refuse") or (choice == "give" and not (given and is_whole)):
+            return self._page(whose, child, view, 422, words("representation_tick"))
+        if choice == "give" and not whose.session.is_recent(whose.at):
+            again = visit.addresses.sign_in(REPRESENTATION_PAGE, words.language, again=True)
+            return visit.pages.redirect(again)
+        session = whose.session
+        notice = Notice(
+            version=NOTICE_VERSION,
+            language=words.language,
+            rendered_hash=view.fingerprint,
+            served_at=whose.at,
+        )
+        who = RepresentativeSignIn(
+            citizen_id=session.citizen_id, level=session.level, authenticated_at=session.authenticated_at
+        )
+        try:
+            decided = given if choice == "give" else frozenset()
+            self._parts.verb.decide(who, view.consent_id, decided, notice, whose.at)
+        except (ConsentMoved, ConsentNotFound, ConsentTransitionRefused):
+            return self._page(whose, child, view, 409, words("representation_moved"))
+        return visit.pages.redirect(visit.addresses.page(REPRESENTATION_RULE, words.language))
+
+    def _found(
+        self, consent_id: str
+    ) -> tuple[SignedInVisitor, RepresentedChild, ChildRequestView] | Response:
+        whose = visitor(self._visit, REPRESENTATION_PAGE)
+        if isinstance(whose, Response):
+            return whose
+        words = whose.words
+        if whose.session.level < LEVEL:
+            return self._list(whose, (), words("representation_level"), 403)
+        try:
+            found = self._parts.verb.find_request(whose.citizen_id, consent_id, whose.at)
+        except (StoreUnavailable, ConsentTransitionRefused):
+            return self._away(whose)
+        if found is None:
+            back = self._visit.addresses.page(REPRESENTATION_RULE, words.language)
+            told = words("representation_unknown")
+            return self._visit.pages.notice(words, 404, words("representation_title"), told, back)
+        return whose, found[0], self._view(*found, words)
+
+    def _view(self, child: RepresentedChild, consent: Consent, words: Words) -> ChildRequestView:
+        names = self._parts.names_of(consent.organisation_id)
+        return request_view(child, consent, names, self._policies, words)
+
+    def _child(self, child: RepresentedChild, words: Words) -> dict[str, Any]:
+        born = {"month": f"{child.birth_date:%m/%Y}", "year": f"{child.birth_date:%Y}"}
+        return {
+            "number": child.citizen_id,
+            "name": child.full_name,
+            "born": born.get(child.birth_precision, words.day(child.birth_date)),
+            "relation": words(f"representation_{child.relation}"),
+            "signing": words("representation_both" if child.both_sign else "representation_alone"),
+            "requests": [
+                (view, self._address(view.consent_id, words.language))
+                for view in (self._view(child, one, words) for one in child.pending)
+            ],
+        }
+
+    def _away(self, whose: SignedInVisitor) -> Response:
+        response = self._list(whose, (), whose.words("representation_unavailable"), 503)
+        response.headers["Retry-After"] = str(BUSY_SECONDS)
+        return response
+
+    def _list(self, whose: SignedInVisitor, children: Any, error: str = "", status: int = 200) -> Response:
+        return own_page(
+            self._visit,
+            whose,
+            "representation.html",
+            REPRESENTATION_PAGE,
+            status,
+            is_error=bool(error),
+            error=error,
+            children=children,
+            other_address=self._visit.addresses.page(REPRESENTATION_RULE, whose.words.other),
+        )
+
+    def _page(
+        self,
+        whose: SignedInVisitor,
+        child: RepresentedChild,
+        view: ChildRequestView,
+        status: int = 200,
+        error: str = "",
+    ) -> Response:
+        visit = self._visit
+        return own_page(
+            visit,
+            whose,
+            "represented_request.html",
+            REPRESENTATION_PAGE,
+            status,
+            is_error=bool(error),
+            error=error,
+            child=self._child(child, whose.words),
+            view=view,
+            ticked=frozenset(request.form.getlist("field")) if error else frozenset(),
+            action=self._address(view.consent_id),
+            token=visit.tokens.token(whose.cookie, _bound(view), whose.at),
+            other_address=self._address(view.consent_id, whose.words.other),
+        )
+
+    def _address(self, consent_id: str, language: str = "") -> str:
+        return self._visit.addresses.page(CHILD_REQUEST_RULE.replace(_CONSENT_ID, consent_id), language)
+
+
+def _given(view: ChildRequestView) -> frozenset[str]:
+    """Return what is ticked, of what stands on the page; what was signed before is taken as it is."""
+    if not view.may_choose:
+        return frozenset(one.name for one in view.fields if one.is_given)
+    return frozenset(request.form.getlist("field")) & {one.name for one in view.fields}
+
+
+def _bound(view: ChildRequestView) -> str:
+    return f"represent {view.consent_id} {view.fingerprint}"
