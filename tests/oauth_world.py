@@ -17,6 +17,7 @@ from flask import Flask
 from joserfc.jws import JWSRegistry
 from sqlalchemy import Engine, create_engine, text
 
+from broker.actions.consent_doors import People
 from broker.api.calls import Call, Caller
 from broker.api.exchange import Exchange
 from broker.api.problems import Reply
@@ -185,6 +186,7 @@ class World:
         *,
         real_time: bool = False,
         policies: PolicySet | None = None,
+        people: People | None = None,
         **settings: Any,
     ) -> None:
         database.empty()
@@ -208,7 +210,9 @@ class World:
         )
         callers = TrustedProxies(self.settings.trusted_proxies)
         policies = policies or policy_set()
-        consents = ConsentWiring(self.settings, database.store, self.ring, policies, Adults(), new_salt)
+        consents = ConsentWiring(
+            self.settings, database.store, self.ring, policies, people or Adults(), new_salt
+        )
         self.wiring = Wiring(
             self.settings, database.store, self.ring, policies, callers, consents, self.clock
         )
