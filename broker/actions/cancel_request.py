@@ -11,7 +11,7 @@ from broker.consent import life
 from broker.consent.record import Actor
 from broker.consent.standing import state_at
 from broker.consent.writing import KeptRequest
-from broker.errors import ConsentMoved, ConsentNotFound
+from broker.errors import ConsentTransitionRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,17 +24,18 @@ class CancelRequest:
     def cancel(self, kept: KeptRequest, at: datetime) -> None:
         """Take a request back, and with it every consent that was opened on it.
 
-        Raises ConsentNotFound (it is over), ConsentMoved (somebody has decided, be it of one purpose only),
-        StoreUnavailable.
+        Raises ConsentTransitionRefused (final_state: it has ended; not_requested: it was decided, be it of
+        one purpose only), ConsentMoved (somebody decides at this moment), StoreUnavailable.
         """
-        if kept.status(at) != "pending":
-            raise ConsentNotFound
+        status = kept.status(at)
+        if status != "pending":
+            raise ConsentTransitionRefused("not_requested" if status == "decided" else "final_state")
         opening = kept.opening
         actor = Actor(kind="client", reference=opening.client_id)
         writings, evidence = [], []
         for held in self.store.find_of_request(opening.request_id):
             if state_at(held.consent, at) != "requested":
-                raise ConsentMoved("something of the request was decided")
+                raise ConsentTransitionRefused("not_requested")
             written, recorded = self.writer.compose(life.cancel(held.consent, actor, at), held, at)
             writings += written
             evidence += recorded

@@ -55,7 +55,7 @@ class FrequencySchema(Schema):
     per = fields.String(required=True, validate=validate.OneOf(["day", "week", "month", "consent"]))
 
 
-class ItemSchema(Schema):
+class ConsentItemSchema(Schema):
     """What is asked for one purpose."""
 
     purpose = fields.String(required=True, validate=_NAME)
@@ -84,7 +84,9 @@ class ConsentRequestSchema(Schema):
     personal_id = fields.String(
         required=True, validate=validate.Regexp(r"^[0-9]{12}\Z", error="12 digits are needed.")
     )
-    items = fields.List(fields.Nested(ItemSchema), required=True, validate=validate.Length(1, ITEMS_MAX))
+    items = fields.List(
+        fields.Nested(ConsentItemSchema), required=True, validate=validate.Length(1, ITEMS_MAX)
+    )
     message = fields.Nested(MessageSchema)
     expires_in_seconds = fields.Integer(strict=True, validate=validate.Range(EXPIRES_SECONDS_MIN, 2_592_000))
 

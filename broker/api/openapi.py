@@ -198,7 +198,7 @@ def _exactly(_converter: object, field: fields.Field[Any], **_: Any) -> Row:
         if isinstance(validator, validate.Regexp):
             pattern = str(validator.regex.pattern).removeprefix("^").removesuffix(_THE_END)
             row["pattern"] = f"^(?:{pattern})$"
-    words = MEMBERS.get(field.name or "")
+    words = MEMBERS.get(f"{type(field.parent).__name__}.{field.name}", MEMBERS.get(field.name or ""))
     if words is not None and type(field.parent).__name__ in _REQUESTS:
         row["description"] = str(words)
         if words.example is not None:
@@ -217,5 +217,10 @@ _REQUESTS: Final = frozenset(
         "PollSchema",
         "SetErrorSchema",
         "AcknowledgementSchema",
+        "ConsentRequestSchema",
+        "ConsentItemSchema",
+        "RangeSchema",
+        "FrequencySchema",
+        "MessageSchema",
     }
 )

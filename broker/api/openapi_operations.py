@@ -10,6 +10,7 @@ from marshmallow import Schema
 
 from broker.api.entitlement import BatchSchema, CheckSchema
 from broker.api.events import AcknowledgementSchema, PollSchema
+from broker.api.inbox import ConsentRequestSchema
 from broker.api.openapi_schemas import (
     AcknowledgedSchema,
     BatchAnswerSchema,
@@ -19,10 +20,17 @@ from broker.api.openapi_schemas import (
     EventsSchema,
     GrantSchema,
     RegisteredClientSchema,
+    RequestKeptSchema,
+    RequestStatusSchema,
     TokenInfoSchema,
 )
 from broker.api.openapi_words import Words
 from broker.errors import (
+    ConsentAskedTooSoon,
+    ConsentMoved,
+    ConsentRequestConflict,
+    ConsentTermsRefused,
+    ConsentTransitionRefused,
     EvidenceUnavailable,
     InputFault,
     ProofInvalid,
@@ -37,6 +45,7 @@ from broker.oauth.scopes import (
     CONSENT_EVENTS,
     MANAGE_CLIENTS,
     QUERY_GRANTS,
+    REQUEST_CONSENT,
     REVOKE_GRANTS,
     SHARE_RECORD,
     VERIFY_ENTITLEMENT,
@@ -160,6 +169,40 @@ OPERATIONS: Final = (
     ),
     Operation(
         method="POST",
+        rule="/v1/consent-requests",
+        name="requestConsent",
+        words=Words("Xin sự đồng ý của người vắng mặt", "Ask for the consent of a person who is not there"),
+        scope=REQUEST_CONSENT,
+        asks=ConsentRequestSchema,
+        tells=RequestKeptSchema,
+        status=201,
+        problems=(
+            *(*_ACCESS, *_SCOPE, *_BODY, "request-malformed", "consent-terms-refused"),
+            *("consent-request-conflict", "consent-asked-too-soon"),
+        ),
+    ),
+    Operation(
+        method="GET",
+        rule="/v1/consent-requests/<request_id>",
+        name="showConsentRequest",
+        words=Words("Xem một yêu cầu đã đến đâu", "See how a request stands"),
+        scope=REQUEST_CONSENT,
+        tells=RequestStatusSchema,
+        problems=(*_ACCESS, *_SCOPE, "not-found"),
+    ),
+    Operation(
+        method="DELETE",
+        rule="/v1/consent-requests/<request_id>",
+        name="cancelConsentRequest",
+        words=Words(
+            "Rút lại một yêu cầu chưa ai quyết định", "Take a request back that nobody has decided yet"
+        ),
+        scope=REQUEST_CONSENT,
+        status=204,
+        problems=(*_ACCESS, *_SCOPE, "not-found", "consent-transition-refused", "consent-moved"),
+    ),
+    Operation(
+        method="POST",
         rule="/v1/events",
         name="pollEvents",
         words=Words("Nhận thông báo về các sự đồng ý (RFC 8936)", "Fetch what became of consents (RFC 8936)"),
@@ -207,6 +250,11 @@ EXAMPLES: Final[Mapping[str, Exception]] = {
         retry_after_seconds=5,
     ),
     "evidence-unavailable": EvidenceUnavailable(),
+    "consent-terms-refused": ConsentTermsRefused("fields_not_covered"),
+    "consent-request-conflict": ConsentRequestConflict(),
+    "consent-asked-too-soon": ConsentAskedTooSoon(2_592_000),
+    "consent-transition-refused": ConsentTransitionRefused("not_requested"),
+    "consent-moved": ConsentMoved(),
     "clock-skewed": ReleaseRefused("clock_skewed", reference=EXAMPLE_REFERENCE),
 }
 """Row of the error table → an error that gets it; rows without one have a page of their own and no kind."""

@@ -188,6 +188,35 @@ class AcknowledgedSchema(Answer):
     deletion_attested_at = fields.DateTime()
 
 
+class ToldConsentSchema(Answer):
+    """What its recipient learns of a decision."""
+
+    consent_id = fields.UUID(required=True)
+    purpose = fields.String(required=True)
+    state = fields.String(required=True)
+    fields_ = fields.List(fields.String(), required=True, data_key="fields")
+    valid_to = fields.DateTime(required=True, allow_none=True)
+
+
+class RequestStatusSchema(Answer):
+    """How a request for consent stands; whether there is such a person it never tells."""
+
+    request_id = fields.UUID(required=True)
+    status = fields.String(
+        required=True, validate=validate.OneOf(("pending", "decided", "expired", "cancelled"))
+    )
+    requested_at = fields.DateTime(required=True)
+    expires_at = fields.DateTime(required=True)
+    consents = fields.List(fields.Nested(ToldConsentSchema), required=True)
+
+
+class RequestKeptSchema(RequestStatusSchema):
+    """A request that was kept, and with what its token is fetched (CIBA, 10.1)."""
+
+    auth_req_id = fields.String(required=True)
+    interval_seconds = fields.Integer(required=True)
+
+
 class GrantedScopeSchema(Answer):
     """Scopes, and the resource servers at which they count."""
 

@@ -73,6 +73,39 @@ MEMBERS: Final[Mapping[str, Words]] = {
     "deletion_attested": Words(
         "cam kết đã xóa mọi dữ liệu đã nhận", "whether all that was received is deleted, on your word"
     ),
+    "request_id": Words(
+        "UUID do hệ thống hỏi tự chọn; gửi lại không hỏi hai lần",
+        "a UUID of your own choice; sending it again asks nothing twice",
+        "0193f0a0-0000-7000-8000-000000000004",
+    ),
+    "ConsentRequestSchema.items": Words(
+        "điều được xin, mỗi mục đích một lần, quyết định riêng",
+        "what is asked, each purpose once, decided on one by one",
+    ),
+    "purpose": Words("mục đích theo thỏa thuận", "a purpose of an agreement", "prove_income"),
+    "field_names": Words("các trường được xin", "the fields asked for", ["si_status", "salary_base"]),
+    "required_fields": Words(
+        "các trường thiếu thì phần còn lại vô ích",
+        "the fields without which the rest is of no use",
+        ["salary_base"],
+    ),
+    "data_range": Words("khoảng thời gian của dữ liệu", "which time the rows may speak of"),
+    "first_day": Words("ngày đầu, kể cả", "first day, inclusive", "2026-01-01"),
+    "last_day": Words("ngày cuối, kể cả", "last day, inclusive", "2026-10-31"),
+    "frequency": Words("đọc nhiều nhất bao nhiêu lần", "how often it is read at most"),
+    "use_count": Words("số lần", "so many times", 2),
+    "per": Words("trong mỗi khoảng này", "in each of these", "day"),
+    "mode": Words("chỉ xem, hay được lưu", "whether it is only seen, or kept", "view"),
+    "valid_days": Words("được đọc trong bao nhiêu ngày", "how many days it may be read", 30),
+    "retention_days": Words("được giữ trong bao nhiêu ngày", "how many days it is kept", 90),
+    "message": Words("lời nhắn với người được hỏi", "your own words to the person"),
+    "vi": Words("bằng tiếng Việt", "in Vietnamese", "Để xét khoản vay."),
+    "en": Words("bằng tiếng Anh", "in English", "For your loan."),
+    "expires_in_seconds": Words(
+        "chờ trả lời bao lâu; im lặng không phải là đồng ý",
+        "how long it waits for an answer; silence is no consent",
+        604_800,
+    ),
     "expires_on": Words("ngày cuối có hiệu lực", "last day of the registration", "2027-12-31"),
 }
 """Member of a request → words. Members of RFC 7591 carry the RFC's names and meaning."""
@@ -104,6 +137,7 @@ SCOPE_WORDS: Final[Mapping[str, Words]] = {
         "đọc những gì công dân đã đồng ý chia sẻ", "read what a citizen has consented to share"
     ),
     "manage_clients": Words("đăng ký hệ thống", "register clients"),
+    "request_consent": Words("xin sự đồng ý của người vắng mặt", "ask for the consent of absent people"),
     "consent_events": Words("nhận thông báo về các sự đồng ý", "be told what became of consents"),
     "grant_management_query": Words("xem một sự cho phép của mình", "read a grant of one's own"),
     "grant_management_revoke": Words("trả lại một sự cho phép", "give a grant back"),
@@ -123,6 +157,7 @@ PARAMETERS: Final[Mapping[str, Words]] = {
         "which consent, where the token rests on several",
         "0193f0a0-0000-7000-8000-000000000003",
     ),
+    "request_id": Words("số của yêu cầu, do hệ thống hỏi đã chọn", "number of the request, as you chose it"),
     "grant_id": Words(
         "số của sự cho phép, như trong câu trả lời cấp mã truy cập",
         "number of the grant, as told in the token response",

@@ -284,7 +284,7 @@ class TestNobodyThere:
             answers += [inbox.send("GET", path), inbox.send("DELETE", path)]
             told.append([steady(answer) for answer in answers])
         assert told[0] == told[1]
-        assert [one["body"].get("status") for one in told[0]] == ["pending"] * 3 + ["expired", 404]
+        assert [one["body"].get("status") for one in told[0]] == ["pending"] * 3 + ["expired", 409]
 
     def test_taking_it_back_is_answered_alike(self, inbox: InboxFlow, person: Citizen) -> None:
         for citizen in (person, None):
@@ -442,7 +442,7 @@ class TestTheEnd:
             events = inbox.verbs.history(person.citizen_id, consent.consent_id)
             assert [event.type for event in events] == ["requested", "cancelled"]
             verify_chain(events)
-        problem(inbox.send("DELETE", path), 404, "not-found")
+        problem(inbox.send("DELETE", path), 409, "consent-transition-refused", reason="final_state")
 
     def test_what_was_taken_back_before_anybody_looked_is_never_opened(
         self, inbox: InboxFlow, person: Citizen
@@ -455,9 +455,10 @@ class TestTheEnd:
         asked = kept(inbox.request(person, items=[ITEM, OTHER_ITEM]))
         first, second = inbox.waiting(person)
         inbox.answer(person, first)
-        problem(inbox.send("DELETE", f"{REQUESTS}/{asked['request_id']}"), 409, "consent-moved")
+        path, slug = f"{REQUESTS}/{asked['request_id']}", "consent-transition-refused"
+        problem(inbox.send("DELETE", path), 409, slug, reason="not_requested")
         inbox.answer(person, second)
-        problem(inbox.send("DELETE", f"{REQUESTS}/{asked['request_id']}"), 404, "not-found")
+        problem(inbox.send("DELETE", path), 409, slug, reason="not_requested")
         assert len(inbox.poll(asked["auth_req_id"]).get_json()["authorization_details"]) == 2
 
     def test_a_decision_and_a_client_that_takes_back_meet_and_one_wins(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import jsonschema_rs
 import pytest
@@ -21,13 +22,16 @@ from broker.api.openapi_operations import EXAMPLES, OPERATIONS
 from broker.api.openapi_words import MEMBERS, SCOPE_WORDS
 from broker.api.problems import PROBLEMS, problem_of
 from broker.api.resources import AUTHENTICATION
+from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.client_metadata_schema import ClientMetadataSchema
 from broker.oauth.endpoints import Addresses
 from broker.oauth.scopes import SCOPES
 from policies.load import SHIPPED, load_directory
 from tests.doors import InProcessCaller, post
+from tests.inbox_flow import ITEM, InboxFlow
+from tests.inbox_flow import REQUESTS as CONSENT_REQUESTS
 from tests.oauth_flow import Flow
-from tests.oauth_world import Party
+from tests.oauth_world import Party, oauth_database
 from tests.release_world import AGREEMENT, BATCH, CHECKS, Hospital, World
 
 Document = dict[str, Any]
@@ -36,6 +40,7 @@ EVERYTHING = {(one.method, one.rule) for one in OPERATIONS}
 REQUESTS = (
     *("Check", "Item", "Batch", "ActingPerson", "Client", "Organisation"),
     *("Poll", "SetError", "Acknowledgement"),
+    *("ConsentRequest", "ConsentItem", "Range", "Frequency", "Message"),
 )
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -217,6 +222,37 @@ def test_what_a_citizens_token_may_do_is_as_described(document: Document, flow: 
     answer = flow.get("/v1/token-info", flow.tokens()["access_token"])
     assert {"grant_id", "authorization_details", "acr", "auth_time"} <= answer.get_json().keys()
     check(document, "GET", "/v1/token-info", answer)
+
+
+def test_requests_for_consent_are_as_described(document: Document, cluster: EmbeddedCluster) -> None:
+    with oauth_database(cluster) as database:
+        inbox = InboxFlow(database)
+        person = inbox.citizen()
+        asked = inbox.request(person)
+        request_id = asked.get_json()["request_id"]
+        one, everything = f"{CONSENT_REQUESTS}/{{request_id}}", (201, 409, 422, 429)
+        answers = [("POST", CONSENT_REQUESTS, asked)]
+        answers.append(
+            ("POST", CONSENT_REQUESTS, inbox.request(person, request_id=request_id, expires_in_seconds=60))
+        )
+        answers.append(("POST", CONSENT_REQUESTS, inbox.request(items=[{**ITEM, "purpose": "x"}])))
+        answers.append(("GET", one, inbox.send("GET", f"{CONSENT_REQUESTS}/{request_id}")))
+        inbox.answer(person, inbox.waiting(person)[0], ())
+        answers.append(("GET", one, inbox.send("GET", f"{CONSENT_REQUESTS}/{request_id}")))
+        answers.append(("POST", CONSENT_REQUESTS, inbox.request(person)))
+        answers.append(("DELETE", one, inbox.send("DELETE", f"{CONSENT_REQUESTS}/{request_id}")))
+        answers.append(("DELETE", one, inbox.send("DELETE", f"{CONSENT_REQUESTS}/{uuid4()}")))
+        fresh = inbox.request().get_json()["request_id"]
+        answers.append(("DELETE", one, inbox.send("DELETE", f"{CONSENT_REQUESTS}/{fresh}")))
+        given = inbox.citizen()
+        request_id = inbox.request(given).get_json()["request_id"]
+        inbox.answer(given, inbox.waiting(given)[0])
+        answers.append(("GET", one, inbox.send("GET", f"{CONSENT_REQUESTS}/{request_id}")))
+    assert {answer.status_code for method, _, answer in answers if method == "POST"} == set(everything)
+    assert [answer.status_code for method, _, answer in answers if method == "DELETE"] == [409, 404, 204]
+    assert [answer.status_code for method, _, answer in answers if method == "GET"] == [200] * 3
+    for method, path, answer in answers:
+        check(document, method, path, answer)
 
 
 def test_a_registered_client_is_as_described(document: Document, flow: Flow) -> None:
