@@ -19,7 +19,7 @@ import psycopg
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from broker.cli.demo_cast import CaseMissing
+from broker.cli.demo_cast import ADULT, CaseMissing
 from broker.cli.demo_desk import CHECK
 from broker.cli.demo_lender import open_account
 from broker.cli.demo_opening import Opened, Options, opened
@@ -30,10 +30,12 @@ from broker.cli.demo_story_guards import STORY
 from broker.cli.demo_words import FAULTS, START
 from broker.cli.session import state_directory
 from broker.errors import BrokerError
+from broker.oauth.one_time_codes import enrolment_uri
 from broker.storage.agreements import RevisionNotNewer
 from broker.storage.clients import AlreadyRegistered
 
 _INTERRUPTED = 130
+PAGES = "/citizen/history"
 
 
 @click.command(
@@ -134,9 +136,15 @@ class _Demo:
     def _tell_how_to_decide(self, ready: Opened) -> None:
         """Say how to be the citizen oneself, where the example lies beside the program."""
         borrowing, citizen = ready.play.borrowing, self.options.directory / "citizen.json"
-        # Other secrets than the story's, whose one-time code may have been used this very moment.
-        borrower = open_account(ready.play.stage, borrowing.borrower.personal_id)
+        # Somebody else than the story's borrower, who has just refused: the same bank may not ask again yet.
+        asked = ready.play.cast.person("asked", ADULT)
+        borrower = open_account(ready.play.stage, asked.personal_id)
         write_private(citizen, json.dumps(asdict(borrower), indent=1) + "\n")
+        if borrowing.ask_in_inbox(borrower.personal_id):
+            self._say("waiting")
+        self._say("pages", address=f"{ready.issuer}{PAGES}")
+        uri = enrolment_uri(borrower.totp_secret, "demo", ready.play.stage.settings.data_owner)
+        self._say("account", number=borrower.personal_id, password=borrower.password, uri=uri)
         example = Path(__file__).resolve().parents[2] / "docs/examples/read_by_consent.py"
         if not example.is_file():
             return

@@ -15,7 +15,7 @@ from broker.oauth.client_credentials import CLIENT_CREDENTIALS
 from broker.oauth.one_time_codes import new_secret
 from broker.oauth.pushed_requests import AUTHORIZATION_CODE
 from broker.oauth.refresh import REFRESH_TOKEN
-from broker.oauth.scopes import OPENID, QUERY_GRANTS, REVOKE_GRANTS, SHARE_RECORD
+from broker.oauth.scopes import OPENID, QUERY_GRANTS, REQUEST_CONSENT, REVOKE_GRANTS, SHARE_RECORD
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 
 
@@ -30,7 +30,7 @@ def redirect_uri(port: int) -> str:
 def lender(redirect_uri: str) -> Role:
     """Return what the bank's program is registered for."""
     return Role(
-        scopes=(SHARE_RECORD, OPENID, QUERY_GRANTS, REVOKE_GRANTS),
+        scopes=(SHARE_RECORD, OPENID, QUERY_GRANTS, REVOKE_GRANTS, REQUEST_CONSENT),
         agreement_id="bank_income_proof",
         metadata={
             "grant_types": [AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS],

@@ -34,7 +34,7 @@ from broker.cli.prepare import prepare
 from broker.cli.serve import server_command, with_metrics
 from broker.cli.session import COMMAND_SECONDS, Session, embedded_environment, settings_of
 from broker.clock import system_clock
-from broker.oauth.scopes import REVOKE_GRANTS
+from broker.oauth.scopes import REQUEST_CONSENT, REVOKE_GRANTS
 from broker.oauth.stored_keys import generate_private_key
 from broker.settings import Settings
 from broker.storage.session import open_store
@@ -187,5 +187,5 @@ def _borrowing(stage: Stage, cast: Cast, options: Options, issuer: str) -> Borro
     role = lender(redirect_uri(options.port))
     key = ClientKey.read(stage.register_client(BANK, client_id, key_file, role))
     borrower = open_account(stage, cast.person("borrower", ADULT).personal_id)
-    caller = Caller(issuer, client_id, key, REVOKE_GRANTS)
+    caller = Caller(issuer, client_id, key, f"{REVOKE_GRANTS} {REQUEST_CONSENT}")
     return Borrowing(caller, borrower, Browser(issuer), redirect_uri(options.port))

@@ -98,6 +98,15 @@ START: Final[Mapping[str, Words]] = {
         "Máy chủ vẫn chạy. Mở cửa sổ lệnh thứ hai và dán:",
         "The server keeps running. Open a second terminal and paste:",
     ),
+    "waiting": Words(
+        "Ngân hàng vừa hỏi một công dân khác: yêu cầu đang chờ trong hộp thư của người đó.",
+        "The bank has just asked another citizen: the request waits in that person's inbox.",
+    ),
+    "pages": Words("Trang của công dân đó: {address}", "That citizen's pages: {address}"),
+    "account": Words(
+        "Số định danh {number}, mật khẩu {password}, ứng dụng mã dùng một lần: {uri}",
+        "Personal id {number}, password {password}, for an app of one-time codes: {uri}",
+    ),
     "citizen": Words(
         "Để tự mình là công dân: dán dòng này, đăng nhập trong trình duyệt bằng số và mật khẩu ở {path}",
         "To be the citizen yourself: paste this, and sign in with number and password of {path}",
