@@ -25,6 +25,7 @@ from broker.api.hot_routes import HotRoutes
 from broker.api.operations import operations_blueprint
 from broker.api.operations_log import start_logging
 from broker.api.resources import BODY_BYTES_MAX, install, resources_blueprint
+from broker.citizen_wiring import CitizenWiring
 from broker.clock import countdown, system_clock
 from broker.consent_wiring import ConsentWiring, source_people
 from broker.errors import BrokerError, SettingsInvalid
@@ -40,6 +41,7 @@ from broker.storage.register import CachedRegister, PreparedRegister
 from broker.storage.session import Store, open_store
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.wiring import Wiring
+from connectors.national_insurance.children import InsuranceFamilies
 from connectors.national_insurance.source import InsuranceSource
 from policies.compile import PolicySet, compile_policies
 from policies.decide import decide
@@ -121,14 +123,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     callers = TrustedProxies(settings.trusted_proxies)
     people = source_people(settings, store, source)
     consents = ConsentWiring(settings, store, key_ring, policy_set, people, new_salt)
-    wiring = Wiring(settings, store, key_ring, policy_set, callers, consents, system_clock)
+    whole = ReadingWiring(settings, store, key_ring, policy_set, enforcement, source)
+    families = InsuranceFamilies(settings.source_url)
+    citizens = CitizenWiring(settings, store, source, families)
+    own = citizens.own_parts(whole.own_record(), consents.verbs())
+    wiring = Wiring(settings, store, key_ring, policy_set, callers, consents, system_clock, own)
     caller = wiring.caller()
     app = Flask("broker", static_folder=None)
     exchange = Exchange(settings.issuer, new_reference)
     install(app, exchange)
     face = EntitlementFace(caller, verb, key_ring.sign_receipt, settings.data_owner)
     routes = {"/v1/entitlement-checks": face.check, "/v1/entitlement-checks/batch": face.batch}
-    reading = ReadingWiring(settings, store, key_ring, policy_set, enforcement, source).routes(caller)
+    reading = whole.routes(caller)
     judge = wiring.judge(caller)
     beside = {**routes, **wiring.json_routes(judge)}
     bodiless = {**wiring.bodiless_routes(judge), **{("GET", path): one for path, one in reading.items()}}

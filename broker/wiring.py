@@ -69,6 +69,8 @@ from connectors.client_keys import ClientKeySets
 from connectors.identity import IdentityProvider
 from connectors.identity_providers import load_providers
 from consent_ui.blueprint import DecisionPage, citizen_blueprint
+from consent_ui.own_parts import OwnParts
+from consent_ui.receipt_views import ReceiptParts
 from consent_ui.ways import Ways
 from policies.compile import PolicySet
 
@@ -80,6 +82,8 @@ TlsMethod = Callable[..., ClientRegistration | None]
 class Wiring:
     """The parts that everything below shares. clock: says what instant it is, everywhere the same.
 
+    own: verbs behind the pages about one's own data.
+
     published_keys: one for the process, because its bound on threads that wait is one for the process.
     """
 
@@ -90,6 +94,7 @@ class Wiring:
     callers: CallerReader
     consents: ConsentWiring
     clock: Clock = system_clock
+    own: OwnParts | None = None
     published_keys: ClientKeySets = field(init=False, repr=False)
     identity_providers: Mapping[str, IdentityProvider] = field(init=False, repr=False)
 
@@ -177,6 +182,8 @@ class Wiring:
                 callers=self.callers,
                 clock=self.clock,
                 form_key=derived_key(settings.key_encryption_key_file.reveal(), "citizen/forms"),
+                receipts=ReceiptParts(self.consents.consents, self.key_ring),
+                own=self.own,
             ),
         ]
 

@@ -91,7 +91,7 @@ class Addresses:
         return self.issuer + CALLBACK_RULE.replace("<provider>", provider)
 
     def page(self, rule: str, language: str = "", **asked: str) -> str:
-        """Return the path of a page without variable parts. asked: what else its query says, "" for nothing."""
+        """Return the path of a page without variable parts. asked: more of its query, "" for nothing."""
         query = {name: value for name, value in {**asked, "lang": language}.items() if value}
         return self.root + rule + ("?" + urlencode(query) if query else "")
 

@@ -30,8 +30,10 @@ from consent_ui.decision import DecisionViews
 from consent_ui.doors import Authorizations
 from consent_ui.form_tokens import FormTokens
 from consent_ui.identity_views import IdentityViews
+from consent_ui.own_parts import OwnParts, add_own_pages
 from consent_ui.pages import Pages, script_response, style_response
 from consent_ui.passkey_views import PasskeyViews
+from consent_ui.receipt_views import ReceiptParts, ReceiptViews
 from consent_ui.sessions import SessionViews
 from consent_ui.sign_in import SignInViews
 from consent_ui.sign_in_page import BUSY_SECONDS, SignInPage
@@ -70,11 +72,14 @@ def citizen_blueprint(
     callers: CallerReader,
     clock: Clock,
     form_key: bytes,
+    receipts: ReceiptParts,
+    own: OwnParts | None = None,
 ) -> Blueprint:
     """Return the routes under /citizen: every way in and out, sessions, passkeys, decision, style, script.
 
     form_key: 32 bytes that sign form tokens and nothing else, the same on all workers
-    (`broker.oauth.citizen_secrets.derived_key(key_encryption_key, "citizen/forms")`).
+    (`broker.oauth.citizen_secrets.derived_key(key_encryption_key, "citizen/forms")`). own: verbs behind the
+    pages about one's own data, None for a server without them.
     """
     addresses = Addresses(issuer)
     visit = Visit(
@@ -105,6 +110,10 @@ def citizen_blueprint(
     blueprint.add_url_rule(SESSIONS_RULE, "end_sessions", listing.end, methods=["POST"])
     blueprint.add_url_rule(STYLE_RULE, "style", style_response, methods=["GET"])
     blueprint.add_url_rule(SCRIPT_RULE, "script", script_response, methods=["GET"])
+
+    ReceiptViews(visit, receipts).add_to(blueprint)
+    if own is not None:
+        add_own_pages(blueprint, visit, policies, own)
 
     @blueprint.errorhandler(StoreUnavailable)
     def store_unavailable(_error: StoreUnavailable) -> Response:

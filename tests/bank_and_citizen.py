@@ -21,13 +21,15 @@ from click.testing import CliRunner
 from broker.cli import main
 from broker.cli.caller import Caller, ClientKey
 from tests.citizen_world import PASSWORD, Forms
+from tests.consent_world import grown_ups
+from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import free_port, wait_until
 
 SCOPES = ("share_record", "openid", "grant_management_query", "grant_management_revoke")
 INCOME: Mapping[str, Any] = {
     "type": "insurance_record",
     "purpose": "prove_income",
-    "fields": ["salary_base", "contribution_from", "contribution_to", "si_status"],
+    "fields": ["si_status", "contribution_from", "contribution_to", "salary_base"],
     "required_fields": ["salary_base"],
 }
 _numbers = itertools.count(1)
@@ -94,9 +96,12 @@ class Account:
         return pyotp.TOTP(self.totp_secret).now()
 
 
-def create_account(environ: Mapping[str, str], directory: Path) -> Account:
-    """Create an account with one-time codes. The person is nobody's: no province is 000."""
-    personal_id = f"0000{next(_numbers):08d}"
+def create_account(environ: Mapping[str, str], directory: Path, insurance: InsuranceDatabase) -> Account:
+    """Create an account with one-time codes for the next grown-up person of the synthetic population.
+
+    Who decides must be somebody whose age the source can tell (`broker.actions.people`).
+    """
+    personal_id, _ = next(grown_ups(insurance))
     password_file = directory / "password"
     password_file.write_text(PASSWORD + "\n", encoding="utf-8")
     words = ["citizen", "create", "--personal-id", personal_id, "--totp"]

@@ -20,6 +20,7 @@ from werkzeug.test import Client, TestResponse
 
 from broker.consent.record import Notice
 from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.keys import KeyRing
 from broker.oauth.authorization import Authorizations
 from broker.oauth.authorization_request import (
     REQUEST_URI_PREFIX,
@@ -41,12 +42,15 @@ from broker.oauth.registration import ClientRegistration
 from broker.storage.citizen_sessions import PostgresSessions
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
+from broker.storage.consents import PostgresConsents
 from broker.storage.identities import PostgresIdentities
 from broker.storage.passkeys import PostgresPasskeys
 from broker.storage.requests import PostgresRequests
 from broker.storage.sign_in_challenges import PostgresChallenges
+from broker.storage.signing_keys import PostgresSigningKeys
 from connectors.identity import IdentityProvider
 from consent_ui.blueprint import DecisionPage, citizen_blueprint
+from consent_ui.receipt_views import ReceiptParts
 from consent_ui.ways import Ways
 from policies.compile import PolicySet, compile_policies
 from policies.load import SHIPPED, load_directory
@@ -173,6 +177,7 @@ class CitizenWorld:
         self.requests = PostgresRequests(self.engine)
         self.authorizations = Authorizations(issuer, self.requests, NamedClients(redirect_uri), Subjects())
         self.page = DecisionPage(issuer)
+        self.ring = KeyRing(PostgresSigningKeys(database.owner), KEY_ENCRYPTION_KEY, self.clock)
         self._register_bank()
         self.app = Flask("citizen_world", static_folder=None)
         self.app.register_blueprint(
@@ -185,6 +190,7 @@ class CitizenWorld:
                 callers=TrustedProxies(),
                 clock=self.clock,
                 form_key=derived_key(KEY_ENCRYPTION_KEY, "citizen/forms"),
+                receipts=ReceiptParts(PostgresConsents(self.engine), self.ring),
             )
         )
 

@@ -41,6 +41,7 @@ _PERSONS = text(
        WHERE EXISTS (SELECT FROM contribution c WHERE c.person_key = p.person_key
                        AND c.contribution_to >= date '2026-06-01')
          AND (SELECT count(*) FROM person q WHERE q.personal_id = p.personal_id) = 1
+         AND p.birth_date < date '2005-01-01'
        ORDER BY p.person_key"""
 )
 _numbers = itertools.count(1)
@@ -49,8 +50,8 @@ _numbers = itertools.count(1)
 _persons: dict[str, Iterator[tuple[str, str]]] = {}
 
 
-def _found(insurance: InsuranceDatabase) -> Iterator[tuple[str, str]]:
-    """Return the persons who pay contributions, each of them once, whoever asks."""
+def grown_ups(insurance: InsuranceDatabase) -> Iterator[tuple[str, str]]:
+    """Return personal id and key of grown-ups who pay contributions: each of them once, whoever asks."""
     if insurance.owner_url not in _persons:
         engine = create_engine(insurance.owner_url)
         with engine.connect() as connection:
@@ -116,7 +117,7 @@ class ConsentWorld:
         self.policies = load_policies(world.settings)
         self._citizens = PostgresCitizens(world.engine)
         self._secrets = CitizenSecrets(world.settings.key_encryption_key_file.reveal())
-        self._found = _found(insurance)
+        self._found = grown_ups(insurance)
         self.bank = self.register_bank()
 
     def register_bank(self, agreements: Sequence[str] = (AGREEMENT,)) -> Bank:

@@ -47,12 +47,13 @@ class Text(HTMLParser):
 
 @dataclass
 class Visitor:
-    """A browser in which a citizen is signed in."""
+    """A browser in which a citizen is signed in. cookie: name and value of the session."""
 
     citizen_id: str
     personal_id: str
     issuer: str
     http: Client
+    cookie: tuple[str, str]
 
     def get(self, path: str) -> TestResponse:
         return self.http.get(path, base_url=self.issuer)
@@ -109,4 +110,4 @@ def signed_in(
     name = "__Host-broker-citizen" if issuer.startswith("https://") else "broker-citizen"
     host = issuer.split("//")[1].split(":")[0]
     http.set_cookie(name, value, domain=host, secure=issuer.startswith("https://"))
-    return Visitor(citizen_id, personal_id, issuer, http)
+    return Visitor(citizen_id, personal_id, issuer, http, (name, value))

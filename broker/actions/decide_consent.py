@@ -7,7 +7,6 @@ own account and answers None, or raises ConsentNotFound, for anybody else's cons
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -169,8 +168,10 @@ class DecideConsent:
             writings += written
             evidence += recorded
         # Of two pages that open it at one moment, one does; both show what that one opened.
-        with suppress(ConsentMoved):
+        try:
             self.store.write(writings, evidence, opened=(opening.request_id, at))
+        except ConsentMoved:
+            return
 
     def _write_decision(self, held: HeldConsent, change: Change, signer: Signer, at: datetime) -> Consent:
         """Write a decision; with the last one of a request also its end and the grant of what was given."""

@@ -29,7 +29,7 @@ from broker.storage.consents import PostgresConsents
 from connectors.postgres import conninfo_of_url
 from tests.bench.lending import Lending, Lent, rendered_read
 from tests.bench.load import run_load
-from tests.bench.release import CONSENTED, Bench
+from tests.bench.release import CONSENTED, SPARE_ROUNDS, Bench
 from tests.bench.report import replace_block
 from tests.bench.stage import Stage, console, staged
 from tests.consent_world import FixedReceipts
@@ -77,7 +77,7 @@ class Growth:
     def size(self, citizens: list[str]) -> Size:
         """Measure releases, and the lists of some of these citizens."""
         bench = Bench(self.stage, self.request_count, self.lending)
-        bench.lent = iter(self.lend(self.request_count * (self.rounds + 1)))
+        bench.lent = iter(self.lend(self.request_count * (self.rounds + 1 + SPARE_ROUNDS)))
         with psycopg.connect(conninfo_of_url(self.stage.cluster.owner_url), autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
         bench.rounds(["broker", CONSENTED], self.rounds)

@@ -37,6 +37,7 @@ from tests.bank_and_citizen import (
     create_account,
     register_bank,
 )
+from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server
 
 ALGORITHM = "ES256"
@@ -131,8 +132,8 @@ def bank(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 
 
 @pytest.fixture
-def citizen(server: Server, tmp_path: Path) -> Account:
-    return create_account(server.environ, tmp_path)
+def citizen(server: Server, tmp_path: Path, insurance: InsuranceDatabase) -> Account:
+    return create_account(server.environ, tmp_path, insurance)
 
 
 def test_authlibs_client_goes_the_whole_way(server: Server, bank: AuthlibBank, citizen: Account) -> None:

@@ -25,6 +25,7 @@ from tests.bank_and_citizen import (
     create_account,
     register_bank,
 )
+from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server, wait_until
 from tests.e2e.test_decision_page_in_browser import CHROMIUM, DRIVER, driver_of
 from tests.house.project import ROOT
@@ -39,8 +40,8 @@ def bank(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Bank:
 
 
 @pytest.fixture
-def citizen(server: Server, tmp_path: Path) -> Account:
-    return create_account(server.environ, tmp_path)
+def citizen(server: Server, tmp_path: Path, insurance: InsuranceDatabase) -> Account:
+    return create_account(server.environ, tmp_path, insurance)
 
 
 def first_json(printed: str, count: int = 2) -> list[dict[str, Any]]:

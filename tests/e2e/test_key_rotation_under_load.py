@@ -31,6 +31,7 @@ from broker.keys import KeyRing, Purpose
 from broker.oauth.jose import encode_segment
 from tests.bank_and_citizen import (
     INCOME,
+    Account,
     Bank,
     HandBrowser,
     answer_of,
@@ -38,6 +39,7 @@ from tests.bank_and_citizen import (
     register_bank,
     run_command,
 )
+from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server, wait_until
 from tests.log_reader import all_faults
 from tests.release_world import World
@@ -88,12 +90,13 @@ def bank(server: Server, tmp_path: Path) -> Bank:
 
 
 @pytest.fixture
-def programs(server: Server, bank: Bank) -> Iterator[Callable[..., Program]]:
+def programs(server: Server, bank: Bank, insurance: InsuranceDatabase) -> Iterator[Callable[..., Program]]:
     """Makes threads' programs of the bank; their connections are closed at the end."""
     made: list[Program] = []
 
     def make(load: Load, key: ClientKey | None = None) -> Program:
-        made.append(Program(server, bank, load, key))
+        account = create_account(server.environ, bank.key_file.parent, insurance)
+        made.append(Program(server, bank, load, account, key))
         return made[-1]
 
     yield make
@@ -163,12 +166,13 @@ class CachingVerifier:
 class Program:
     """What one thread of the bank's program does; each has its own connections, tokens and cached keys."""
 
-    def __init__(self, server: Server, bank: Bank, load: Load, key: ClientKey | None = None) -> None:
-        self.server, self.bank, self.load = server, bank, load
+    def __init__(
+        self, server: Server, bank: Bank, load: Load, account: Account, key: ClientKey | None = None
+    ) -> None:
+        self.server, self.bank, self.load, self.account = server, bank, load, account
         self.caller = Caller(server.issuer, bank.client_id, key or bank.key, "grant_management_query")
         self.keys = CachingVerifier(server)
         self.browser = HandBrowser(server.issuer)
-        self.account = create_account(server.environ, bank.key_file.parent)
 
     def fetch_and_use(self) -> None:
         """A fresh token each time, used at once."""

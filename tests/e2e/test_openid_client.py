@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.bank_and_citizen import INCOME, Account, Bank, HandBrowser, create_account, register_bank
+from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server
 from tests.house.project import ROOT
 
@@ -47,8 +48,8 @@ def bank(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Bank:
 
 
 @pytest.fixture
-def citizen(server: Server, tmp_path: Path) -> Account:
-    return create_account(server.environ, tmp_path)
+def citizen(server: Server, tmp_path: Path, insurance: InsuranceDatabase) -> Account:
+    return create_account(server.environ, tmp_path, insurance)
 
 
 def run(

@@ -92,7 +92,7 @@ def test_every_error_has_its_row(error: Exception, slug: str, status: int) -> No
 
 def test_every_kind_of_error_is_in_the_table_or_ends_the_start() -> None:
     never_answered = {SettingsInvalid}
-    reasons = {
+    reasons: dict[type[errors.BrokerError], dict[str, Any]] = {
         ReleaseRefused: {"reason": "x", "reference": "r"},
         ScopeInsufficient: {"scope": "s"},
         ConsentAskedTooSoon: {"retry_after_seconds": 1},

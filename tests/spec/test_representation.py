@@ -1,0 +1,360 @@
+"""Persons I represent: only whom the source proves to be one's child, and both signatures from seven on."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine, create_engine, text
+
+from broker.app import new_reference
+from broker.consent.record import Consent
+from broker.consent.terms import AskedTerms, terms_of
+from broker.consent.writing import RequestOpening
+from broker.storage.consent_requests import PostgresConsentRequests
+from broker.storage.consents import PostgresConsents
+from connectors.base import SourceUnavailable
+from connectors.national_insurance.children import InsuranceFamilies
+from policies.civil_time import civil_date
+from tests.citizen_world import Forms
+from tests.consent_world import AGREEMENT, ConsentWorld
+from tests.contracts.source_fixtures import InsuranceDatabase
+from tests.own_pages_world import REPRESENTATION, Text, Visitor, register, signed_in
+from tests.release_world import World
+
+TODAY = civil_date(datetime.now(UTC))
+FIELDS = ("salary_base", "si_status")
+_numbers = itertools.count(1)
+_PERSON = text(
+    """INSERT INTO person (person_key, personal_id, full_name, birth_date, birth_precision, sex)
+       VALUES (:key, :personal_id, :name, :born, :precision, 'female')"""
+)
+
+
+@dataclass(frozen=True)
+class Someone:
+    """A person written into the insurance database for one test."""
+
+    key: int
+    personal_id: str
+    name: str
+
+
+class Household:
+    """People of the insurance database who were not there before; taken out again afterwards."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.code = f"99{secrets.randbelow(10**8):08d}"
+        self._keys: list[int] = []
+
+    def add(
+        self,
+        age: int,
+        *,
+        parent: Someone | None = None,
+        relation: str = "mother",
+        code: str | None = None,
+        role: str = "member",
+        precision: str = "day",
+        days: int = 1,
+        personal_id: str = "",
+    ) -> Someone:
+        """Add somebody who reached an age so many days ago (0: today, -1: tomorrow)."""
+        number = next(_numbers)
+        born = date(TODAY.year - age, TODAY.month, min(TODAY.day, 28)) - timedelta(days=days)
+        someone = Someone(
+            9_000_000_000 + number + secrets.randbelow(10**6) * 1000,
+            personal_id or f"0993{secrets.randbelow(10**8):08d}",
+            f"Người Thử {number}",
+        )
+        with self._engine.begin() as connection:
+            connection.execute(
+                _PERSON,
+                {
+                    "key": someone.key,
+                    "personal_id": someone.personal_id,
+                    "name": someone.name,
+                    "born": born,
+                    "precision": precision,
+                },
+            )
+            connection.execute(
+                text("INSERT INTO household_member VALUES (:key, :code, :role)"),
+                {"key": someone.key, "code": self.code if code is None else code, "role": role},
+            )
+            if parent is not None:
+                connection.execute(
+                    text("INSERT INTO family_member VALUES (:key, 1, :relation, :name, :personal_id)"),
+                    {
+                        "key": someone.key,
+                        "relation": relation,
+                        "name": parent.name,
+                        "personal_id": parent.personal_id,
+                    },
+                )
+        self._keys.append(someone.key)
+        return someone
+
+    def forget(self, someone: Someone, table: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(text(f"DELETE FROM {table} WHERE person_key = :key"), {"key": someone.key})  # noqa: S608
+
+    def clear(self) -> None:
+        for table in ("family_member", "household_member", "person"):
+            with self._engine.begin() as connection:
+                statement = text(f"DELETE FROM {table} WHERE person_key = ANY (:keys)")  # noqa: S608
+                connection.execute(statement, {"keys": self._keys})
+
+
+@pytest.fixture
+def household(insurance: InsuranceDatabase) -> Iterator[Household]:
+    engine = create_engine(insurance.owner_url)
+    made = Household(engine)
+    yield made
+    made.clear()
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def consents(world: World, insurance: InsuranceDatabase) -> ConsentWorld:
+    return ConsentWorld(world, insurance)
+
+
+@pytest.fixture
+def mother(household: Household) -> Someone:
+    return household.add(35, role="head")
+
+
+@pytest.fixture
+def visitor(app: Flask, world: World, mother: Someone) -> Visitor:
+    return signed_in(app, world, mother.personal_id)
+
+
+def ask(world: World, consents: ConsentWorld, someone: Someone) -> str:
+    """Let the bank ask somebody; return the id of the request."""
+    at = datetime.now(UTC)
+    terms = terms_of(
+        consents.policies,
+        AGREEMENT,
+        AskedTerms(
+            purpose="prove_income", field_names=FIELDS, required_names=("salary_base",), valid_days=30
+        ),
+        civil_date(at),
+    )
+    request_id = new_reference()
+    kept = PostgresConsentRequests(world.engine).keep(
+        RequestOpening(
+            request_id=request_id,
+            client_id=consents.bank.client_id,
+            citizen_ref=world.pseudonyms.citizen_ref(someone.personal_id),
+            channel="inbox",
+            request_hash=hashlib.sha256(request_id.encode()).digest(),
+            auth_request_hash=None,
+            items=(terms,),
+            scope="share_record",
+            requested_at=at,
+            expires_at=at + timedelta(days=1),
+        )
+    )
+    assert kept
+    return request_id
+
+
+def consent_of(world: World, request_id: str) -> Consent:
+    [held] = PostgresConsents(world.engine).find_of_request(request_id)
+    return held.consent
+
+
+def answer(visitor: Visitor, consent_id: str, choice: str, *ticked: str, **changes: str) -> int:
+    path = f"{REPRESENTATION}/{consent_id}"
+    form = next(form for form in Forms(visitor.get(path).text).forms if form.action == path)
+    return visitor.post(path, {**form.fields, "choice": choice, "field": list(ticked), **changes}).status_code
+
+
+def test_a_child_under_seven_is_decided_for_by_the_parent_alone(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    child = household.add(5, parent=mother)
+    request_id = ask(world, consents, child)
+    page = visitor.page(f"{REPRESENTATION}?lang=en").words
+    assert child.name in page
+    assert "Under 7: you decide." in page
+    assert "You are the mother" in page
+    consent = consent_of(world, request_id)
+    assert consent.required_roles == ("representative",)
+    assert answer(visitor, consent.consent_id, "give", *FIELDS) == 303
+    given = consent_of(world, request_id)
+    assert (given.state, given.given_names) == ("active", frozenset(FIELDS))
+    [signer] = given.signers
+    assert (signer.role, signer.citizen_id, len(signer.relation_hash)) == (
+        "representative",
+        visitor.citizen_id,
+        64,
+    )
+    assert given.grant_id is not None
+    # The child's account was opened without any way to sign in.
+    opened = "citizen_id = CAST(:one AS uuid) AND password_hash IS NULL AND totp_secret_encrypted IS NULL"
+    assert world.count("citizens", opened, one=given.citizen_id) == 1
+
+
+def test_from_seven_on_both_sign_and_the_parents_signature_alone_gives_nothing(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    child = household.add(12, parent=mother, relation="father")
+    request_id = ask(world, consents, child)
+    assert "you both sign" in visitor.page(f"{REPRESENTATION}?lang=en").words
+    consent = consent_of(world, request_id)
+    assert consent.required_roles == ("data_subject", "representative")
+    assert answer(visitor, consent.consent_id, "give", *FIELDS) == 303
+    waiting = consent_of(world, request_id)
+    assert (waiting.state, waiting.grant_id) == ("pending_cosign", None)
+    page = visitor.page(f"{REPRESENTATION}?lang=en").words
+    assert "You have signed. Your child's signature is awaited." in page
+
+
+def test_a_parent_refuses_for_the_child(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    request_id = ask(world, consents, household.add(3, parent=mother))
+    visitor.page(REPRESENTATION)
+    assert answer(visitor, consent_of(world, request_id).consent_id, "refuse", *FIELDS) == 303
+    refused = consent_of(world, request_id)
+    assert (refused.state, refused.state_reason) == ("refused", "by_representative")
+
+
+def test_who_is_not_proven_to_be_ones_child_is_not_shown(
+    household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    shown = household.add(17, parent=mother)
+    hidden = [
+        household.add(5),  # in the household, but no record names a parent
+        household.add(5, parent=mother, relation="spouse"),
+        household.add(5, parent=mother, relation="grandmother"),
+        household.add(5, parent=mother, code="1234567890"),  # another household
+        household.add(5, parent=mother, code=""),
+        household.add(18, parent=mother),
+        household.add(40, parent=mother),
+    ]
+    page = visitor.page(REPRESENTATION).words
+    assert shown.name in page
+    assert [one.name for one in hidden if one.name in page.split()] == []
+    assert [one.name for one in hidden if f"{one.name} " in page] == []
+
+
+def test_an_inexact_birth_date_is_read_as_the_youngest(
+    household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    # Eighteen by the first day of the year that is known; by its last day not yet.
+    child = household.add(18, parent=mother, precision="year", days=0)
+    page = visitor.page(REPRESENTATION).words
+    assert (child.name in page) is (date(TODAY.year, 12, 31) != TODAY)
+    assert f"{TODAY.year - 18}" in page
+
+
+def test_two_persons_with_the_parents_number_prove_nothing(
+    household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    household.add(5, parent=mother)
+    household.add(36, personal_id=mother.personal_id)
+    answer_ = visitor.get(REPRESENTATION)
+    assert answer_.status_code == 503
+    assert "Người Thử" not in Text(answer_.text).words
+
+
+def test_the_relation_is_checked_again_when_the_decision_comes(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    child = household.add(5, parent=mother)
+    request_id = ask(world, consents, child)
+    visitor.page(REPRESENTATION)
+    consent_id = consent_of(world, request_id).consent_id
+    path = f"{REPRESENTATION}/{consent_id}"
+    form = next(form for form in Forms(visitor.get(path).text).forms if form.action == path)
+    household.forget(child, "family_member")
+    late = visitor.post(path, {**form.fields, "choice": "give", "field": list(FIELDS)})
+    assert late.status_code == 404
+    assert consent_of(world, request_id).state == "requested"
+
+
+def test_nobody_else_sees_or_decides_a_childs_request(
+    app: Flask, world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    child = household.add(5, parent=mother)
+    request_id = ask(world, consents, child)
+    visitor.page(REPRESENTATION)
+    consent_id = consent_of(world, request_id).consent_id
+    path = f"{REPRESENTATION}/{consent_id}"
+    form = next(form for form in Forms(visitor.get(path).text).forms if form.action == path)
+    neighbour = household.add(40)
+    for other in (neighbour, child):
+        account = "" if other is neighbour else consent_of(world, request_id).citizen_id
+        stranger = signed_in(app, world, other.personal_id, citizen_id=account)
+        assert child.name not in stranger.page(REPRESENTATION).words
+        assert stranger.get(path).status_code == 404
+        stolen = stranger.post(path, {**form.fields, "choice": "give", "field": list(FIELDS)})
+        assert stolen.status_code == 404
+    assert consent_of(world, request_id).state == "requested"
+
+
+def test_a_source_that_is_down_proves_nothing(
+    household: Household, mother: Someone, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    household.add(5, parent=mother)
+
+    def away(*_given: object) -> None:
+        raise SourceUnavailable("away")
+
+    monkeypatch.setattr(InsuranceFamilies, "find_children", away)
+    answer_ = visitor.get(f"{REPRESENTATION}?lang=en")
+    assert (answer_.status_code, "Retry-After" in answer_.headers) == (503, True)
+    assert "the relation cannot be checked" in Text(answer_.text).words
+
+
+def test_a_password_alone_shows_no_child(
+    app: Flask, world: World, household: Household, mother: Someone
+) -> None:
+    child = household.add(5, parent=mother)
+    weak = signed_in(app, world, mother.personal_id, level=1)
+    answer_ = weak.get(REPRESENTATION)
+    assert answer_.status_code == 403
+    assert child.name not in Text(answer_.text).words
+
+
+def test_giving_needs_a_fresh_sign_in_ticks_and_the_pages_own_form(
+    app: Flask, world: World, consents: ConsentWorld, household: Household, mother: Someone
+) -> None:
+    request_id = ask(world, consents, household.add(5, parent=mother))
+    account = register(world, mother.personal_id)
+    stale = signed_in(app, world, mother.personal_id, citizen_id=account, age_seconds=400)
+    stale.page(REPRESENTATION)
+    consent_id = consent_of(world, request_id).consent_id
+    path = f"{REPRESENTATION}/{consent_id}"
+    assert answer(stale, consent_id, "give") == 422
+    assert answer(stale, consent_id, "give", "si_status") == 422
+    assert answer(stale, consent_id, "", *FIELDS) == 422
+    assert answer(stale, consent_id, "give", *FIELDS, token="x") == 403
+    form = next(form for form in Forms(stale.get(path).text).forms if form.action == path)
+    assert set(form.boxes.values()) == {False}
+    sent = stale.post(path, {**form.fields, "choice": "give", "field": list(FIELDS)})
+    assert sent.status_code == 303
+    assert "/citizen/sign-in?next=representation" in sent.headers["Location"]
+    assert consent_of(world, request_id).state == "requested"
+
+
+def test_the_word_of_the_relation_differs_from_child_to_child(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    hashes = set()
+    for _ in range(2):
+        request_id = ask(world, consents, household.add(4, parent=mother))
+        visitor.page(REPRESENTATION)
+        answer(visitor, consent_of(world, request_id).consent_id, "give", *FIELDS)
+        hashes |= {one.relation_hash for one in consent_of(world, request_id).signers}
+    assert len(hashes) == 2
