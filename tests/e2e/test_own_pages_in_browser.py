@@ -13,8 +13,8 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from broker.storage.clients import Organisation
-from tests.doors import free_port, running_app
-from tests.e2e.test_decision_page_in_browser import CHROMIUM, DRIVER, Serving, driver_of
+from tests.doors import free_port, running_app, wait_until
+from tests.e2e.test_decision_page_in_browser import CHROMIUM, DRIVER, Serving, _is_gone, driver_of
 from tests.history_world import Told, keep, reference_at
 from tests.own_pages_world import COMPLAINTS, HISTORY, RECORD, REPRESENTATION, Visitor, signed_in
 from tests.release_world import World
@@ -77,6 +77,14 @@ def overflow(driver: Chrome) -> int:
     return int(metrics["cssContentSize"]["width"] - metrics["cssLayoutViewport"]["clientWidth"])
 
 
+def follow(driver: Chrome, selector: str) -> str:
+    """Press the first button there is, wait for another page, and return what stands on it."""
+    before = driver.find_element(By.TAG_NAME, "html")
+    driver.find_elements(By.CSS_SELECTOR, selector)[0].click()
+    wait_until(lambda: _is_gone(before), "another page is there")
+    return driver.find_element(By.TAG_NAME, "main").text
+
+
 def pages(visitor: Visitor) -> list[str]:
     reference = visitor.get(HISTORY).text.split("<code>")[1].split("</code>")[0]
     return [
@@ -109,14 +117,12 @@ def test_the_whole_record_is_read_on_a_phone_and_complained_about(driver: Chrome
     size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     driver.get(f"{visitor.issuer}{RECORD}?lang=en")
-    driver.find_element(By.CSS_SELECTOR, "main form button").click()
-    assert "This look was written into your history" in driver.find_element(By.TAG_NAME, "main").text
+    assert "This look was written into your history" in follow(driver, "main form button")
     assert overflow(driver) == 0
     driver.get(f"{visitor.issuer}{HISTORY}?lang=en&result=released")
-    forms = driver.find_elements(By.CSS_SELECTOR, "section.entry form button")
-    forms[0].click()
+    # Entries of one's own have no such button.
+    follow(driver, "section.entry form button")
     driver.find_element(By.ID, "text").send_keys("I was never there.")
-    driver.find_element(By.CSS_SELECTOR, "main form[method=post] button").click()
-    told = driver.find_element(By.TAG_NAME, "main").text
+    told = follow(driver, "main form[method=post] button")
     assert "I was never there." in told
     assert "Acknowledged at the latest on" in told
