@@ -79,7 +79,7 @@ def test_the_python_example_reads_by_consent(
     info, introspected = first_json(printed)
     for told in (info, introspected):
         assert told["client_id"] == bank.client_id
-        assert [one["fields"] for one in told["authorization_details"]] == [["salary_base", "si_status"]]
+        assert [one["fields"] for one in told["authorization_details"]] == [["si_status", "salary_base"]]
     assert introspected["active"] is True
     assert introspected["cnf"] == info["cnf"] == {"jkt": bank.key.jkt}
     with bank.calling(server.issuer, "grant_management_query") as caller:
