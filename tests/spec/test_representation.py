@@ -14,7 +14,8 @@ from flask import Flask
 from sqlalchemy import Engine, create_engine, text
 
 from broker.app import new_reference
-from broker.consent.record import Consent
+from broker.consent import life
+from broker.consent.record import Consent, Notice, Signer
 from broker.consent.terms import AskedTerms, terms_of
 from broker.consent.writing import RequestOpening
 from broker.storage.consent_requests import PostgresConsentRequests
@@ -358,3 +359,28 @@ def test_the_word_of_the_relation_differs_from_child_to_child(
         answer(visitor, consent_of(world, request_id).consent_id, "give", *FIELDS)
         hashes |= {one.relation_hash for one in consent_of(world, request_id).signers}
     assert len(hashes) == 2
+
+
+def test_a_parent_adds_the_second_signature_to_what_the_child_chose_and_to_nothing_else(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    request_id = ask(world, consents, household.add(15, parent=mother))
+    visitor.page(REPRESENTATION)
+    at, asked = datetime.now(UTC), consent_of(world, request_id)
+    held = consents.store.find_one(asked.consent_id)
+    assert held is not None
+    child = Signer(
+        role="data_subject", citizen_id=asked.citizen_id, level=2, authenticated_at=at, signed_at=at
+    )
+    notice = Notice(version="1", language="vi", rendered_hash="0" * 64, served_at=at)
+    chosen = life.decide(asked, frozenset({"salary_base"}), child, notice, at)
+    writings, evidence = consents.writer.compose(chosen, held, at)
+    consents.store.write(writings, evidence)
+    page = visitor.page(f"{REPRESENTATION}/{asked.consent_id}?lang=en")
+    assert "Your child has signed. Yours is awaited" in page.words
+    assert [tag for tag, given in page.tags if given.get("type") == "checkbox"] == []
+    assert answer(visitor, asked.consent_id, "give", "si_status") == 303
+    given = consent_of(world, request_id)
+    assert (given.state, given.given_names) == ("active", frozenset({"salary_base"}))
+    assert [one.role for one in given.signers] == ["data_subject", "representative"]
+    assert given.grant_id is not None
