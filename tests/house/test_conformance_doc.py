@@ -43,6 +43,7 @@ SPECIFICATIONS: Final = (
     "RFC 9700",
     "9701",
     "OpenID Connect Core and Discovery",
+    "OpenID Connect CIBA Core",
     "Grant Management",
     "OpenID conformance suite",
 )

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from authlib.oauth2 import OAuth2Error  # type: ignore[import-untyped]
 from werkzeug.test import TestResponse
 
+from broker.api.inbox import ConsentItemSchema, ConsentRequestSchema
 from broker.api.token_info import _TOLD as TOLD_BY_TOKEN_INFO
 from broker.cli.embedded import EmbeddedCluster
+from broker.consent.writing import RequestStatus
 from broker.oauth import (
     authorization_details,
     authorization_request,
+    backchannel,
     client_authentication,
     dpop,
     pushed_requests,
@@ -27,15 +30,19 @@ from broker.oauth.metadata import authorization_server_metadata
 from broker.settings import Settings
 from tests.house.project import ROOT, table_rows
 from tests.house.test_integrators_doc import TEXT, first_column, section
+from tests.inbox_flow import InboxFlow
 from tests.oauth_flow import INCOME, Attempt, Flow
-from tests.oauth_world import ISSUER, World, oauth_database
+from tests.oauth_world import ISSUER, oauth_database
 
-PUSH, REDEEM, REFRESH, MACHINE, PROVE = (
+PUSH, REDEEM, REFRESH, MACHINE, PROVE, ASK, FETCH, INBOX = (
     "Push the request",
     "Redeem the code",
     "Refresh",
     "A token without a citizen",
     "Authentication",
+    "Ask by the backchannel",
+    "Fetch what was given",
+    "Ask by the inbox",
 )
 DETAIL = json.dumps([{**INCOME, "fields": ["si_status", "nothing_of_the_agreement"]}])
 WRONG: Mapping[str, Mapping[str, Any]] = {
@@ -80,19 +87,35 @@ WRONG: Mapping[str, Mapping[str, Any]] = {
         "authorization_details": DETAIL,
         "resource": "https://elsewhere.example",
     },
+    ASK: {
+        "scope": "openid manage_clients",
+        "login_hint": "somebody",
+        "authorization_details": DETAIL,
+        "binding_message": "two\nlines",
+        "requested_expiry": "soon",
+        "resource": "https://elsewhere.example",
+        "login_hint_token": "eyJ",
+        "id_token_hint": "eyJ",
+        "request": "eyJ",
+    },
+    FETCH: {
+        "grant_type": "password",
+        "auth_req_id": "unknown",
+        "resource": "https://elsewhere.example",
+    },
     PROVE: {"client_assertion_type": "password", "client_assertion": "eyJ.eyJ.AA", "client_id": "another"},
 }
 """A value that is refused, for every parameter that can be wrong."""
 
 
 @pytest.fixture(scope="module")
-def flow(cluster: EmbeddedCluster) -> Iterator[Flow]:
+def flow(cluster: EmbeddedCluster) -> Iterator[InboxFlow]:
     with oauth_database(cluster) as database:
-        yield Flow(World(database))
+        yield InboxFlow(database)
 
 
 @pytest.fixture(scope="module")
-def requests(flow: Flow) -> Mapping[str, Callable[..., TestResponse]]:
+def requests(flow: InboxFlow) -> Mapping[str, Callable[..., TestResponse]]:
     """How each kind of request is made; every change leaves the rest of a good one as it is."""
     citizen = flow.citizen()
     kept = flow.tokens(citizen)["refresh_token"]
@@ -101,7 +124,15 @@ def requests(flow: Flow) -> Mapping[str, Callable[..., TestResponse]]:
         form = {"grant_type": "client_credentials", "scope": "grant_management_query", **changes}
         return flow.post("/oauth/token", form)
 
+    def fetch(**changes: Any) -> TestResponse:
+        auth_req_id = flow.asked(citizen)
+        for waiting in flow.waiting(citizen):
+            flow.answer(citizen, waiting)
+        return flow.poll(changes.pop("auth_req_id", auth_req_id), **changes)
+
     return {
+        ASK: lambda **changes: flow.ask(citizen, **changes),
+        FETCH: fetch,
         PUSH: lambda **changes: flow.push(None, None, "", **changes),
         REDEEM: lambda **changes: flow.redeem(flow.granted(citizen), **changes),
         REFRESH: lambda **changes: flow.refresh(changes.pop("refresh_token", kept), **changes),
@@ -158,19 +189,50 @@ def test_what_is_required_is_required_and_nothing_else_is(
         assert answer.status_code in (200, 201)
 
 
-def test_no_parameter_that_the_code_reads_is_left_out() -> None:
-    source = (ROOT / "broker/oauth/pushed_requests.py").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("module", "heading", "least"), [("pushed_requests", PUSH, 12), ("backchannel", ASK, 6)]
+)
+def test_no_parameter_that_the_code_reads_is_left_out(module: str, heading: str, least: int) -> None:
+    source = (ROOT / f"broker/oauth/{module}.py").read_text(encoding="utf-8")
     read = set(re.findall(r'form(?:\.get\(|\[)"([a-z_]+)"', source))
     read |= set(re.findall(r'"([a-z_]+)" (?:not )?in form', source))
     read |= set(re.findall(r'_text\(request, "([a-z_]+)"', source))
-    assert len(read) > 12
-    assert read <= set(parameters_of(PUSH))
+    assert len(read) > least
+    assert read - {"auth_req_id"} <= set(parameters_of(heading))
 
 
 def test_the_members_of_a_detail_are_those_of_its_schema() -> None:
     declared = {one.data_key or name: one.required for name, one in InsuranceRecordSchema().fields.items()}
     told = {name: row[1] == "yes" for name, row in rows(PUSH).items() if len(row) == 3}
     assert told == declared
+
+
+def test_the_members_of_a_request_for_consent_are_those_of_its_schema() -> None:
+    declared = {one.data_key or name: one.required for name, one in ConsentRequestSchema().fields.items()}
+    declared |= {
+        f"items.{one.data_key or name}": one.required for name, one in ConsentItemSchema().fields.items()
+    }
+    told = {name: row[1] == "yes" for name, row in rows(INBOX).items() if len(row) == 3}
+    assert told == declared
+
+
+def test_every_status_of_a_request_has_a_row_and_every_row_a_status() -> None:
+    assert {name for name, row in rows(INBOX).items() if len(row) == 2} == set(get_args(RequestStatus))
+
+
+def test_what_is_told_of_a_request_stands_on_the_page(flow: InboxFlow) -> None:
+    person = flow.citizen()
+    asked = flow.request(person).get_json()
+    flow.answer(person, flow.waiting(person)[0])
+    told = flow.status(asked["request_id"])
+    members = section(INBOX).split("The answer, 201")[1].split("`DELETE`")[0]
+    named = set(re.findall(r"`([a-z_]+)`", members))
+    assert named == set(asked) | set(told) | set(told["consents"][0])
+
+
+def test_every_error_of_the_backchannel_has_a_row_and_every_row_an_error() -> None:
+    errors = {error.error for error in backchannel._POLL_ERRORS.values()} | {"invalid_binding_message"}
+    assert {name for name, row in rows(FETCH).items() if len(row) == 2} == errors
 
 
 def test_every_member_of_a_token_response_has_a_row(flow: Flow) -> None:

@@ -18,7 +18,8 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from broker.cli.embedded import EmbeddedCluster
-from broker.oauth.endpoints import BACK_CHANNEL, PUSHED_REQUEST_PATH, TOKEN_PATH
+from broker.oauth.endpoints import BACK_CHANNEL, BACKCHANNEL_PATH, PUSHED_REQUEST_PATH, TOKEN_PATH
+from tests.inbox_flow import NOBODY
 from tests.oauth_flow import CALLBACK, INCOME, Flow, challenge_of
 from tests.oauth_world import ASSERTION_TYPE, World, oauth_database
 from tests.properties.test_authorization_details import check_within_agreement
@@ -31,6 +32,7 @@ TABLES: Final = (
     "authorization_codes",
     "grants",
     "pushed_requests",
+    "consent_requests",
     "used_assertions",
     "used_proofs",
 )
@@ -93,6 +95,9 @@ def good_form(flow: Flow, path: str, assertion: str | None = None) -> dict[str, 
             "code_challenge_method": "S256",
             "authorization_details": json.dumps([INCOME]),
         }
+    if path == BACKCHANNEL_PATH:
+        asked = json.dumps([INCOME])
+        return {**form, "scope": "openid", "login_hint": NOBODY, "authorization_details": asked}
     return {**form, "token": "anything"}
 
 

@@ -330,6 +330,21 @@ class TestPolling:
         refused(inbox.poll(auth_req_id, proof=""), "invalid_dpop_proof")
         assert inbox.poll(auth_req_id).status_code == 200
 
+    def test_ciba_7_3_what_was_given_in_time_waits_for_the_client(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        auth_req_id = inbox.asked(person, requested_expiry="60")
+        inbox.world.clock.move(59)
+        inbox.answer(person, only(inbox, person))
+        inbox.world.clock.move(30 * 86_400 - 1)
+        assert inbox.poll(auth_req_id).status_code == 200
+
+    def test_what_was_given_ends_unfetched_with_its_consent(self, inbox: InboxFlow, person: Citizen) -> None:
+        auth_req_id = inbox.asked(person)
+        inbox.answer(person, only(inbox, person))
+        inbox.world.clock.move(30 * 86_400 + 1)
+        refused(inbox.poll(auth_req_id), "invalid_grant")
+
     def test_ciba_11_another_clients_auth_req_id_is_one_that_never_was(
         self, inbox: InboxFlow, person: Citizen
     ) -> None:
