@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help install demo test check lint types imports fuzz races bench bench-workers bench-token bench-consents constraints clean
+.PHONY: help install demo test check lint types imports fuzz races bench bench-workers bench-token bench-consents constraints vendor clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ constraints: ## renew constraints.txt from the newest releases that setup.cfg al
 	@$(VENV)-fresh/bin/pip install --quiet '.[embedded,synthetic,dev,granian]'
 	@(head -1 constraints.txt; $(VENV)-fresh/bin/pip freeze --exclude insurance-data-broker) > constraints.new
 	@mv constraints.new constraints.txt && rm -rf $(VENV)-fresh
+
+vendor: ## renew the vendored style sheet and letters from npm (needs npm; nothing else does)
+	@.ci/vendor
 
 clean: ## remove everything that the commands above made
 	@rm -rf $(VENV) .demo .artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
