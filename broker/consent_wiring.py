@@ -37,6 +37,7 @@ from broker.storage.grants import PostgresGrants
 from broker.storage.register import PreparedRegister
 from broker.storage.session import Store
 from connectors.base import Source
+from consent_ui.consent_views import ConsentParts
 from policies.compile import PolicySet
 
 
@@ -99,6 +100,10 @@ class ConsentWiring:
             organisation_of=self._organisation_of,
             grant_of=self._grant_of,
         )
+
+    def page_parts(self) -> ConsentParts:
+        """Return what the citizen's own pages of consents need."""
+        return ConsentParts(self.verbs(), self.requests.organisation_names)
 
     def redirects(self, authorizations: Authorizations) -> RedirectConsents:
         """Return what decides on requests that came by redirect."""

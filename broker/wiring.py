@@ -168,11 +168,10 @@ class Wiring:
         server = self.server(self.judge(self.caller()))
         authorizations = self.authorizations()
         metadata = authorization_server_metadata(self.addresses, SCOPES, self._tls_methods())
-        page = DecisionPage(settings.issuer)
         return [
             oauth_blueprint(server, self.key_ring, metadata),
             openapi_blueprint(self.addresses),
-            authorization_blueprint(authorizations, page, self.clock),
+            authorization_blueprint(authorizations, DecisionPage(settings.issuer), self.clock),
             citizen_blueprint(
                 issuer=settings.issuer,
                 sign_in=self.sign_in(),
@@ -183,6 +182,7 @@ class Wiring:
                 clock=self.clock,
                 form_key=derived_key(settings.key_encryption_key_file.reveal(), "citizen/forms"),
                 receipts=ReceiptParts(self.consents.consents, self.key_ring),
+                consents=self.consents.page_parts(),
                 own=self.own,
             ),
         ]

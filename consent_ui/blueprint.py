@@ -25,6 +25,7 @@ from consent_ui.addresses import (
     Addresses,
     handle_of,
 )
+from consent_ui.consent_views import ConsentParts, ConsentViews
 from consent_ui.cookies import Cookies
 from consent_ui.decision import DecisionViews
 from consent_ui.doors import Authorizations
@@ -73,6 +74,7 @@ def citizen_blueprint(
     clock: Clock,
     form_key: bytes,
     receipts: ReceiptParts,
+    consents: ConsentParts | None = None,
     own: OwnParts | None = None,
 ) -> Blueprint:
     """Return the routes under /citizen: every way in and out, sessions, passkeys, decision, style, script.
@@ -112,6 +114,8 @@ def citizen_blueprint(
     blueprint.add_url_rule(SCRIPT_RULE, "script", script_response, methods=["GET"])
 
     ReceiptViews(visit, receipts).add_to(blueprint)
+    if consents is not None:
+        ConsentViews(visit, policies, consents).add_to(blueprint)
     if own is not None:
         add_own_pages(blueprint, visit, policies, own)
 

@@ -13,6 +13,7 @@ from typing import Final
 from broker.oauth.authorization_request import AuthorizationRequest
 from consent_ui.addresses import (
     COMPLAINTS_RULE,
+    CONSENTS_RULE,
     HISTORY_RULE,
     PASSKEYS_RULE,
     RECEIPTS_RULE,
@@ -29,6 +30,7 @@ OWN_PAGES: Final[Mapping[str, str]] = {
     "record": RECORD_RULE,
     "complaints": COMPLAINTS_RULE,
     "representation": REPRESENTATION_RULE,
+    "consents": CONSENTS_RULE,
 }
 """Name in `next` → path of a page that whoever is signed in may open."""
 HOME: Final = "sessions"

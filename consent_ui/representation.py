@@ -50,7 +50,7 @@ def request_view(
     purpose = policies.registers.purposes.get(terms.purpose)
     agreement = policies.find_agreement(terms.agreement_id)
     basis = None if agreement is None else policies.registers.legal_bases.get(agreement.legal_basis)
-    fields = _fields(consent, policies, words)
+    fields = fields_of(consent, policies, words)
     shown = {
         "organisation": names[words.index] or names[1 - words.index] or consent.organisation_id,
         "purpose": terms.purpose if purpose is None else (purpose.label_vi, purpose.label_en)[words.index],
@@ -74,7 +74,8 @@ def request_view(
     )
 
 
-def _fields(consent: Consent, policies: PolicySet, words: Words) -> tuple[AskedView, ...]:
+def fields_of(consent: Consent, policies: PolicySet, words: Words) -> tuple[AskedView, ...]:
+    """Return the fields that a consent speaks of, in words, in the order of the catalogue."""
     table, catalogue = policies.tables.get(consent.terms.agreement_id), policies.catalogue
     views = []
     for asked in consent.terms.fields:

@@ -35,7 +35,7 @@ from broker.storage.agreements import RevisionNotNewer
 from broker.storage.clients import AlreadyRegistered
 
 _INTERRUPTED = 130
-PAGES = "/citizen/history"
+PAGES = "/citizen/consents"
 
 
 @click.command(

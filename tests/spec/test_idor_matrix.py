@@ -52,6 +52,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
     # Pages that name nothing: they show what is one's own.
     "citizen.sessions": "page",
     "citizen.passkeys": "page",
+    "citizen.consents": "page",
     "citizen.receipts": "page",
     "citizen.who_saw": "page",
     "citizen.record": "page",
@@ -59,6 +60,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.representation": "page",
     "citizen.complaint_form": "thing",
     # Pages and files that name something.
+    "citizen.consent": "thing",
     "citizen.receipt_pdf": "thing",
     "citizen.receipt_jws": "thing",
     "citizen.receipt_iso": "thing",
@@ -67,6 +69,8 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.child_request": "child's thing",
     "citizen.decide_for_child": "form on a thing",
     # Forms; what they name stands in their fields.
+    "citizen.act_on_consent": "form on a thing",
+    "citizen.pause_all": "form",
     "citizen.sign_out": "form",
     "citizen.read_record": "form",
     "citizen.file_complaint": "form",

@@ -1,0 +1,224 @@
+"""My consents: what waits for a decision, what is given, paused and ended; and ending it in two clicks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from flask import Blueprint, Response, request
+
+from broker.actions.decide_consent import DecideConsent
+from broker.consent.record import Actor, Consent, Notice, Signer
+from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
+from consent_ui.addresses import CONSENT_RULE, CONSENTS_RULE
+from consent_ui.consent_presenting import (
+    ACTIVE,
+    RESTING,
+    WAITING,
+    ConsentView,
+    consent_view,
+    event_views,
+)
+from consent_ui.frame import SignedInVisitor, own_page, visitor
+from consent_ui.visit import Visit
+from policies.compile import PolicySet
+
+CONSENTS_PAGE: Final = "consents"
+NOTICE_VERSION: Final = "1"
+"""Of the page's wording; raised when what it says changes its meaning."""
+_OPENING: Final = frozenset({"give", "resume", "confirm"})
+"""What opens something needs a fresh sign-in; refusing, pausing and withdrawing never do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentParts:
+    """What these pages need from behind. names_of: organisation → its two names."""
+
+    verb: DecideConsent
+    names_of: Callable[[str], tuple[str, str]]
+
+
+class ConsentViews:
+    """Views of /citizen/consents."""
+
+    def __init__(self, visit: Visit, policies: PolicySet, parts: ConsentParts) -> None:
+        self._visit = visit
+        self._policies = policies
+        self._parts = parts
+
+    def add_to(self, blueprint: Blueprint) -> None:
+        """Add the routes to the blueprint of the citizen's pages."""
+        blueprint.add_url_rule(CONSENTS_RULE, "consents", self.show_all, methods=["GET"])
+        blueprint.add_url_rule(CONSENTS_RULE, "pause_all", self.pause_all, methods=["POST"])
+        blueprint.add_url_rule(CONSENT_RULE, "consent", self.show, methods=["GET"])
+        blueprint.add_url_rule(CONSENT_RULE, "act_on_consent", self.act, methods=["POST"])
+
+    def show_all(self) -> Response:
+        """List requests that wait, then what is active, what rests, what has ended."""
+        whose = visitor(self._visit, CONSENTS_PAGE)
+        if isinstance(whose, Response):
+            return whose
+        return self._list(whose)
+
+    def pause_all(self) -> Response:
+        """Pause everything that is active: 303 to the list."""
+        whose = visitor(self._visit, CONSENTS_PAGE)
+        if isinstance(whose, Response):
+            return whose
+        if not self._visit.is_good_form(whose.cookie, CONSENTS_PAGE, whose.at):
+            return self._list(whose, 403, whose.words("form_stale"))
+        self._parts.verb.pause_all(_actor(whose), whose.at)
+        return self._visit.pages.redirect(self._visit.addresses.page(CONSENTS_RULE, whose.words.language))
+
+    def show(self, consent_id: str) -> Response:
+        """Show one of the person's own consents; 404 for any other, whether or not it exists."""
+        found = self._found(consent_id)
+        if isinstance(found, Response):
+            return found
+        return self._page(*found)
+
+    def act(self, consent_id: str) -> Response:
+        """Do what was chosen: 303 to the page; the page again (403, 409, 422) where it cannot be."""
+        found = self._found(consent_id)
+        if isinstance(found, Response):
+            return found
+        whose, consent, view = found
+        words, visit = whose.words, self._visit
+        if not visit.is_good_form(whose.cookie, _bound(view), whose.at):
+            return self._page(whose, consent, view, 403, words("form_stale"))
+        choice = request.form.get("choice", "")
+        given = frozenset(request.form.getlist("field")) & consent.terms.field_names
+        allowed = ("give", "refuse") if view.may_decide else view.can
+        if choice not in allowed:
+            return self._page(whose, consent, view, 422, words("consents_choose"))
+        if choice == "give" and not (given and consent.terms.required_names <= given):
+            return self._page(whose, consent, view, 422, words("consents_tick"))
+        if choice in _OPENING and not whose.session.is_recent(whose.at):
+            again = visit.addresses.sign_in(CONSENTS_PAGE, words.language, again=True)
+            return visit.pages.redirect(again)
+        try:
+            self._act(whose, consent, view, choice, given)
+        except ConsentTransitionRefused as refused:
+            key = "consents_level" if refused.reason == "level_too_low" else "consents_moved"
+            return self._page(whose, consent, view, 409, words(key))
+        except (ConsentMoved, ConsentNotFound):
+            return self._page(whose, consent, view, 409, words("consents_moved"))
+        return visit.pages.redirect(self._address(consent.consent_id, words.language))
+
+    def _act(
+        self, whose: SignedInVisitor, consent: Consent, view: ConsentView, choice: str, given: frozenset[str]
+    ) -> None:
+        verb, at, consent_id = self._parts.verb, whose.at, consent.consent_id
+        session = whose.session
+        signer = Signer(
+            role="data_subject",
+            citizen_id=session.citizen_id,
+            level=session.level,
+            authenticated_at=session.authenticated_at,
+            signed_at=at,
+        )
+        notice = Notice(
+            version=NOTICE_VERSION,
+            language=whose.words.language,
+            rendered_hash=view.fingerprint,
+            served_at=at,
+        )
+        if choice in ("give", "refuse"):
+            verb.decide(signer, consent_id, given if choice == "give" else frozenset(), notice, at)
+        elif choice == "withdraw":
+            verb.withdraw(_actor(whose), consent_id, at)
+        elif choice == "pause":
+            verb.pause(_actor(whose), consent_id, at)
+        elif choice == "resume":
+            verb.resume(signer, consent_id, at)
+        else:
+            verb.confirm(signer, consent_id, notice, at)
+
+    def _found(self, consent_id: str) -> tuple[SignedInVisitor, Consent, ConsentView] | Response:
+        whose = visitor(self._visit, CONSENTS_PAGE)
+        if isinstance(whose, Response):
+            return whose
+        try:
+            found = self._parts.verb.find_one(whose.citizen_id, str(UUID(consent_id)), whose.at)
+        except ValueError:
+            found = None
+        if found is None:
+            back = self._visit.addresses.page(CONSENTS_RULE, whose.words.language)
+            told = whose.words("consents_unknown")
+            return self._visit.pages.notice(whose.words, 404, whose.words("consents_title"), told, back)
+        return whose, found, self._view(whose, found)
+
+    def _view(self, whose: SignedInVisitor, consent: Consent) -> ConsentView:
+        names = self._parts.names_of(consent.organisation_id)
+        return consent_view(consent, names, self._policies, whose.words, whose.citizen_id)
+
+    def _list(self, whose: SignedInVisitor, status: int = 200, error: str = "") -> Response:
+        visit, verb = self._visit, self._parts.verb
+        try:
+            verb.find_pending(whose.citizen_id, whose.at)
+        except (StoreUnavailable, ConsentTransitionRefused):
+            # Who must sign cannot be known now; what was opened before is shown all the same.
+            error = error or whose.words("consents_source_away")
+        views = [self._view(whose, one) for one in verb.find_mine(whose.citizen_id, whose.at)]
+        sorted_out = {
+            "waiting": [one for one in views if one.state in WAITING],
+            "active": [one for one in views if one.state in ACTIVE],
+            "resting": [one for one in views if one.state in RESTING],
+            "ended": [one for one in views if one.state not in WAITING | ACTIVE | RESTING],
+        }
+        return own_page(
+            visit,
+            whose,
+            "consents.html",
+            CONSENTS_PAGE,
+            status,
+            is_error=bool(error),
+            error=error,
+            sections=[
+                (key, [(one, self._address(one.consent_id, whose.words.language)) for one in views])
+                for key, views in sorted_out.items()
+            ],
+            has_active=bool(sorted_out["active"]),
+            action=visit.addresses.page(CONSENTS_RULE),
+            token=visit.tokens.token(whose.cookie, CONSENTS_PAGE, whose.at),
+            other_address=visit.addresses.page(CONSENTS_RULE, whose.words.other),
+        )
+
+    def _page(
+        self,
+        whose: SignedInVisitor,
+        consent: Consent,
+        view: ConsentView,
+        status: int = 200,
+        error: str = "",
+    ) -> Response:
+        visit = self._visit
+        events = self._parts.verb.history(whose.citizen_id, consent.consent_id)
+        return own_page(
+            visit,
+            whose,
+            "consent.html",
+            CONSENTS_PAGE,
+            status,
+            is_error=bool(error),
+            error=error,
+            view=view,
+            events=event_views(events, whose.words),
+            ticked=frozenset(request.form.getlist("field")) if error else frozenset(),
+            action=self._address(consent.consent_id),
+            token=visit.tokens.token(whose.cookie, _bound(view), whose.at),
+            other_address=self._address(consent.consent_id, whose.words.other),
+        )
+
+    def _address(self, consent_id: str, language: str = "") -> str:
+        return self._visit.addresses.page(CONSENT_RULE.replace("<consent_id>", consent_id), language)
+
+
+def _actor(whose: SignedInVisitor) -> Actor:
+    return Actor(kind="data_subject", reference=whose.citizen_id)
+
+
+def _bound(view: ConsentView) -> str:
+    return f"consent {view.consent_id} {view.fingerprint}"

@@ -1,0 +1,197 @@
+"""My consents, through the real HTTP door: what waits, giving a part, pausing, withdrawing in two clicks."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from tests.citizen_world import Citizen, Form, Forms
+from tests.oauth_flow import Attempt, Flow
+
+CONSENTS = "/citizen/consents"
+
+
+def get(flow: Flow, browser: Client, path: str) -> TestResponse:
+    return browser.get(path, base_url=flow.world.issuer)
+
+
+def given(flow: Flow, citizen: Citizen) -> tuple[Client, dict[str, Any]]:
+    """Give by redirect, and return the browser that is signed in with the tokens of the bank."""
+    tokens = flow.tokens(citizen)
+    return flow.signed_in(citizen), tokens
+
+
+def act(flow: Flow, browser: Client, path: str, choice: str, **more: Any) -> TestResponse:
+    form = own_form(get(flow, browser, path))
+    data = {**form.fields, **more, "choice": choice}
+    return browser.post(form.action, data=data, base_url=flow.world.issuer)
+
+
+def own_form(page: TestResponse) -> Form:
+    assert page.status_code == 200, page.text
+    return next(form for form in Forms(page.text).forms if form.action.startswith(CONSENTS))
+
+
+def consent_path(tokens: dict[str, Any]) -> str:
+    return f"{CONSENTS}/{tokens['authorization_details'][0]['consent_id']}"
+
+
+class TestGivenByRedirect:
+    def test_it_stands_in_the_list_with_who_and_what_for(self, flow: Flow, citizen: Citizen) -> None:
+        browser, tokens = given(flow, citizen)
+        page = get(flow, browser, CONSENTS)
+        assert page.status_code == 200
+        assert consent_path(tokens) in page.text
+        assert "Ngân hàng bank-1" in page.text
+
+    def test_rig_1_two_clicks_end_it_and_no_token_works_after(self, flow: Flow, citizen: Citizen) -> None:
+        browser, tokens = given(flow, citizen)
+        assert flow.is_good(tokens["access_token"])
+        answer = act(flow, browser, consent_path(tokens), "withdraw")
+        assert answer.status_code == 303, answer.text
+        assert not flow.is_good(tokens["access_token"])
+        assert flow.refresh(tokens["refresh_token"]).get_json()["error"] == "invalid_grant"
+        page = get(flow, browser, consent_path(tokens))
+        assert "đã rút lại" in page.text
+        assert "Rút lại</li>" in page.text
+
+    def test_what_has_ended_cannot_be_ended_again(self, flow: Flow, citizen: Citizen) -> None:
+        browser, tokens = given(flow, citizen)
+        path = consent_path(tokens)
+        form = own_form(get(flow, browser, path))
+        assert act(flow, browser, path, "withdraw").status_code == 303
+        data = {**form.fields, "choice": "withdraw"}
+        again = browser.post(form.action, data=data, base_url=flow.world.issuer)
+        assert again.status_code == 403, "the form of a page that said something else is no form"
+        assert act(flow, browser, path, "withdraw").status_code == 422
+
+    def test_pause_and_resume(self, flow: Flow, citizen: Citizen) -> None:
+        browser, tokens = given(flow, citizen)
+        path = consent_path(tokens)
+        assert act(flow, browser, path, "pause").status_code == 303
+        assert "đang tạm dừng" in get(flow, browser, path).text
+        assert act(flow, browser, path, "resume").status_code == 303
+        assert "đang có hiệu lực" in get(flow, browser, path).text
+
+    def test_everything_is_paused_at_once(self, flow: Flow, citizen: Citizen) -> None:
+        browser, tokens = given(flow, citizen)
+        other = flow.tokens(citizen)
+        form = own_form(get(flow, browser, CONSENTS))
+        answer = browser.post(
+            form.action, data={**form.fields, "choice": "pause_all"}, base_url=flow.world.issuer
+        )
+        assert answer.status_code == 303
+        for one in (tokens, other):
+            assert "đang tạm dừng" in get(flow, browser, consent_path(one)).text
+
+    def test_withdrawing_needs_no_fresh_sign_in_and_resuming_does(self, flow: Flow, citizen: Citizen) -> None:
+        browser, tokens = given(flow, citizen)
+        path = consent_path(tokens)
+        assert act(flow, browser, path, "pause").status_code == 303
+        flow.world.clock.move(400)
+        led = act(flow, browser, path, "resume")
+        assert led.status_code == 303
+        assert "/citizen/sign-in" in led.headers["Location"]
+        assert "đang tạm dừng" in get(flow, browser, path).text
+        assert act(flow, browser, path, "withdraw").headers["Location"].startswith(path)
+
+    def test_english_is_spoken_where_it_is_asked_for(self, flow: Flow, citizen: Citizen) -> None:
+        browser, tokens = given(flow, citizen)
+        page = get(flow, browser, consent_path(tokens) + "?lang=en")
+        assert "Take the consent back" in page.text
+        assert 'lang="en"' in page.text
+
+
+class TestOnesOwnOnly:
+    def test_somebody_elses_looks_like_one_that_there_is_not(self, flow: Flow, citizen: Citizen) -> None:
+        _, tokens = given(flow, citizen)
+        stranger = flow.citizen()
+        browser, _ = given(flow, stranger)
+        others = get(flow, browser, consent_path(tokens))
+        nobodys = get(flow, browser, f"{CONSENTS}/{uuid4()}")
+        assert (others.status_code, nobodys.status_code) == (404, 404)
+        assert others.text == nobodys.text
+        assert consent_path(tokens) not in get(flow, browser, CONSENTS).text
+
+    @pytest.mark.parametrize("ending", ["", "/6d8c0daa-d1ad-48fc-8069-26e2389987a1", "/x"])
+    def test_nobody_sees_anything_without_signing_in(self, flow: Flow, ending: str) -> None:
+        page = get(flow, flow.browser(), CONSENTS + ending)
+        assert page.status_code == 303
+        assert "/citizen/sign-in" in page.headers["Location"]
+
+    def test_a_form_without_its_token_changes_nothing(self, flow: Flow, citizen: Citizen) -> None:
+        browser, tokens = given(flow, citizen)
+        answer = browser.post(consent_path(tokens), data={"choice": "withdraw"}, base_url=flow.world.issuer)
+        assert answer.status_code == 403
+        assert flow.is_good(tokens["access_token"])
+
+
+class TestTheInbox:
+    @pytest.fixture
+    def asked(self, flow: Flow, citizen: Citizen) -> dict[str, Any]:
+        """The bank has asked about the citizen, who is signed in."""
+        browser, _ = given(flow, citizen)
+        request_id = str(uuid4())
+        desk = flow.register_bank(f"desk-{request_id}", scopes=("request_consent",))
+        form = {"grant_type": "client_credentials", "scope": "request_consent"}
+        token = str(flow.post("/oauth/token", form, desk).get_json()["access_token"])
+        body = {
+            "request_id": request_id,
+            "personal_id": citizen.personal_id,
+            "items": [
+                {
+                    "purpose": "prove_income",
+                    "fields": ["si_status", "salary_base"],
+                    "required_fields": ["salary_base"],
+                    "frequency": {"use_count": 2, "per": "day"},
+                }
+            ],
+            "message": {"vi": "Để xét khoản vay <b>của bạn</b>", "en": "For your loan"},
+        }
+        path = "/v1/consent-requests"
+        proof = desk.proof(flow.world.clock(), "POST", flow.world.issuer + path, token)
+        answer = flow.world.http.post(
+            path,
+            json=body,
+            headers={"Authorization": f"DPoP {token}", "DPoP": proof},
+            base_url=flow.world.issuer,
+        )
+        assert answer.status_code == 201, answer.text
+        return {"browser": browser, "request_id": request_id}
+
+    def test_a_request_waits_is_shown_and_given_in_part(self, flow: Flow, asked: dict[str, Any]) -> None:
+        browser = asked["browser"]
+        listed = get(flow, browser, CONSENTS)
+        waiting = listed.text.split("Đang chờ bạn quyết định")[1].split("</section>")[0]
+        assert waiting.count("Ngân hàng bank-1") == 1, waiting
+        path = waiting.split('href="')[1].split("?")[0].split('"')[0]
+        page = get(flow, browser, path)
+        assert "Để xét khoản vay &lt;b&gt;của bạn&lt;/b&gt;" in page.text
+        assert "tối đa 2 lần mỗi ngày" in page.text
+        form = own_form(page)
+        assert form.boxes == {"si_status": False, "salary_base": False}, "nothing is ticked beforehand"
+        assert act(flow, browser, path, "give").status_code == 422
+        assert act(flow, browser, path, "give", field=["si_status"]).status_code == 422
+        assert act(flow, browser, path, "give", field=["salary_base"]).status_code == 303
+        page = get(flow, browser, path)
+        assert "đang có hiệu lực" in page.text
+        assert "Đồng ý một phần" in page.text
+
+    def test_refusing_is_the_first_button_and_needs_no_tick(self, flow: Flow, asked: dict[str, Any]) -> None:
+        browser = asked["browser"]
+        waiting = get(flow, browser, CONSENTS).text.split("Đang chờ bạn quyết định")[1]
+        path = waiting.split('href="')[1].split("?")[0].split('"')[0]
+        assert own_form(get(flow, browser, path)).buttons[0] == ("choice", "refuse")
+        assert act(flow, browser, path, "refuse").status_code == 303
+        assert "đã từ chối" in get(flow, browser, path).text
+
+
+def test_a_decision_by_redirect_that_is_refused_is_kept_too(flow: Flow, citizen: Citizen) -> None:
+    attempt = Attempt()
+    flow.push(attempt)
+    flow.decide(citizen, attempt, choice="refuse")
+    page = get(flow, flow.signed_in(citizen), CONSENTS)
+    assert "đã từ chối" in page.text.split("Đã kết thúc")[1]
