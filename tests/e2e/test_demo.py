@@ -370,7 +370,7 @@ def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -
             assert "41 scenes, all of them as expected." in text
             assert time.monotonic() - started < 40
             assert "the request waits in that person's inbox" in text
-            assert f"That citizen's pages: http://127.0.0.1:{port}/citizen/history" in text
+            assert f"That citizen's pages: http://127.0.0.1:{port}/citizen/consents" in text
             assert "otpauth://totp/" in text
             pasted = [line.strip() for line in printed if line.startswith("  ")]
             assert [line.split()[0] for line in pasted if line.startswith("curl")] == ["curl"] * 3
