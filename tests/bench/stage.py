@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -200,6 +201,7 @@ def _serving(
     shutil.rmtree(state, ignore_errors=True)
     metrics.mkdir(parents=True)
     own = {**environ, "BROKER_METRICS_DIRECTORY": str(metrics), "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    _refuse_taken(port)
     command = [sys.executable, "-m", "gunicorn", "--config", "python:broker.gunicorn_config", target]
     with (state / "server.log").open("w") as log:
         process = subprocess.Popen(command, env=own, stderr=log, stdout=log)
@@ -209,6 +211,13 @@ def _serving(
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)
+
+
+def _refuse_taken(port: int) -> None:
+    """Raise RuntimeError where somebody listens already: his server would be measured in place of ours."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise RuntimeError(f"port {port} is taken, perhaps by another bench: wait for its end")
 
 
 def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
