@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from time import perf_counter
 
 import psycopg
@@ -46,9 +47,10 @@ _TARGETS = {
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What was measured with so many consents in the store."""
+    """What was measured with so many consents in the store. database_us: the database's part of a release."""
 
     consented_us: float
+    database_us: float
     check_us: float
     list_p95_ms: float
 
@@ -83,7 +85,9 @@ class Growth:
         bench.rounds(["broker", CONSENTED], self.rounds)
         series = bench.series
         # The quietest rounds: whatever else the machine does can only add.
-        return Size(series[CONSENTED].lowest_us, series["broker"].lowest_us, self.list_p95_ms(citizens))
+        lent = series[CONSENTED]
+        lists = self.list_p95_ms(citizens)
+        return Size(lent.lowest_us, median(lent.database_us), series["broker"].lowest_us, lists)
 
     def list_p95_ms(self, citizens: list[str]) -> float:
         """Return how long the query of a citizen's list takes."""
@@ -122,6 +126,8 @@ def figures(small: Size, large: Size, withdrawals: list[float]) -> Mapping[str, 
     return {
         "release_cpu_us_small": small.consented_us,
         "release_cpu_us_large": large.consented_us,
+        "release_database_us_small": small.database_us,
+        "release_database_us_large": large.database_us,
         "check_cpu_us_small": small.check_us,
         "check_cpu_us_large": large.check_us,
         "growth_ratio": large.consented_us / small.consented_us,

@@ -94,7 +94,7 @@ def run_load(
             idle.pop().send(request)
             sent += 1
             under_way += 1
-        for key, _ in selector.select(0.0005 if pace_per_second else 1.0):
+        for key, _ in selector.select(0.0005 if pace_per_second or not under_way else 1.0):
             line = key.data
             answer = line.answer()
             if answer is None:
