@@ -28,6 +28,7 @@ CONSENTS_RULE: Final = "/citizen/consents"
 CONSENT_RULE: Final = "/citizen/consents/<consent_id>"
 SIGN_OUT_RULE: Final = "/citizen/sign-out"
 STYLE_RULE: Final = "/citizen/style.css"
+FONT_RULE: Final = "/citizen/fonts/<name>"
 SCRIPT_RULE: Final = "/citizen/passkey.js"
 _REF_BYTES: Final = 32
 

@@ -12,6 +12,7 @@ from broker.oauth.caller_facts import CallerReader
 from broker.oauth.citizens import CitizenSignIn
 from consent_ui.addresses import (
     CALLBACK_RULE,
+    FONT_RULE,
     NEW_PASSKEY_RULE,
     PASSKEY_SIGN_IN_RULE,
     PASSKEYS_RULE,
@@ -32,7 +33,7 @@ from consent_ui.doors import Authorizations
 from consent_ui.form_tokens import FormTokens
 from consent_ui.identity_views import IdentityViews
 from consent_ui.own_parts import OwnParts, add_own_pages
-from consent_ui.pages import Pages, script_response, style_response
+from consent_ui.pages import Pages, font_response, script_response, style_response
 from consent_ui.passkey_views import PasskeyViews
 from consent_ui.receipt_views import ReceiptParts, ReceiptViews
 from consent_ui.sessions import SessionViews
@@ -111,6 +112,7 @@ def citizen_blueprint(
     blueprint.add_url_rule(SESSIONS_RULE, "sessions", listing.show, methods=["GET"])
     blueprint.add_url_rule(SESSIONS_RULE, "end_sessions", listing.end, methods=["POST"])
     blueprint.add_url_rule(STYLE_RULE, "style", style_response, methods=["GET"])
+    blueprint.add_url_rule(FONT_RULE, "font", font_response, methods=["GET"])
     blueprint.add_url_rule(SCRIPT_RULE, "script", script_response, methods=["GET"])
 
     ReceiptViews(visit, receipts).add_to(blueprint)

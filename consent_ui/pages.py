@@ -13,7 +13,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from consent_ui.addresses import Addresses
 from consent_ui.words import WORDS, Words
 
-STYLE: Final = files("consent_ui").joinpath("static/citizen.css").read_bytes()
+_STATIC: Final = files("consent_ui").joinpath("static")
+_DESIGN: Final = "vendor/govuk-frontend-6.6.0/govuk-frontend.min.css"
+_LETTERS: Final = "vendor/be-vietnam-pro-5.3.0"
+# One sheet, so that a page asks once: the design system, and after it what makes it ours.
+STYLE: Final = b"".join(_STATIC.joinpath(name).read_bytes() for name in (_DESIGN, "citizen.css"))
+FONTS: Final[Mapping[str, bytes]] = {
+    one.name: one.read_bytes() for one in _STATIC.joinpath(_LETTERS).iterdir() if one.name.endswith(".woff2")
+}
+"""Name → the letters of all pages, Vietnamese among them; nothing else can be asked for by name."""
 STYLE_VERSION: Final = hashlib.sha256(STYLE).hexdigest()[:12]
 STYLE_SECONDS: Final = 86_400
 
@@ -22,7 +30,8 @@ SCRIPT: Final = files("consent_ui").joinpath("static/passkey.js").read_bytes()
 SCRIPT_VERSION: Final = hashlib.sha256(SCRIPT).hexdigest()[:12]
 GUARDS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'self'; {_OWN_FORMS}; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'self'; font-src 'self'; img-src 'self'; "
+        f"{_OWN_FORMS}; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
@@ -114,6 +123,13 @@ def style_response() -> Response:
 def script_response() -> Response:
     """Return the script of passkeys; its address changes with it, so it may be kept."""
     return _to_keep(Response(SCRIPT, mimetype="text/javascript"))
+
+
+def font_response(name: str) -> Response:
+    """Return a file of letters; 404 for any name that is not of the list."""
+    if name not in FONTS:
+        return guarded(Response(status=404))
+    return _to_keep(Response(FONTS[name], mimetype="font/woff2"))
 
 
 def _to_keep(response: Response) -> Response:

@@ -77,6 +77,7 @@ AUTHENTICATION: Final = {
     "citizen.consent": "browser: a citizen's session",
     "citizen.pause_all": "browser: a citizen's session and a form token",
     "citizen.act_on_consent": "browser: a citizen's session and a form token",
+    "citizen.font": "none: the letters of the citizen's pages",
     "citizen.style": "none: the style sheet of the citizen's pages",
     "citizen.receipts": "browser: a citizen's session",
     "citizen.receipt_pdf": "browser: the session of the citizen whose receipt it is",

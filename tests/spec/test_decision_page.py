@@ -97,7 +97,7 @@ class TestWhatIsShown:
         own = {"agreement_id": "citizen_own_record", "purpose": "obtain_own_record", "required_fields": []}
         detail = {**INCOME, **own, "fields": ["full_name", "ethnicity", "subject_type"]}
         page = world.browser().sign_in(world.request(detail), citizen)
-        boxes = page.text.split('class="box"')[1:]
+        boxes = page.text.split('class="box')[1:]
         marked = {
             name
             for name in detail["fields"]
@@ -407,7 +407,8 @@ class TestWhatBrowsersMayDo:
                 part.strip().split(" ", 1) for part in page.headers["Content-Security-Policy"].split(";")
             )
             assert policy["default-src"] == "'none'", name
-            assert policy["style-src"] == "'self'", name
+            for kind in ("style-src", "font-src", "img-src"):
+                assert policy[kind] == "'self'", name
             assert policy["frame-ancestors"] == policy["base-uri"] == "'none'", name
             assert "script-src" not in policy, name
             assert page.headers["X-Frame-Options"] == "DENY", name
@@ -429,9 +430,21 @@ class TestWhatBrowsersMayDo:
         page = self.pages(world)["decision"]
         [address] = re.findall(r'<link rel="stylesheet" href="([^"]+)">', page.text)
         answer = world.browser().get(address)
-        assert (answer.status_code, answer.mimetype, answer.text) == (200, "text/css", STYLE)
+        assert (answer.status_code, answer.mimetype) == (200, "text/css")
+        assert answer.text.startswith('@charset "UTF-8";')
+        assert answer.text.endswith(STYLE), "what makes it ours comes last"
         assert "max-age=86400" in answer.headers["Cache-Control"]
-        assert not re.search(r"url\(|@import|https?:", STYLE)
+        assert not re.search(r"@import|https?:", STYLE)
+
+    def test_letters_come_from_the_own_host_and_by_name_alone(self, world: CitizenWorld) -> None:
+        names = re.findall(r"url\(([^)]*)\)", STYLE)
+        assert len(names) == 6
+        for name in names:
+            answer = world.browser().get("/citizen/" + name.strip('"'))
+            assert (answer.status_code, answer.mimetype) == (200, "font/woff2"), name
+            assert answer.data[:4] == b"wOF2"
+        for name in ("..", "LICENSE.txt", "citizen.css", "%2e%2e%2fcitizen.css", "x.woff2"):
+            assert world.browser().get(f"/citizen/fonts/{name}").status_code == 404, name
 
     @pytest.mark.parametrize("handle", ["A" * 43, "x", "..", "é", "A" * 42 + "B"])
     def test_an_unknown_request_is_404_for_everybody(self, world: CitizenWorld, handle: str) -> None:

@@ -35,6 +35,7 @@ Kind = Literal[
 ISSUER: Final = "https://idor.example"
 MATRIX: Final[Mapping[str, Kind]] = {
     # Open to anybody, and the same for everybody.
+    "citizen.font": "public",
     "citizen.style": "public",
     "citizen.script": "public",
     "citizen.check_page": "public",

@@ -125,7 +125,7 @@ def test_pages_go_on_by_reference_and_keep_the_filter(visitor: Visitor, world: W
     for _ in range(2):
         page = visitor.get(address)
         found += re.findall(r"<code>([0-9a-f-]{36})</code>", page.text)
-        following = re.search(r'<a href="([^"]+)" rel="next">', page.text)
+        following = re.search(r'<a href="([^"]+)" rel="next"', page.text)
         address = "" if following is None else following[1].replace("&amp;", "&")
     assert found == [one.reference for one in made]
     assert address == ""

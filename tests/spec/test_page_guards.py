@@ -53,9 +53,10 @@ def guards(answer: TestResponse, what: str) -> None:
     }
     assert {name: policy[name] for name in POLICY} == POLICY, what
     assert policy["form-action"][0] == "'self'", what
-    assert set(policy) <= {*POLICY, "form-action", "script-src", "img-src"}, what
+    assert set(policy) <= {*POLICY, "form-action", "script-src", "img-src", "font-src"}, what
     assert policy.get("script-src", ["'self'"]) == ["'self'"], what
     assert policy.get("img-src", ["'self'"]) == ["'self'"], what
+    assert policy.get("font-src", ["'self'"]) == ["'self'"], what
     assert headers["X-Frame-Options"] == "DENY", what
     assert headers["X-Content-Type-Options"] == "nosniff", what
     assert headers["Referrer-Policy"] == "no-referrer", what
