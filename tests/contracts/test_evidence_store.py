@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import rfc8785
 
-from broker.evidence.canonical import canonical_bytes, commitment
+from broker.evidence.canonical import canonical_bytes, check_closed, commitment
 from broker.evidence.entry import check_entry
 from tests.doors import Server, at_once, post
 from tests.release_world import AGREEMENT, BATCH, CHECKS, Hospital, World, numbers_in
@@ -163,7 +163,8 @@ class TestTheEntries:
         plain_names = {one for one in world.identifiers if " " in one and one.isascii()}
         for content in entries:
             entry = json.loads(content)
-            check_entry(entry)
+            # Entries of consents have members of their own, held by the tests of their schema.
+            (check_closed if "notice_hash" in entry else check_entry)(entry)
             assert rfc8785.dumps(entry) == content
             told = content.decode()
             assert told.isascii(), "an entry holds codes only"

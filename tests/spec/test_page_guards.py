@@ -131,9 +131,11 @@ FOREIGN: Final[dict[str, dict[str, str]]] = {
 
 def test_a_form_without_its_own_token_or_from_another_site_changes_nothing(pages: PagesWorld) -> None:
     owner, other = somebody(pages), somebody(pages)
-    before, tried = owner.state(), set()
     others = {endpoint: form.fields["token"] for endpoint, form in forms_of(other.browser)}
-    for endpoint, form in list(forms_of(owner.browser)):
+    # To look at what waits opens it: that is before the forms are tried.
+    forms = list(forms_of(owner.browser))
+    before, tried = owner.state(), set()
+    for endpoint, form in forms:
         changed = {**FORGERIES, "a token of another session": {"token": others.get(endpoint, "x")}}
         for button in form.buttons or [("", "")]:
             for name, changes in changed.items():
