@@ -52,6 +52,12 @@ PUBLISHED_FOR: Final[Mapping[Purpose, timedelta]] = {
 """How long a public key stays published after its key has signed for the last time."""
 
 REFRESH_SECONDS: Final = 30
+_LEAD_REFRESHES: Final = 3
+"""How many refreshes a successor is published before it signs.
+
+One until every worker has loaded it; one for clients, which may have fetched the keys just before from such a
+worker and keep them for max-age; one for a slow store and for clocks.
+"""
 _KEY_ENCRYPTION_KEY_BYTES: Final = 32
 _log: Final = logging.getLogger("broker.keys")
 
@@ -109,6 +115,11 @@ class KeyRing:
         self._snapshot: _Snapshot | None = None
         self._signing: dict[str, SigningKey] = {}
 
+    @property
+    def lead_seconds(self) -> int:
+        """How long a successor is published before it signs."""
+        return _LEAD_REFRESHES * self.refresh_seconds
+
     def ensure_keys(self) -> list[str]:
         """Make the first key of every purpose that has none; return the kids made.
 
@@ -126,13 +137,14 @@ class KeyRing:
     def rotate(self, purpose: Purpose, algorithm: Algorithm = "ES256", *, compromised: bool = False) -> str:
         """Make a successor for a purpose and return its kid (NIST SP 800-57 part 1, 5.3).
 
-        The old key signs for refresh_seconds more, until every worker has loaded the successor, and stays
-        published until the last token it signed has expired. compromised: it stops now, is withdrawn from
-        publication, and what it signed is no longer accepted once workers refresh.
+        The old key signs for lead_seconds more, until every worker and every client that keeps the key set
+        for its max-age knows the successor, and stays published until the last token it signed has expired.
+        compromised: it stops now, is withdrawn from publication, and what it signed is no longer accepted
+        once workers refresh; clients then meet a kid that they have not seen, and must fetch.
         Raises StoreUnavailable.
         """
         now = self._clock()
-        signs_until = now if compromised else now + timedelta(seconds=self.refresh_seconds)
+        signs_until = now if compromised else now + timedelta(seconds=self.lead_seconds)
         published_until = now if compromised else signs_until + PUBLISHED_FOR[purpose]
         successor = new_key(self._key_encryption_key, purpose, algorithm, now)
         self._store.replace_key(successor, signs_until, published_until)

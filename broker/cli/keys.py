@@ -28,7 +28,7 @@ def keys_group() -> None:
 @click.option("--compromised", is_flag=True, help="The old key leaked: stop trusting it now.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def rotate_command(purpose: Purpose, algorithm: Algorithm, compromised: bool, as_json: bool) -> None:
-    """Make a new key for PURPOSE; the old one signs for half a minute more and stays published.
+    """Make a new key for PURPOSE; the old one signs for 90 seconds more and stays published.
 
     Every worker and node picks the new key up by itself. With --compromised the old key is withdrawn at once;
     workers stop accepting its tokens within half a minute, and receipts that it signed no longer verify

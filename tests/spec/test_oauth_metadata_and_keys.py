@@ -149,17 +149,31 @@ class TestPublishedKeys:
 
 
 class TestRotation:
-    def test_the_old_key_signs_until_all_workers_know_the_new_one(self, world: World) -> None:
+    def test_the_old_key_signs_until_all_workers_and_clients_know_the_new_one(self, world: World) -> None:
         old = world.ring.sign_access_token({})
         kid = world.ring.rotate("access_token")
-        assert _kid(world.ring.sign_access_token({})) == _kid(old)
         assert kid in {key["kid"] for key in world.ring.published_jwks()["keys"]}
-        world.clock.move(world.ring.refresh_seconds)
+        world.clock.move(world.ring.lead_seconds - 1)
+        assert _kid(world.ring.sign_access_token({})) == _kid(old)
+        world.clock.move(1)
         assert _kid(world.ring.sign_access_token({})) == kid
+
+    def test_who_kept_the_old_key_set_as_long_as_allowed_knows_the_new_key(self, world: World) -> None:
+        """The worst case: a worker loads just before the change, a client asks it as late as can be."""
+        other_worker = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        other_worker.published_jwks()
+        kid = world.ring.rotate("access_token")
+        world.clock.move(other_worker.refresh_seconds - 1)
+        fetched = other_worker.published_jwks()["keys"]
+        assert kid not in {key["kid"] for key in fetched}
+        max_age = world.http.get("/oauth/jwks").cache_control.max_age
+        assert max_age == world.ring.refresh_seconds
+        world.clock.move(max_age)
+        assert _kid(world.ring.sign_access_token({})) in {key["kid"] for key in fetched}
 
     def test_tokens_of_the_old_key_open_doors_until_they_expire(self, world: World) -> None:
         world.ring.rotate("access_token")
-        world.clock.move(world.ring.refresh_seconds - 1)
+        world.clock.move(world.ring.lead_seconds - 1)
         token = world.token()  # signed by the old key at the last moment
         for step in (1, 298):
             world.clock.move(step)
@@ -171,7 +185,7 @@ class TestRotation:
     def test_the_old_key_leaves_publication_after_its_last_token(self, world: World) -> None:
         old = _kid(world.ring.sign_access_token({}))
         world.ring.rotate("access_token")
-        world.clock.move(world.ring.refresh_seconds + 359)
+        world.clock.move(world.ring.lead_seconds + 359)
         assert old in {key["kid"] for key in world.ring.published_jwks()["keys"]}
         world.clock.move(1)
         assert old not in {key["kid"] for key in world.ring.published_jwks()["keys"]}
