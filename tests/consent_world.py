@@ -120,7 +120,11 @@ class ConsentWorld:
         self._found = grown_ups(insurance)
         self.bank = self.register_bank()
 
-    def register_bank(self, agreements: Sequence[str] = (AGREEMENT,)) -> Bank:
+    def register_bank(
+        self,
+        agreements: Sequence[str] = (AGREEMENT,),
+        scopes: Sequence[str] = ("share_record", "openid"),
+    ) -> Bank:
         number = next(_numbers)
         party = Party(f"reading-bank-{number}-{secrets.token_hex(3)}")
         organisation_id = party.client_id
@@ -137,7 +141,7 @@ class ConsentWorld:
                 client_id=party.client_id,
                 organisation_id=organisation_id,
                 name=party.client_id,
-                scopes=("share_record", "openid"),
+                scopes=tuple(scopes),
                 agreement_ids=tuple(agreements),
                 client_metadata={
                     "grant_types": ["authorization_code", "refresh_token", "client_credentials"],
