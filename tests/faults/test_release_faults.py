@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.client import HTTPException
@@ -24,7 +24,7 @@ from broker.cli.embedded import EmbeddedCluster, embedded_cluster
 from broker.cli.prepare import prepare
 from broker.cli.session import embedded_environment
 from broker.settings import read_settings
-from tests.contracts.source_fixtures import backend_pids, load
+from tests.contracts.source_fixtures import load
 from tests.doors import Server, at_once, cluster_directory, frozen, post, wait_until
 from tests.log_reader import all_faults
 from tests.release_world import World
@@ -101,17 +101,15 @@ class TestTheLedger:
         assert post(known, stage.world.document()).status == 200
 
     def test_frozen_in_the_middle(self, stage: Stage, known: Caller) -> None:
-        pids = backend_pids(stage.ledger.administrator_url, "broker-release")
-        assert pids
-        with frozen(*pids, stage.ledger.postmaster_pid):
+        with frozen_database(stage.ledger, "broker-release"):
             assert_nothing_left(*timed(lambda: post(known, stage.world.document())))
         assert post(known, stage.world.document()).status == 200
 
-    def test_frozen_it_holds_nobody_who_needs_the_engine(self, stage: Stage, known: Caller) -> None:
-        pids = backend_pids(stage.ledger.administrator_url, "broker")
-        assert pids, "the engine has connections in its pool"
+    def test_frozen_it_holds_nobody_who_asks_whether_it_is_ready_or_for_a_token(
+        self, stage: Stage, known: Caller
+    ) -> None:
         newcomer = stage.server.caller(stage.world.hospital)
-        with frozen(*pids, stage.ledger.postmaster_pid):
+        with frozen_database(stage.ledger, "broker", "broker-release"):
             started = time.monotonic()
             wait_until(lambda: known.request("GET", "/readyz").status == 503, "it is not ready")
             with pytest.raises(TokenRefused) as refused:
@@ -127,8 +125,7 @@ class TestTheLedger:
         newcomer = stage.server.caller(hospital)
         newcomer.token()
         document = stage.world.document(hospital=hospital)
-        pids = backend_pids(stage.ledger.administrator_url, "broker-release")
-        with frozen(*pids, stage.ledger.postmaster_pid):
+        with frozen_database(stage.ledger, "broker-release"):
             assert_nothing_left(*timed(lambda: post(newcomer, document)))
         assert post(newcomer, document).status == 200
 
@@ -163,8 +160,6 @@ class TestTheSource:
         callers = [server.caller(world.hospital) for _ in range(8)]
         refused = world.document(acting_person=...)
         assert {post(caller, world.document()).status for caller in callers} == {200}
-        pids = backend_pids(stage.source.administrator_url, "broker source")
-        assert pids
         bodies = [json.dumps(world.document()).encode() for _ in callers]
         others: list[tuple[Answer, float]] = []
 
@@ -177,7 +172,7 @@ class TestTheSource:
             fresh.token()
 
         meanwhile = threading.Thread(target=everything_else)
-        with frozen(*pids, stage.source.postmaster_pid):
+        with frozen_database(stage.source, "broker source"):
             meanwhile.start()
             asked = at_once(lambda at: timed(lambda: post(callers[at], bodies[at])), range(len(callers)))
             meanwhile.join(10)
@@ -217,6 +212,28 @@ def frozen_out(cluster: EmbeddedCluster) -> Iterator[None]:
         )
         yield
         connection.execute("ALTER DATABASE insurance ALLOW_CONNECTIONS true")
+
+
+@contextmanager
+def frozen_database(cluster: EmbeddedCluster, *applications: str) -> Iterator[None]:
+    """Stop whoever serves these applications, and the one who would let in new connections.
+
+    The latter first, and then look until nobody new is found: else a connection that was just being made
+    would go on serving.
+    """
+    query = "SELECT pid, application_name FROM pg_stat_activity WHERE application_name = ANY(%s)"
+    with psycopg.connect(cluster.administrator_url, autocommit=True) as looking, ExitStack() as stopped:
+        stopped.enter_context(frozen(cluster.postmaster_pid))
+        found: dict[int, str] = {}
+        looks = 0
+        while looks < 2:
+            new = {pid: name for pid, name in looking.execute(query, ([*applications],)) if pid not in found}
+            looks = 0 if new else looks + 1
+            stopped.enter_context(frozen(*new))
+            found |= new
+            time.sleep(0.05)
+        assert set(found.values()) == set(applications), "an application has no connection"
+        yield
 
 
 class Load:

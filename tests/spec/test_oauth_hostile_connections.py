@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from urllib.parse import urlencode, urlsplit
@@ -27,7 +28,8 @@ def exchange(server: Server, *pieces: bytes) -> bytes:
         try:
             for piece in pieces:
                 connection.sendall(piece)
-            connection.shutdown(socket.SHUT_WR)
+            with suppress(OSError):  # the server may have closed it already, having answered
+                connection.shutdown(socket.SHUT_WR)
             while part := connection.recv(65_536):
                 answer += part
         except (ConnectionResetError, BrokenPipeError):
