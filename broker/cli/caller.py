@@ -224,7 +224,7 @@ class Caller:
             try:
                 return self._send(where, kept, method, target, body, headers)
             except (ConnectionError, HTTPException):
-                kept.close()  # the server closed it while idle; should it have read us, the proof is burned
+                pass  # the server closed it while idle; should it have read us, the proof is burned
         return self._send(where, self._connect(*where), method, target, body, headers)
 
     def close(self) -> None:
@@ -247,9 +247,13 @@ class Caller:
         body: bytes | None,
         headers: Mapping[str, str],
     ) -> Answer:
-        connection.request(method, target, body, dict(headers))
-        response = connection.getresponse()
-        content = response.read()
+        try:
+            connection.request(method, target, body, dict(headers))
+            response = connection.getresponse()
+            content = response.read()
+        except (OSError, HTTPException):
+            connection.close()
+            raise
         if response.will_close:
             connection.close()
         else:

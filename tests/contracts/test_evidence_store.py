@@ -23,10 +23,12 @@ class TestThroughTheServer:
     @contextmanager
     def sixteen(self, server: Server, hospitals: Sequence[Hospital]) -> Iterator[list[Any]]:
         callers = [server.caller(hospitals[at % len(hospitals)]) for at in range(16)]
-        at_once(lambda caller: caller.token(), callers)
-        yield callers
-        for caller in callers:
-            caller.close()
+        try:
+            at_once(lambda caller: caller.token(), callers)
+            yield callers
+        finally:
+            for caller in callers:
+                caller.close()
 
     @pytest.mark.parametrize("agreement", ["hospital_ten_a_day", "hospital_ten_an_hour"])
     def test_ten_of_sixteen_checks_are_answered(self, server: Server, world: World, agreement: str) -> None:
