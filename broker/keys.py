@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from broker.clock import Clock
 from broker.evidence.canonical import canonical_bytes
 from broker.oauth.jose_keys import Algorithm, SigningKey, VerifyingKey, import_public_jwk
+from broker.oauth.key_periods import LEAD_REFRESHES, PUBLISHED_FOR, REFRESH_SECONDS
 from broker.oauth.protector import ACCESS_TOKEN_TYPE
 from broker.oauth.stored_keys import (
     PURPOSES,
@@ -36,28 +37,6 @@ INTROSPECTION_TYPE: Final = "token-introspection+jwt"
 SECURITY_EVENT_TYPE: Final = "secevent+jwt"
 CONSENT_RECEIPT_TYPE: Final = "consent-receipt+jwt"
 
-PUBLISHED_FOR: Final[Mapping[Purpose, timedelta]] = {
-    # The longest access token lives 300 s; a minute more for clocks.
-    "access_token": timedelta(seconds=360),
-    # A receipt is shown when a claim is disputed, years later.
-    "receipt": timedelta(days=3650),
-    # Read on arrival, and good for 300 s.
-    "id_token": timedelta(days=1),
-    "introspection": timedelta(days=1),
-    # What a recipient was told, and when, may be disputed well after the time that it had to obey.
-    "security_event": timedelta(days=365),
-    # Citizens keep it, and show it when it is disputed what they agreed to.
-    "consent_receipt": timedelta(days=3650),
-}
-"""How long a public key stays published after its key has signed for the last time."""
-
-REFRESH_SECONDS: Final = 30
-_LEAD_REFRESHES: Final = 3
-"""How many refreshes a successor is published before it signs.
-
-One until every worker has loaded it; one for clients, which may have fetched the keys just before from such a
-worker and keep them for max-age; one for a slow store and for clocks.
-"""
 _KEY_ENCRYPTION_KEY_BYTES: Final = 32
 _log: Final = logging.getLogger("broker.keys")
 
@@ -118,7 +97,7 @@ class KeyRing:
     @property
     def lead_seconds(self) -> int:
         """How long a successor is published before it signs."""
-        return _LEAD_REFRESHES * self.refresh_seconds
+        return LEAD_REFRESHES * self.refresh_seconds
 
     def ensure_keys(self) -> list[str]:
         """Make the first key of every purpose that has none; return the kids made.

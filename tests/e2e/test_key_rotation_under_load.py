@@ -24,7 +24,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from joserfc.util import urlsafe_b64decode
 
-import broker.keys
+import broker.oauth.key_periods
 import tests.doors
 from broker.cli.caller import Caller, ClientKey
 from broker.keys import KeyRing, Purpose
@@ -64,7 +64,7 @@ def hurried() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(KeyRing.__init__.__kwdefaults__ or {}, "refresh_seconds", REFRESH_SECONDS)
         for purpose in ROTATED:
-            patch.setitem(broker.keys.PUBLISHED_FOR, purpose, PUBLISHED)
+            patch.setitem(broker.oauth.key_periods.PUBLISHED_FOR, purpose, PUBLISHED)
         command = [sys.executable, "-c", PROGRAM, "--config", "python:broker.gunicorn_config"]
         patch.setattr(tests.doors, "server_command", lambda *_: [*command, "broker.app:create_app()"])
         yield
