@@ -118,6 +118,11 @@ class TestTheReaderOfLogsItself:
     def test_a_good_line_passes(self) -> None:
         assert self.faults(json.dumps(self.good)) == []
         assert self.faults(json.dumps({**self.good, "problem": "limit-reached"})) == []
+        for told in (
+            "the host answers with another status than 200 or 401",
+            "the document is larger than 64 KiB",
+        ):
+            assert self.faults(json.dumps({**self.good, "event": told})) == []
         killed = "[2026-11-22 01:02:03 +0000] [77] [ERROR] Worker (pid:78) was sent SIGKILL! Out of memory?"
         assert self.faults(killed) == []
 
@@ -130,6 +135,7 @@ class TestTheReaderOfLogsItself:
             {"route": "/v1/x?card=1"},
             {"event": "Le Lan came"},
             {"event": "person 7 came"},
+            {"event": "another status than 200 from 7"},
             {"logger": "werkzeug"},
             {"exception": "ValueError: Le Lan"},
             {"ms": "eyJhbGciOiJFUzI1NiJ9"},
