@@ -18,8 +18,7 @@ _LINE: dict[str, str] = {
     "at": r"[0-9-]{10}T[0-9:]{8}\.[0-9]{3}\+00:00",
     "level": "info|warning|error",
     "logger": r"broker(?:\.[a-z_]+)*|gunicorn\.error",
-    # Words, and numbers of three digits at most (a status, a size): nobody is known by those.
-    "event": "(?:[A-Za-z _:;,.'()-]|(?<![0-9])[0-9]{1,3}(?![0-9]))+",
+    "event": f"(?:[A-Za-z _:;,.'()-]|{_OWN_NUMBERS})+",
     "request_id": _REQUEST_ID,
     "method": r"GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|\(other\)",
     "route": r"\(none\)|(?:/[a-z0-9._\-<>:]+)+",
