@@ -64,7 +64,8 @@ class Settings:
         read_source_url, "The insurance database (any SQLAlchemy dialect), as a role that may only read."
     )
     key_encryption_key_file: Secret = _setting(
-        read_secret_from_file, "File with 32 bytes in base64url: encrypts private signing keys at rest."
+        read_secret_from_file,
+        "File with 32 bytes in base64url: encrypts signing keys and what is kept of citizens, at rest.",
     )
     pseudonym_key_file: Secret = _setting(
         read_secret_from_file,

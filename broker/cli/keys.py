@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from broker.cli.output import refusals, show
+from broker.cli.rewrap import rewrap_command
 from broker.cli.session import Session, open_session
 from broker.clock import system_clock
 from broker.keys import PURPOSES, KeyRing, Purpose, StoredKey
@@ -16,7 +17,7 @@ from broker.storage.signing_keys import PostgresSigningKeys
 
 @click.group()
 def keys_group() -> None:
-    """Rotate and list the keys that sign access tokens and receipts.
+    """Rotate and list the keys that sign for the broker, and exchange the key that encrypts them.
 
     Private keys leave memory only encrypted under BROKER_KEY_ENCRYPTION_KEY_FILE, and never print.
     """
@@ -48,6 +49,9 @@ def list_keys_command(as_json: bool) -> None:
     with refusals(), open_session() as session:
         stored = _ring(session).stored_keys()
     show([_row(key) for key in stored], as_json)
+
+
+keys_group.add_command(rewrap_command, "rewrap")
 
 
 def _ring(session: Session) -> KeyRing:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
@@ -14,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 import psycopg
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from broker.cli.progress import progress_bar
 from broker.settings import companion
 from connectors.national_insurance.cases import find_cases
 from connectors.national_insurance.schema import grant_reader
@@ -96,28 +94,12 @@ def _load(url: str, wanted: Manifest, replace: bool, progress: bool) -> float:
     from connectors.national_insurance.synthetic_load import TablesNotEmpty, load_population
 
     started = perf_counter()
-    with _bar(wanted.persons, progress) as advance:
+    with progress_bar(wanted.persons, "persons", progress) as advance:
         try:
             load_population(url, wanted, replace=replace, on_progress=advance)
         except TablesNotEmpty as fault:
             raise _NotEmpty(str(fault)) from None
     return perf_counter() - started
-
-
-@contextmanager
-def _bar(persons: int, progress: bool) -> Iterator[Callable[[int], None]]:
-    """Show a bar on standard error where somebody watches, or when told to."""
-    if not (progress or sys.stderr.isatty()):
-        yield lambda _: None
-        return
-    columns = (
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} persons"),
-        BarColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("persons", total=persons)
-        yield lambda done: bar.update(task, completed=done)
 
 
 @contextmanager

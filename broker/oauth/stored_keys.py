@@ -63,13 +63,25 @@ def decrypt_private_key(key_encryption_key: bytes, stored: StoredKey) -> Signing
     Raises SigningKeyUnavailable when the key-encryption key is another one, or anything about the key was
     changed: kid, purpose, algorithm, public key or ciphertext.
     """
+    der = _decrypted(key_encryption_key, stored)
+    return SigningKey(_import_private(stored.algorithm, der), stored.algorithm, {"kid": stored.kid})
+
+
+def encrypted_anew(old: bytes, new: bytes, stored: StoredKey) -> bytes:
+    """Return the private half, which the old key-encryption key opens, encrypted under the new one.
+
+    Raises SigningKeyUnavailable as decrypt_private_key does.
+    """
+    return _encrypted(new, stored, _decrypted(old, stored))
+
+
+def _decrypted(key_encryption_key: bytes, stored: StoredKey) -> bytes:
     nonce = stored.private_key_encrypted[:_NONCE_BYTES]
     ciphertext = stored.private_key_encrypted[_NONCE_BYTES:]
     try:
-        der = AESGCM(key_encryption_key).decrypt(nonce, ciphertext, _associated_data(stored))
+        return AESGCM(key_encryption_key).decrypt(nonce, ciphertext, _associated_data(stored))
     except (InvalidTag, ValueError):
         raise SigningKeyUnavailable(f"the {stored.purpose} key cannot be decrypted") from None
-    return SigningKey(_import_private(stored.algorithm, der), stored.algorithm, {"kid": stored.kid})
 
 
 def _associated_data(key: StoredKey) -> bytes:

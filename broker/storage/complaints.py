@@ -39,7 +39,7 @@ class PostgresComplaints:
     def keep(self, complaint: Complaint) -> bool:
         """Keep a complaint; False if its id is taken: whoever sends a form twice complains once."""
         sealed = self._secrets.seal(
-            "complaint", _name(complaint.citizen_id, complaint.complaint_id), complaint.text
+            "complaint", name_of(complaint.citizen_id, complaint.complaint_id), complaint.text
         )
         statement = insert(complaints).values(
             complaint_id=complaint.complaint_id,
@@ -88,7 +88,7 @@ class PostgresComplaints:
         """Answer a complaint that nobody has answered. Raises NotRegistered (none, or one answered)."""
 
         def answered(row: Any) -> dict[str, Any]:
-            name = _name(str(row.citizen_id), str(row.complaint_id))
+            name = name_of(str(row.citizen_id), str(row.complaint_id))
             return {
                 "status": "answered",
                 "acknowledged_at": row.acknowledged_at or at,
@@ -109,7 +109,7 @@ class PostgresComplaints:
             connection.execute(complaints.update().where(wanted).values(**values(row)))
 
     def _opened(self, row: Any) -> Complaint:
-        name = _name(str(row.citizen_id), str(row.complaint_id))
+        name = name_of(str(row.citizen_id), str(row.complaint_id))
         answer = row.answer_encrypted
         return _complaint(
             row,
@@ -118,8 +118,8 @@ class PostgresComplaints:
         )
 
 
-def _name(citizen_id: str, complaint_id: str) -> str:
-    """What a ciphertext is bound to: not even between complaints of one person can it be moved."""
+def name_of(citizen_id: str, complaint_id: str) -> str:
+    """Return what a ciphertext is bound to: not even between complaints of one person can it be moved."""
     return f"{citizen_id}/{complaint_id}"
 
 

@@ -1,0 +1,55 @@
+"""What one key-encryption key sealed, sealed anew under its successor: signing keys, citizens' values."""
+
+from __future__ import annotations
+
+from broker.oauth.citizen_secrets import CitizenSecrets, CitizenSecretUnreadable, SealedPurpose
+from broker.oauth.stored_keys import SigningKeyUnavailable, StoredKey, decrypt_private_key, encrypted_anew
+
+
+class SealedUnderNeitherKey(Exception):
+    """Neither key opens a value: it was sealed under a third one, or its bytes were changed."""
+
+
+class Rewrapping:
+    """Takes values from an old key-encryption key to a new one; 32 bytes each.
+
+    What the new key opens already stays as it is, so that a second run over the same values changes nothing.
+    """
+
+    def __init__(self, old: bytes, new: bytes) -> None:
+        self._old_key, self._new_key = old, new
+        self._old, self._new = CitizenSecrets(old), CitizenSecrets(new)
+
+    def sealed(self, purpose: SealedPurpose, name: str, sealed: bytes) -> bytes | None:
+        """Return a citizen's value sealed under the new key, or None where it is so already.
+
+        name: what the value is bound to, the citizen's id or the name of a complaint. Raises
+        SealedUnderNeitherKey.
+        """
+        try:
+            self._new.open(purpose, name, sealed)
+        except CitizenSecretUnreadable:
+            pass
+        else:
+            return None
+        try:
+            plain = self._old.open(purpose, name, sealed)
+        except CitizenSecretUnreadable:
+            raise SealedUnderNeitherKey from None
+        return self._new.seal(purpose, name, plain)
+
+    def signing_key(self, stored: StoredKey) -> bytes | None:
+        """Return a private key encrypted under the new key, or None where it is so already.
+
+        Raises SealedUnderNeitherKey.
+        """
+        try:
+            decrypt_private_key(self._new_key, stored)
+        except SigningKeyUnavailable:
+            pass
+        else:
+            return None
+        try:
+            return encrypted_anew(self._old_key, self._new_key, stored)
+        except SigningKeyUnavailable:
+            raise SealedUnderNeitherKey from None

@@ -1,0 +1,185 @@
+"""Every sealed value in PostgreSQL, batch by batch: opened only, or sealed anew under another key.
+
+The database holds sealed values in three tables, all of them named in PLACES; a test looks for a fourth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Connection, Engine, Table, bindparam, func, select
+
+from broker.oauth.citizen_secrets import SealedPurpose
+from broker.oauth.rewrapping import SealedUnderNeitherKey
+from broker.oauth.stored_keys import StoredKey
+from broker.storage.complaints import name_of
+from broker.storage.faults import store_answers
+from broker.storage.tables import citizens, complaints, signing_keys
+
+BATCH_ROWS: Final = 500
+
+
+class Rewrapper(Protocol):
+    """Seals one value anew; `broker.oauth.rewrapping.Rewrapping` does it.
+
+    Both methods return None for a value that the new key opens already, and raise SealedUnderNeitherKey.
+    """
+
+    def sealed(self, purpose: SealedPurpose, name: str, sealed: bytes) -> bytes | None:
+        """Return a citizen's value sealed under the new key."""
+        ...
+
+    def signing_key(self, stored: StoredKey) -> bytes | None:
+        """Return a private key encrypted under the new key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A table with sealed columns; its primary key is one column.
+
+    anew: gives the columns of one row that have to change, with their new values.
+    """
+
+    table: Table
+    columns: tuple[str, ...]
+    anew: Callable[[Rewrapper, Any], Mapping[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Rows of one table: those with a value under the old key, and those with none any more."""
+
+    table: str
+    under_old_key: int
+    under_new_key: int
+
+
+class UnreadableRow(Exception):
+    """Neither key opens a value of a row; its transaction changed nothing."""
+
+    def __init__(self, table: str, key: str) -> None:
+        super().__init__(f"neither key opens {table} {key}")
+
+
+class PostgresRewrap:
+    """Walks through all sealed values. All methods raise StoreUnavailable."""
+
+    def __init__(self, engine: Engine, rewrapper: Rewrapper, batch_rows: int = BATCH_ROWS) -> None:
+        self._engine = engine
+        self._rewrapper = rewrapper
+        self._batch_rows = batch_rows
+
+    def count_rows(self) -> int:
+        """Return how many rows have sealed values."""
+        with store_answers(), self._engine.connect() as connection:
+            return sum(
+                connection.execute(select(func.count()).select_from(place.table)).scalar_one()
+                for place in PLACES
+            )
+
+    def look(self, on_rows: Callable[[int], None]) -> Sequence[Counted]:
+        """Open every value and change nothing. on_rows: told the rows of each batch. Raises UnreadableRow."""
+        return self._walk(on_rows, is_writing=False)
+
+    def rewrap(self, on_rows: Callable[[int], None]) -> Sequence[Counted]:
+        """Seal under the new key what is under the old one, a transaction for each batch.
+
+        Stopped anywhere, what was committed is under the new key and all else untouched: run it again.
+        Raises UnreadableRow.
+        """
+        return self._walk(on_rows, is_writing=True)
+
+    def _walk(self, on_rows: Callable[[int], None], *, is_writing: bool) -> Sequence[Counted]:
+        counted = []
+        for place in PLACES:
+            old = seen = 0
+            for changed, rows in self._batches(place, is_writing):
+                old, seen = old + changed, seen + rows
+                on_rows(rows)
+            counted.append(Counted(place.table.name, old, seen - old))
+        return counted
+
+    def _batches(self, place: Place, is_writing: bool) -> Iterator[tuple[int, int]]:
+        """Yield how many rows of each batch were under the old key, and how many it had."""
+        last: Any = None
+        while True:
+            with store_answers(), self._engine.begin() as connection:
+                rows = self._read(connection, place, last, is_writing)
+                changes = [self._change(place, row) for row in rows]
+                changes = [change for change in changes if len(change) > 1]
+                if is_writing:
+                    _write(connection, place, changes)
+            if not rows:
+                return
+            last = getattr(rows[-1], _key(place).name)
+            yield len(changes), len(rows)
+
+    def _read(self, connection: Connection, place: Place, last: Any, is_writing: bool) -> Sequence[Any]:
+        key = _key(place)
+        statement = select(place.table).order_by(key).limit(self._batch_rows)
+        if last is not None:
+            statement = statement.where(key > last)
+        if is_writing:
+            # Nobody else changes a row between its reading and its writing.
+            statement = statement.with_for_update()
+        return connection.execute(statement).all()
+
+    def _change(self, place: Place, row: Any) -> dict[str, Any]:
+        key = getattr(row, _key(place).name)
+        try:
+            return {"changed_key": key, **place.anew(self._rewrapper, row)}
+        except SealedUnderNeitherKey:
+            raise UnreadableRow(place.table.name, str(key)) from None
+
+
+def _write(connection: Connection, place: Place, changes: Sequence[Mapping[str, Any]]) -> None:
+    """Write changes, those of the same columns together."""
+    for columns in {tuple(sorted(change)) for change in changes}:
+        values: dict[str, Any] = {name: bindparam(name) for name in columns if name != "changed_key"}
+        statement = place.table.update().where(_key(place) == bindparam("changed_key")).values(values)
+        connection.execute(statement, [dict(one) for one in changes if tuple(sorted(one)) == columns])
+
+
+def _key(place: Place) -> Any:
+    [key] = place.table.primary_key.columns
+    return key
+
+
+def _signing_key(rewrapper: Rewrapper, row: Any) -> Mapping[str, bytes]:
+    kept = StoredKey(**{name: getattr(row, name) for name in StoredKey.__dataclass_fields__})
+    return _present(private_key_encrypted=rewrapper.signing_key(kept))
+
+
+def _citizen(rewrapper: Rewrapper, row: Any) -> Mapping[str, bytes]:
+    name = str(row.citizen_id)
+    return _present(
+        personal_id_encrypted=_anew(rewrapper, "personal_id", name, row.personal_id_encrypted),
+        totp_secret_encrypted=_anew(rewrapper, "totp_secret", name, row.totp_secret_encrypted),
+    )
+
+
+def _complaint(rewrapper: Rewrapper, row: Any) -> Mapping[str, bytes]:
+    name = name_of(str(row.citizen_id), str(row.complaint_id))
+    return _present(
+        text_encrypted=_anew(rewrapper, "complaint", name, row.text_encrypted),
+        answer_encrypted=_anew(rewrapper, "complaint_answer", name, row.answer_encrypted),
+    )
+
+
+def _anew(rewrapper: Rewrapper, purpose: SealedPurpose, name: str, sealed: bytes | None) -> bytes | None:
+    return None if sealed is None else rewrapper.sealed(purpose, name, bytes(sealed))
+
+
+def _present(**columns: bytes | None) -> Mapping[str, bytes]:
+    return {name: value for name, value in columns.items() if value is not None}
+
+
+PLACES: Final = (
+    Place(signing_keys, ("private_key_encrypted",), _signing_key),
+    Place(citizens, ("personal_id_encrypted", "totp_secret_encrypted"), _citizen),
+    Place(complaints, ("text_encrypted", "answer_encrypted"), _complaint),
+)
+"""Where sealed values lie. A column that is sealed and missing here would be lost with the old key."""

@@ -1,0 +1,314 @@
+"""broker keys rewrap: what one key-encryption key sealed opens under another one, and nothing is lost."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from click.testing import CliRunner, Result
+from psycopg.errors import LockNotAvailable
+from sqlalchemy import LargeBinary, text
+from sqlalchemy.exc import OperationalError
+
+import broker.cli.rewrap
+from broker.cli import main
+from broker.cli.embedded import EmbeddedCluster
+from broker.cli.session import Session
+from broker.clock import system_clock
+from broker.consent.complaint import Complaint
+from broker.errors import StoreUnavailable
+from broker.keys import PURPOSES, KeyRing
+from broker.oauth.citizen_secrets import CitizenSecrets, CitizenSecretUnreadable
+from broker.oauth.jose import decode_segment
+from broker.oauth.rewrapping import Rewrapping
+from broker.settings import Secret, Settings
+from broker.storage.citizens import CitizenRecord, PostgresCitizens
+from broker.storage.complaints import PostgresComplaints
+from broker.storage.rewrap import PLACES, PostgresRewrap
+from broker.storage.signing_keys import PostgresSigningKeys
+from broker.storage.tables import metadata
+from tests.oauth_world import Database, oauth_database
+
+OLD, NEW, THIRD = (bytes([number]) * 32 for number in (1, 2, 3))
+PEOPLE = 7
+WORDS = "Tôi không đến bệnh viện này."
+
+
+@pytest.fixture(scope="module")
+def oauth(cluster: EmbeddedCluster) -> Iterator[Database]:
+    with oauth_database(cluster) as database:
+        yield database
+
+
+@pytest.fixture
+def database(oauth: Database) -> Iterator[Database]:
+    """Six signing keys, seven citizens, two complaints and the answer to one of them, all under OLD."""
+    oauth.empty()
+    KeyRing(PostgresSigningKeys(oauth.application), OLD, system_clock).ensure_keys()
+    citizens = [register(oauth, number) for number in range(PEOPLE)]
+    complaints = PostgresComplaints(oauth.application, CitizenSecrets(OLD))
+    for citizen_id in citizens[:2]:
+        assert complaints.keep(complaint(citizen_id))
+    complaints.answer(complaints.list_complaints()[0].complaint_id, "Đã xem.", system_clock())
+    yield oauth
+    # Other modules go on with keys of their own.
+    oauth.empty()
+
+
+def register(database: Database, number: int, key: bytes = OLD) -> str:
+    citizen_id, secrets_ = str(uuid4()), CitizenSecrets(key)
+    PostgresCitizens(database.application).register_citizen(
+        CitizenRecord(
+            citizen_id=citizen_id,
+            personal_id_ref=uuid4().bytes * 2,
+            personal_id_encrypted=secrets_.seal("personal_id", citizen_id, personal_id(number)),
+            password_hash=None,
+            # Every second one has no one-time codes.
+            totp_secret_encrypted=secrets_.seal("totp_secret", citizen_id, "BASE32") if number % 2 else None,
+        )
+    )
+    return citizen_id
+
+
+def personal_id(number: int) -> str:
+    return f"00109000{number:04}"
+
+
+def complaint(citizen_id: str) -> Complaint:
+    at = datetime(2026, 2, 12, tzinfo=UTC)
+    return Complaint(
+        complaint_id=str(uuid4()),
+        citizen_id=citizen_id,
+        reference="",
+        status="received",
+        received_at=at,
+        acknowledge_by=at,
+        text=WORDS,
+    )
+
+
+def under(database: Database, key: bytes) -> list[str]:
+    """Return all that the key opens of citizens and complaints, sorted; the signing keys by their purpose."""
+    secrets_, opened = CitizenSecrets(key), []
+    with database.application.connect() as connection:
+        people = connection.execute(text("SELECT * FROM citizens")).all()
+        said = connection.execute(text("SELECT * FROM complaints")).all()
+    values: list[tuple[Any, str, Any]] = []
+    for one in people:
+        values.append(("personal_id", str(one.citizen_id), one.personal_id_encrypted))
+        values.append(("totp_secret", str(one.citizen_id), one.totp_secret_encrypted))
+    for one in said:
+        name = f"{one.citizen_id}/{one.complaint_id}"
+        values.append(("complaint", name, one.text_encrypted))
+        values.append(("complaint_answer", name, one.answer_encrypted))
+    for purpose, name, sealed in values:
+        try:
+            opened += [] if sealed is None else [secrets_.open(purpose, name, bytes(sealed))]
+        except CitizenSecretUnreadable:
+            continue
+    ring = KeyRing(PostgresSigningKeys(database.application), key, system_clock)
+    return sorted([*opened, *(stored.purpose for stored in ring.stored_keys())])
+
+
+EVERYTHING = sorted([*map(personal_id, range(PEOPLE)), *["BASE32"] * 3, WORDS, WORDS, "Đã xem.", *PURPOSES])
+
+
+@pytest.fixture
+def run(database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Give a function that runs the command with NEW in the settings; it prints no secret."""
+    chosen = replace(settings, database_url=database.application_url, key_encryption_key_file=Secret(NEW))
+
+    @contextmanager
+    def open_session() -> Iterator[Session]:
+        yield Session(chosen, database.store)
+
+    monkeypatch.setattr(broker.cli.rewrap, "open_session", open_session)
+
+    def command(*options: str, old: bytes = OLD, expect: int = 0) -> Result:
+        path = tmp_path / "old.secret"
+        path.write_bytes(base64.urlsafe_b64encode(old))
+        path.chmod(0o600)
+        arguments = ["keys", "rewrap", "--old-key-file", str(path), *options]
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == expect, (result.output, result.exception)
+        for secret in (personal_id(0), WORDS, "BASE32", path.read_text()):
+            assert secret not in result.output
+        return result
+
+    return command
+
+
+def rows(*counts: int, old: str = "rewrapped") -> list[dict[str, object]]:
+    """Return what the command prints: pairs of counts for keys, citizens and complaints."""
+    tables = ("signing_keys", "citizens", "complaints")
+    pairs = zip(counts[::2], counts[1::2], strict=True)
+    return [
+        {"table": table, old: first, "under_new_key": second}
+        for table, (first, second) in zip(tables, pairs, strict=True)
+    ]
+
+
+def test_everything_that_the_old_key_sealed_opens_under_the_new_one(run: Any, database: Database) -> None:
+    assert under(database, OLD) == EVERYTHING
+    assert json.loads(run("--json").stdout) == rows(6, 0, PEOPLE, 0, 2, 0)
+    assert under(database, NEW) == EVERYTHING
+    assert under(database, OLD) == []
+
+
+def test_a_second_run_changes_nothing(run: Any, database: Database) -> None:
+    run()
+    before = sealed_bytes(database)
+    assert json.loads(run("--json").stdout) == rows(0, 6, 0, PEOPLE, 0, 2)
+    assert sealed_bytes(database) == before
+
+
+def test_looking_changes_nothing_and_says_what_would_be_done(run: Any, database: Database) -> None:
+    before = sealed_bytes(database)
+    register(database, 99, NEW)
+    assert json.loads(run("--check", "--json").stdout) == rows(6, 0, PEOPLE, 1, 2, 0, old="under_old_key")
+    assert [row for row in sealed_bytes(database) if row in before] == before
+
+
+def test_what_was_signed_before_verifies_afterwards_and_the_same_keys_go_on_signing(
+    run: Any, database: Database
+) -> None:
+    before = KeyRing(PostgresSigningKeys(database.application), OLD, system_clock)
+    published = before.published_jwks()
+    protected, payload, signature = before.sign_consent_receipt({"said": "once"}).encode().split(b".")
+    run()
+    after = KeyRing(PostgresSigningKeys(database.application), NEW, system_clock)
+    assert after.published_jwks() == published
+    found = after.find_consent_receipt_key(kid_of(protected))
+    assert found is not None
+    assert found.is_signature(protected + b"." + payload, decode_segment(signature))
+    assert kid_of(after.sign_consent_receipt({"said": "again"}).encode().split(b".")[0]) == kid_of(protected)
+
+
+def kid_of(protected: bytes) -> str:
+    return str(json.loads(decode_segment(protected))["kid"])
+
+
+def test_one_row_that_neither_key_opens_stops_all_before_anything_is_changed(
+    run: Any, database: Database
+) -> None:
+    foreign, before = register(database, 99, THIRD), sealed_bytes(database)
+    refused = run("--json", expect=1)
+    assert refused.stderr == (
+        f"Error: neither key opens citizens {foreign}: it was sealed under a third key, or changed\n"
+    )
+    assert refused.stdout == ""
+    assert set(before) <= set(sealed_bytes(database))
+    assert under(database, OLD) == EVERYTHING
+
+
+def test_a_wrong_old_key_changes_nothing(run: Any, database: Database) -> None:
+    assert "neither key opens signing_keys " in run(old=THIRD, expect=1).stderr
+    assert under(database, OLD) == EVERYTHING
+
+
+def test_a_run_that_was_stopped_is_run_again(database: Database) -> None:
+    walk = PostgresRewrap(database.application, Rewrapping(OLD, NEW), batch_rows=3)
+    seen = []
+
+    def stopped(count: int) -> None:
+        seen.append(count)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        walk.rewrap(stopped)
+    assert seen == [3, 3, 3, 3]  # six keys, six citizens; one citizen and two complaints are left
+    assert sorted([*under(database, OLD), *under(database, NEW)]) == EVERYTHING
+    assert personal_id_count(under(database, NEW)) == 6
+    done = walk.rewrap(seen.append)
+    assert [(one.under_old_key, one.under_new_key) for one in done] == [(0, 6), (1, 6), (2, 0)]
+    assert seen[4:] == [3, 3, 3, 3, 1, 2]
+    assert walk.count_rows() == 15
+    assert under(database, NEW) == EVERYTHING
+
+
+def personal_id_count(opened: list[str]) -> int:
+    return len([one for one in opened if one.startswith("00109")])
+
+
+def test_a_batch_that_fails_in_its_middle_changes_nothing_of_it(database: Database) -> None:
+    class Broken(Rewrapping):
+        left = 8
+
+        def sealed(self, purpose: Any, name: str, sealed: bytes) -> bytes | None:
+            self.left -= 1
+            if not self.left:
+                raise StoreUnavailable("gone")
+            return super().sealed(purpose, name, sealed)
+
+    with pytest.raises(StoreUnavailable):
+        PostgresRewrap(database.application, Broken(OLD, NEW)).rewrap(lambda _: None)
+    assert under(database, NEW) == sorted(PURPOSES)
+    assert sorted([*under(database, OLD), *PURPOSES]) == EVERYTHING
+
+
+def test_nobody_changes_a_row_between_its_reading_and_its_writing(database: Database) -> None:
+    change = text("UPDATE citizens SET status = 'suspended' WHERE citizen_id = :name")
+
+    class Disturbed(Rewrapping):
+        refused: type[object] | None = None
+
+        def sealed(self, purpose: Any, name: str, sealed: bytes) -> bytes | None:
+            if purpose == "personal_id" and self.refused is None:
+                with database.owner.connect() as connection:
+                    connection.execute(text("SET lock_timeout = '50ms'"))
+                    with pytest.raises(OperationalError) as caught:
+                        connection.execute(change, {"name": name})
+                    connection.invalidate()
+                self.refused = type(caught.value.orig)
+            return super().sealed(purpose, name, sealed)
+
+    disturbed = Disturbed(OLD, NEW)
+    PostgresRewrap(database.application, disturbed).rewrap(lambda _: None)
+    assert disturbed.refused is LockNotAvailable
+
+
+@pytest.mark.parametrize(
+    ("old", "words"),
+    [
+        (NEW, "--old-key-file holds the key of BROKER_KEY_ENCRYPTION_KEY_FILE"),
+        (b"short", "--old-key-file must be 32 bytes, no more and no fewer"),
+    ],
+)
+def test_a_file_that_cannot_be_the_old_key_is_refused(run: Any, old: bytes, words: str) -> None:
+    assert words in run(old=old, expect=2).stderr
+
+
+def test_a_bar_is_shown_where_it_is_asked_for(run: Any) -> None:
+    assert "15 of 15 rows sealed" in run("--progress").stderr
+    assert run().stderr == ""
+
+
+def test_no_sealed_column_is_forgotten() -> None:
+    told = {f"{place.table.name}.{column}" for place in PLACES for column in place.columns}
+    kept = {
+        f"{table.name}.{column.name}"
+        for table in metadata.tables.values()
+        for column in table.columns
+        if isinstance(column.type, LargeBinary) and column.name.endswith("_encrypted")
+    }
+    assert told == kept
+
+
+def sealed_bytes(database: Database) -> list[tuple[str, ...]]:
+    """Return all sealed columns of all rows, as they lie there."""
+    found = []
+    with database.application.connect() as connection:
+        for place in PLACES:
+            columns = ", ".join(place.columns)
+            statement = f"SELECT {columns} FROM {place.table.name} ORDER BY 1"  # noqa: S608 - our own names
+            found += [tuple(map(repr, row)) for row in connection.execute(text(statement))]
+    return found
