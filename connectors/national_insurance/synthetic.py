@@ -20,6 +20,7 @@ from connectors.national_insurance.synthetic_cards import draw_cards
 from connectors.national_insurance.synthetic_dice import Cell, Dice, day_of, month_of, rows_text, texts
 from connectors.national_insurance.synthetic_people import CASES, Crowd, Registry, draw_crowd
 from connectors.national_insurance.synthetic_records import (
+    FULL_NAME,
     contact_cells,
     family_cells,
     household_cells,
@@ -31,7 +32,7 @@ MOST_PERSONS = 100_000_000
 """Beyond this SI numbers would repeat."""
 DEFAULT_AS_OF = date(2026, 11, 1)
 """The day for which the population is true when none is given: fixed, so that results can be compared."""
-GENERATION = 1
+GENERATION = 2
 """Changes whenever the same seed gives other rows than before."""
 _EMPLOYERS, _PERSONS = 0, 1
 
@@ -115,10 +116,11 @@ def _person_parts(dice: Dice, crowd: Crowd, as_of: date, employers: int) -> Iter
     workers = work.draw_workers(dice, crowd, this_month, employers)
     working = np.zeros(len(crowd), dtype=np.bool_)
     working[workers.holder] = True
-    yield _part("person", person_cells(dice, crowd, working))
+    persons = person_cells(dice, crowd, working)
+    yield _part("person", persons)
     yield _part("contact", contact_cells(dice, crowd))
     yield _part("household_member", household_cells(crowd))
-    yield _part("family_member", family_cells(dice, crowd))
+    yield _part("family_member", family_cells(dice, crowd, persons[FULL_NAME]))
     yield _part("health_insurance_card", draw_cards(dice, crowd, today, as_of))
     yield _part("social_insurance", work.social_insurance_cells(crowd, workers, this_month))
     yield _part("contribution", work.contribution_cells(dice, crowd, workers))

@@ -41,12 +41,15 @@ from connectors.national_insurance.synthetic_places import (
     old_code,
 )
 
+FULL_NAME = 4
+"""Position of the name among the columns of `person`."""
 _SEXES = texts(["male", "female"])
 _PRECISIONS = texts(["day", "month", "year"])
 _ROLES = texts(["head", "member"])
 _RELATIONS = texts(["mother", "father", "spouse"])
 _PHONE_PREFIXES = texts(["032", "035", "070", "077", "081", "086", "090", "091", "096", "098"])
 _HOUSEHOLD_SIZE = 4
+_PARENTS_OLDER = (18, 45)
 _FABRICATED = {
     "fabricated_birth_1752": day_of(date(1752, 1, 1)),
     "fabricated_birth_2020": day_of(date(2020, 1, 1)),
@@ -128,8 +131,12 @@ def household_cells(crowd: Crowd) -> list[Cell]:
     return [[digits(crowd.keys, 10)], code, [role]]
 
 
-def family_cells(dice: Dice, crowd: Crowd) -> list[Cell]:
-    """Return the columns of `family_member`: both parents of the young, a spouse of four adults in ten."""
+def family_cells(dice: Dice, crowd: Crowd, written: Cell) -> list[Cell]:
+    """Return the columns of `family_member`: both parents of the young, a spouse of four adults in ten.
+
+    written: the names as `person` has them. A parent is a grown-up of the household where one fits, and is
+    then named as in that person's own row; else somebody who is not in the population.
+    """
     young = np.flatnonzero(crowd.age < 18)
     married = np.flatnonzero((crowd.age >= 22) & dice.chance(0.4, len(crowd)))
     holder = np.concatenate([young, young, married])
@@ -139,10 +146,33 @@ def family_cells(dice: Dice, crowd: Crowd) -> list[Cell]:
     woman = np.where(relation == 2, ~crowd.woman[holder], relation == 0)
     older = np.where(relation == 2, dice.below(7, count) - 3, 20 + dice.below(18, count))
     year = np.maximum(1900, years_of(crowd.born[holder]) - older)
+    found = np.where(relation == 2, -1, _parents(crowd, holder, woman))
+    made_up = names(dice, crowd.people[holder], woman, np.zeros(count, dtype=np.int64))
+    numbers = made_up_identities(dice, crowd.place[holder], woman, year)
     return [
         [digits(crowd.keys[holder], 10)],
         [digits(line, 1)],
         [_RELATIONS[relation]],
-        names(dice, crowd.people[holder], woman, np.zeros(count, dtype=np.int64)),
-        made_up_identities(dice, crowd.place[holder], woman, year),
+        _those_of(found, written, made_up),
+        _those_of(found, identity_numbers(crowd), numbers),
     ]
+
+
+def _parents(crowd: Crowd, child: Ints, woman: Flags) -> Ints:
+    """Return for each child who of its household can be its parent, as a position; -1 for nobody."""
+    found = np.full(len(child), -1, dtype=np.int64)
+    home = (child + crowd.first) // _HOUSEHOLD_SIZE * _HOUSEHOLD_SIZE - crowd.first
+    for seat in range(_HOUSEHOLD_SIZE):
+        other = np.clip(home + seat, 0, len(crowd) - 1)
+        older = crowd.age[other] - crowd.age[child]
+        fits = (found < 0) & (other == home + seat) & (crowd.woman[other] == woman)
+        fits &= (older >= _PARENTS_OLDER[0]) & (older <= _PARENTS_OLDER[1])
+        fits &= crowd.case[other] == CASE["ordinary"]
+        found[fits] = other[fits]
+    return found
+
+
+def _those_of(found: Ints, theirs: Cell, made_up: Cell) -> Cell:
+    """Return the pieces of the persons found, and those made up where nobody was."""
+    pieces = zip(theirs, made_up, strict=True)
+    return [np.where(found >= 0, own[np.maximum(found, 0)], other) for own, other in pieces]

@@ -15,7 +15,7 @@ from connectors.national_insurance.synthetic_places import NEW_PROVINCES, OLD_PR
 from connectors.national_insurance.synthetic_subjects import SUBJECTS, benefit_digit
 
 PERSONS = 12_000
-EXPECTED = "adc13306303f0841d9c2b0cd74ea429e06e1de0e384a1fd403c877527a0e1d4e"
+EXPECTED = "a375fba3965aaa92c8da65d75660ff68927e66d1f4ee2e74702e592bf869f5b9"
 Rows = list[dict[str, object]]
 Population = dict[str, Rows]
 
@@ -256,3 +256,19 @@ def test_an_employer_stands_behind_every_unit_code(population: Population) -> No
 def test_every_object_code_with_a_share_worth_seeing_is_seen(population: Population) -> None:
     seen = {card["subject_type"] for card in population["health_insurance_card"]}
     assert {subject.code for subject in SUBJECTS if subject.share > 0.001} <= seen
+
+
+def test_parents_are_grown_ups_of_the_household_where_one_fits(population: Population) -> None:
+    persons = {row["personal_id"]: row for row in population["person"]}
+    born = {row["person_key"]: row["birth_date"] for row in population["person"]}
+    home = {row["person_key"]: row["household_code"] for row in population["household_member"]}
+    parents = [row for row in population["family_member"] if row["family_relation"] in ("mother", "father")]
+    found = [row for row in parents if row["family_personal_id"] in persons]
+    assert 0.3 < len(found) / len(parents) < 0.5
+    for row in found:
+        parent = persons[row["family_personal_id"]]
+        assert home[parent["person_key"]] == home[row["person_key"]]
+        assert row["family_name"] == parent["full_name"]
+        assert parent["sex"] == ("female" if row["family_relation"] == "mother" else "male")
+        older = born[row["person_key"]] - parent["birth_date"]  # type: ignore[operator]
+        assert 17 * 365 < older.days < 47 * 366
