@@ -6,14 +6,18 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from broker.consent.record import Consent
+from broker.consent.record import Consent, SignerRole
+from broker.consent.standing import roles_at
 from broker.consent.writing import ChainedEvent
 from consent_ui.representation import AskedView, fields_of
 from consent_ui.words import WORDS, Words
 from policies.compile import PolicySet
 
+OPENING: Final = frozenset({"give", "resume", "confirm"})
+"""What opens something needs a fresh sign-in; refusing, pausing and withdrawing never do."""
 ACTIVE: Final = frozenset({"active"})
 RESTING: Final = frozenset({"paused", "refresh_due"})
 WAITING: Final = frozenset({"requested", "pending_cosign"})
@@ -52,9 +56,18 @@ class ConsentView:
 
 
 def consent_view(
-    consent: Consent, names: tuple[str, str], policies: PolicySet, words: Words, citizen_id: str
+    consent: Consent,
+    names: tuple[str, str],
+    policies: PolicySet,
+    words: Words,
+    citizen_id: str,
+    at: datetime,
+    role: SignerRole = "data_subject",
 ) -> ConsentView:
-    """Return a consent in words. consent: as it stands now. names: of the organisation, vi and en."""
+    """Return a consent in words. consent: as it stands at `at`. names: of the organisation, vi and en.
+
+    citizen_id, role: who looks at it.
+    """
     terms = consent.terms
     purpose = policies.registers.purposes.get(terms.purpose)
     basis = policies.registers.legal_bases["CONSENT"]
@@ -85,26 +98,41 @@ def consent_view(
         state_words=words(f"consents_state_{consent.state}"),
         fields=fields,
         may_decide=may_decide,
-        can=_can(consent),
+        can=_can(consent, role, at),
         fingerprint=hashlib.sha256(repr((words.language, told)).encode()).hexdigest(),
         **shown,
     )
 
 
-def _can(consent: Consent) -> tuple[str, ...]:
+def _can(consent: Consent, role: SignerRole, at: datetime) -> tuple[str, ...]:
+    """Return what somebody in a role may do; nothing is offered that the life of a consent would refuse."""
     if consent.state == "active":
         return ("withdraw", "pause")
     if consent.state == "paused":
-        return ("withdraw", "resume")
-    return ("withdraw", "confirm") if consent.state == "refresh_due" else ()
+        # Who paused it resumes it, while that role still signs.
+        roles = roles_at(consent, at)
+        pausing = tuple(one for one in roles if consent.state_reason == f"by_{one}")
+        return ("withdraw", "resume") if role in (pausing or roles) else ("withdraw",)
+    if consent.state == "refresh_due":
+        has_confirmed = any(
+            one.role == role and one.signed_at >= consent.state_since_at for one in consent.signers
+        )
+        return ("withdraw",) if has_confirmed else ("withdraw", "confirm")
+    return ()
 
 
-def event_views(events: Sequence[ChainedEvent], words: Words) -> list[EventView]:
-    """Return a consent's history in words, the latest first; by whom, where it was not the person."""
+def event_views(
+    events: Sequence[ChainedEvent], words: Words, role: SignerRole = "data_subject"
+) -> list[EventView]:
+    """Return a consent's history in words, the latest first; by whom, where it was not the person.
+
+    role: of whoever reads it; to a representative it is told what the child did itself.
+    """
     views = []
     for event in reversed(events):
         key = f"consents_event_{event.type}"
         actor = json.loads(event.entry)["actor"]["kind"]
-        by = "" if actor == "data_subject" else " – " + words(f"consents_by_{actor}")
+        is_own = actor == "data_subject" == role
+        by = "" if is_own else " – " + words(f"consents_by_{actor}")
         views.append(EventView(words.moment(event.at), (words(key) if key in WORDS else event.type) + by))
     return views

@@ -15,6 +15,7 @@ from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefuse
 from consent_ui.addresses import CONSENT_RULE, CONSENTS_RULE
 from consent_ui.consent_presenting import (
     ACTIVE,
+    OPENING,
     RESTING,
     WAITING,
     ConsentView,
@@ -28,8 +29,6 @@ from policies.compile import PolicySet
 CONSENTS_PAGE: Final = "consents"
 NOTICE_VERSION: Final = "1"
 """Of the page's wording; raised when what it says changes its meaning."""
-_OPENING: Final = frozenset({"give", "resume", "confirm"})
-"""What opens something needs a fresh sign-in; refusing, pausing and withdrawing never do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ class ConsentViews:
             return self._page(whose, consent, view, 422, words("consents_choose"))
         if choice == "give" and not (given and consent.terms.required_names <= given):
             return self._page(whose, consent, view, 422, words("consents_tick"))
-        if choice in _OPENING and not whose.session.is_recent(whose.at):
+        if choice in OPENING and not whose.session.is_recent(whose.at):
             again = visit.addresses.sign_in(CONSENTS_PAGE, words.language, again=True)
             return visit.pages.redirect(again)
         try:
@@ -152,7 +151,7 @@ class ConsentViews:
 
     def _view(self, whose: SignedInVisitor, consent: Consent) -> ConsentView:
         names = self._parts.names_of(consent.organisation_id)
-        return consent_view(consent, names, self._policies, whose.words, whose.citizen_id)
+        return consent_view(consent, names, self._policies, whose.words, whose.citizen_id, whose.at)
 
     def _list(self, whose: SignedInVisitor, status: int = 200, error: str = "") -> Response:
         visit, verb = self._visit, self._parts.verb

@@ -9,7 +9,9 @@ from flask import Blueprint
 from broker.actions.complain import Complain
 from broker.actions.show_history import ShowHistory
 from consent_ui.addresses import (
+    CHILD_CONSENT_RULE,
     CHILD_REQUEST_RULE,
+    CHILD_WITHDRAWAL_RULE,
     COMPLAINT_RULE,
     COMPLAINTS_RULE,
     HISTORY_RULE,
@@ -20,6 +22,7 @@ from consent_ui.complaint_views import ComplaintViews
 from consent_ui.history_views import HistoryViews
 from consent_ui.record_views import OwnRecords, RecordViews
 from consent_ui.representation_views import RepresentationParts, RepresentationViews
+from consent_ui.represented_consents import RepresentedConsentViews
 from consent_ui.visit import Visit
 from policies.compile import PolicySet
 
@@ -40,6 +43,7 @@ def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts
     record = RecordViews(visit, policies, parts.record)
     complaints = ComplaintViews(visit, policies, parts.complaints)
     representation = RepresentationViews(visit, policies, parts.representation)
+    given = RepresentedConsentViews(visit, parts.representation, representation)
     blueprint.add_url_rule(HISTORY_RULE, "who_saw", history.show, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "record", record.show, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "read_record", record.read, methods=["POST"])
@@ -49,3 +53,6 @@ def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts
     blueprint.add_url_rule(REPRESENTATION_RULE, "representation", representation.show, methods=["GET"])
     blueprint.add_url_rule(CHILD_REQUEST_RULE, "child_request", representation.show_request, methods=["GET"])
     blueprint.add_url_rule(CHILD_REQUEST_RULE, "decide_for_child", representation.decide, methods=["POST"])
+    blueprint.add_url_rule(CHILD_CONSENT_RULE, "child_consent", given.show, methods=["GET"])
+    blueprint.add_url_rule(CHILD_CONSENT_RULE, "act_for_child", given.act, methods=["POST"])
+    blueprint.add_url_rule(CHILD_WITHDRAWAL_RULE, "child_withdrawal", given.show_withdrawal, methods=["GET"])

@@ -12,7 +12,13 @@ from broker.actions.own_reading import LEVEL
 from broker.actions.represent import Represent, RepresentativeSignIn, RepresentedChild
 from broker.consent.record import Consent, Notice
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
-from consent_ui.addresses import CHILD_REQUEST_RULE, REPRESENTATION_RULE
+from consent_ui.addresses import (
+    CHILD_CONSENT_RULE,
+    CHILD_REQUEST_RULE,
+    CHILD_WITHDRAWAL_RULE,
+    REPRESENTATION_RULE,
+)
+from consent_ui.consent_presenting import ConsentView, consent_view
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.representation import ChildRequestView, request_view
 from consent_ui.sign_in_page import BUSY_SECONDS
@@ -48,12 +54,12 @@ class RepresentationViews:
         if isinstance(whose, Response):
             return whose
         if whose.session.level < LEVEL:
-            return self._list(whose, (), whose.words("representation_level"), 403)
+            return self.too_low(whose)
         try:
             children = self._parts.verb.children(whose.citizen_id, whose.at)
         except (StoreUnavailable, ConsentTransitionRefused):
-            return self._away(whose)
-        return self._list(whose, [self._child(one, whose.words) for one in children])
+            return self.away(whose)
+        return self._list(whose, [self._listed(one, whose) for one in children])
 
     def show_request(self, consent_id: str) -> Response:
         """Show one request of a child; 404 for any other, whether or not it exists."""
@@ -104,20 +110,48 @@ class RepresentationViews:
             return whose
         words = whose.words
         if whose.session.level < LEVEL:
-            return self._list(whose, (), words("representation_level"), 403)
+            return self.too_low(whose)
         try:
             found = self._parts.verb.find_request(whose.citizen_id, consent_id, whose.at)
         except (StoreUnavailable, ConsentTransitionRefused):
-            return self._away(whose)
+            return self.away(whose)
         if found is None:
-            back = self._visit.addresses.page(REPRESENTATION_RULE, words.language)
-            told = words("representation_unknown")
-            return self._visit.pages.notice(words, 404, words("representation_title"), told, back)
+            return self.unknown(whose, "representation_unknown")
         return whose, found[0], self._view(*found, words)
 
     def _view(self, child: RepresentedChild, consent: Consent, words: Words) -> ChildRequestView:
         names = self._parts.names_of(consent.organisation_id)
         return request_view(child, consent, names, self._policies, words)
+
+    def _listed(self, child: RepresentedChild, whose: SignedInVisitor) -> dict[str, Any]:
+        """Return a child with all that waits, lives and has ended, each with the addresses where one acts."""
+        addresses, language = self._visit.addresses, whose.words.language
+        living = [
+            (
+                self.consent_view(one, whose),
+                addresses.page(CHILD_CONSENT_RULE.replace(_CONSENT_ID, one.consent_id), language),
+                addresses.page(CHILD_WITHDRAWAL_RULE.replace(_CONSENT_ID, one.consent_id), language),
+            )
+            for one in child.living
+        ]
+        requests = [
+            (view, self._address(view.consent_id, language))
+            for view in (self._view(child, one, whose.words) for one in child.pending)
+        ]
+        ended = [self.consent_view(one, whose) for one in child.ended]
+        return {
+            **self._child(child, whose.words),
+            "requests": requests,
+            "living": living,
+            "ended": ended,
+        }
+
+    def consent_view(self, consent: Consent, whose: SignedInVisitor) -> ConsentView:
+        """Return a child's consent in words, as its representative may act on it."""
+        names = self._parts.names_of(consent.organisation_id)
+        return consent_view(
+            consent, names, self._policies, whose.words, whose.citizen_id, whose.at, "representative"
+        )
 
     def _child(self, child: RepresentedChild, words: Words) -> dict[str, Any]:
         born = {"month": f"{child.birth_date:%m/%Y}", "year": f"{child.birth_date:%Y}"}
@@ -127,13 +161,20 @@ class RepresentationViews:
             "born": born.get(child.birth_precision, words.day(child.birth_date)),
             "relation": words(f"representation_{child.relation}"),
             "signing": words("representation_both" if child.both_sign else "representation_alone"),
-            "requests": [
-                (view, self._address(view.consent_id, words.language))
-                for view in (self._view(child, one, words) for one in child.pending)
-            ],
         }
 
-    def _away(self, whose: SignedInVisitor) -> Response:
+    def too_low(self, whose: SignedInVisitor) -> Response:
+        """Return the page that asks for a sign-in of level 2."""
+        return self._list(whose, (), whose.words("representation_level"), 403)
+
+    def unknown(self, whose: SignedInVisitor, key: str) -> Response:
+        """Return the page for what is not one's child's, whether or not it exists. key: of what it says."""
+        words = whose.words
+        back = self._visit.addresses.page(REPRESENTATION_RULE, words.language)
+        return self._visit.pages.notice(words, 404, words("representation_title"), words(key), back)
+
+    def away(self, whose: SignedInVisitor) -> Response:
+        """Return the page that says that nothing can be proven now."""
         response = self._list(whose, (), whose.words("representation_unavailable"), 503)
         response.headers["Retry-After"] = str(BUSY_SECONDS)
         return response

@@ -42,13 +42,20 @@ class DecideConsent:
     def find_pending(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
         """Return what waits for this person's decision; requests that were kept before are opened now.
 
-        Raises SourceUnavailable (who must sign cannot be known), StoreUnavailable.
+        Raises as find_all does.
+        """
+        return [one for one in self.find_all(citizen_id, at) if one.state in _UNDECIDED]
+
+    def find_all(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
+        """Return what find_mine does; requests that were kept before are opened first.
+
+        Raises StoreUnavailable, also where the source cannot say who must sign, and
+        ConsentTransitionRefused (person_unknown).
         """
         for kept in self.requests.find_waiting_for(citizen_id, at):
             if not self.store.find_of_request(kept.opening.request_id):
                 self._open(kept, citizen_id, at)
-        mine = self.store.find_of_citizen(citizen_id)
-        return [one for one in mine if state_at(one, at) in _UNDECIDED]
+        return self.find_mine(citizen_id, at)
 
     def find_mine(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
         """Return all of a person's consents as they stand now, the latest change first."""

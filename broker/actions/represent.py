@@ -1,17 +1,27 @@
-"""`represent`: a parent decides for a child under 18; the source proves the relation each time anew."""
+"""`represent`: a parent decides for a child under 18, and ends what was given for it.
+
+The source proves the relation each time anew: for looking as for every single act.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from broker.consent.age import required_roles
-from broker.consent.record import Consent, Notice, Signer
+from broker.consent.record import FINAL, Actor, Consent, Notice, Signer
+from broker.consent.standing import roles_at
+from broker.consent.writing import ChainedEvent
 from broker.errors import ConsentNotFound, StoreUnavailable
 from connectors.base import Child, Families, SourceAnswerRefused, SourceUnavailable
 from policies.civil_time import civil_date
+
+_UNDECIDED: Final = frozenset({"requested", "pending_cosign"})
+_LIVING: Final = frozenset({"active", "paused", "refresh_due"})
+_ENDED_MAX: Final = 10
+"""How many of a child's ended consents are told of."""
 
 
 class Accounts(Protocol):
@@ -26,10 +36,14 @@ class Accounts(Protocol):
 
 
 class Decisions(Protocol):
-    """What is decided on requests; `broker.actions.decide_consent.DecideConsent` is one."""
+    """What becomes of requests and consents; `broker.actions.decide_consent.DecideConsent` is one."""
 
-    def find_pending(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
-        """Return what waits for decisions about a person."""
+    def find_all(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
+        """Return all of a person's consents as they stand now, what waits for a decision among them."""
+        ...
+
+    def history(self, citizen_id: str, consent_id: str) -> Sequence[ChainedEvent]:
+        """Return the events of one of a person's consents."""
         ...
 
     def decide(
@@ -38,12 +52,30 @@ class Decisions(Protocol):
         """Give the named fields, or refuse by giving none."""
         ...
 
+    def withdraw(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
+        """Withdraw; no release commits after it has returned."""
+        ...
+
+    def pause(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
+        """Pause until whoever paused it resumes it."""
+        ...
+
+    def resume(self, signer: Signer, consent_id: str, at: datetime) -> Consent:
+        """Resume what the signer's role has paused."""
+        ...
+
+    def confirm(self, signer: Signer, consent_id: str, notice: Notice, at: datetime) -> Consent:
+        """Confirm what fell due on a birthday."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RepresentedChild:
-    """A child and what waits for its representative. both_sign: the child signs too (7 to 17).
+    """A child and its consents in which its representative counts. both_sign: the child signs too (7 to 17).
 
-    relation_hash: keyed hash in hex of what the source said of the relation, now.
+    relation_hash: keyed hash in hex of what the source said of the relation, now. pending: what waits for a
+    decision. living: what is given and has not ended, paused or due for its confirmation included. ended: the
+    latest that have.
     """
 
     citizen_id: str
@@ -54,6 +86,8 @@ class RepresentedChild:
     both_sign: bool
     relation_hash: str
     pending: tuple[Consent, ...] = ()
+    living: tuple[Consent, ...] = ()
+    ended: tuple[Consent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +115,7 @@ class Represent:
     deadline_seconds: float
 
     def children(self, citizen_id: str, at: datetime) -> Sequence[RepresentedChild]:
-        """Return the children under 18 of an account's holder, with what waits for the representative.
+        """Return the children under 18 of an account's holder, with what waits and what is given for them.
 
         Raises StoreUnavailable, also where the source cannot be asked: what cannot be proven is not assumed.
         """
@@ -101,11 +135,33 @@ class Represent:
         self, citizen_id: str, consent_id: str, at: datetime
     ) -> tuple[RepresentedChild, Consent] | None:
         """Return a request that waits for the representative's decision; None for anything else."""
-        for child in self.children(citizen_id, at):
-            for consent in child.pending:
-                if consent.consent_id == consent_id:
-                    return child, consent
-        return None
+        return next(
+            (
+                (child, consent)
+                for child in self.children(citizen_id, at)
+                for consent in child.pending
+                if consent.consent_id == consent_id
+            ),
+            None,
+        )
+
+    def find_consent(
+        self, citizen_id: str, consent_id: str, at: datetime
+    ) -> tuple[RepresentedChild, Consent] | None:
+        """Return what was given for a child and has not ended; None for anything else."""
+        return next(
+            (
+                (child, consent)
+                for child in self.children(citizen_id, at)
+                for consent in child.living
+                if consent.consent_id == consent_id
+            ),
+            None,
+        )
+
+    def history(self, child: RepresentedChild, consent_id: str) -> Sequence[ChainedEvent]:
+        """Return the events of one of a child's consents. child: as proven now."""
+        return self.decisions.history(child.citizen_id, consent_id)
 
     def decide(
         self,
@@ -123,21 +179,42 @@ class Represent:
         found = self.find_request(who.citizen_id, consent_id, at)
         if found is None:
             raise ConsentNotFound
-        signer = Signer(
-            role="representative",
-            citizen_id=who.citizen_id,
-            level=who.level,
-            authenticated_at=who.authenticated_at,
-            signed_at=at,
-            relation_hash=found[0].relation_hash,
-        )
-        return self.decisions.decide(signer, consent_id, given, notice, at)
+        return self.decisions.decide(_signer(who, found[0], at), consent_id, given, notice, at)
+
+    def withdraw(self, citizen_id: str, consent_id: str, at: datetime) -> Consent:
+        """Withdraw for a child: like one's own, without a fresh sign-in. Raises as decide does."""
+        child = self._living(citizen_id, consent_id, at)
+        return self.decisions.withdraw(_actor(citizen_id), consent_id, at, child.relation_hash)
+
+    def pause(self, citizen_id: str, consent_id: str, at: datetime) -> Consent:
+        """Pause for a child. Raises as decide does."""
+        child = self._living(citizen_id, consent_id, at)
+        return self.decisions.pause(_actor(citizen_id), consent_id, at, child.relation_hash)
+
+    def resume(self, who: RepresentativeSignIn, consent_id: str, at: datetime) -> Consent:
+        """Resume what a representative has paused. Raises as decide does."""
+        child = self._living(who.citizen_id, consent_id, at)
+        return self.decisions.resume(_signer(who, child, at), consent_id, at)
+
+    def confirm(self, who: RepresentativeSignIn, consent_id: str, notice: Notice, at: datetime) -> Consent:
+        """Confirm what fell due on the 7th birthday; the child must as well. Raises as decide does."""
+        child = self._living(who.citizen_id, consent_id, at)
+        return self.decisions.confirm(_signer(who, child, at), consent_id, notice, at)
+
+    def _living(self, citizen_id: str, consent_id: str, at: datetime) -> RepresentedChild:
+        found = self.find_consent(citizen_id, consent_id, at)
+        if found is None:
+            raise ConsentNotFound
+        return found[0]
 
     def _represented(self, child: Child, account: str, both_sign: bool, at: datetime) -> RepresentedChild:
         said = "\x1f".join((child.parent_key, child.relation, child.child_key, child.household_code))
+        found = self.decisions.find_all(account, at)
         pending = tuple(
-            one for one in self.decisions.find_pending(account, at) if "representative" in one.required_roles
+            one for one in found if one.state in _UNDECIDED and "representative" in one.required_roles
         )
+        living = tuple(one for one in found if one.state in _LIVING and "representative" in roles_at(one, at))
+        ended = [one for one in found if one.state in FINAL and "representative" in one.required_roles]
         return RepresentedChild(
             citizen_id=account,
             full_name=child.full_name,
@@ -147,4 +224,21 @@ class Represent:
             both_sign=both_sign,
             relation_hash=self.keyed_hash(f"relation\x1f{said}").hex(),
             pending=pending,
+            living=living,
+            ended=tuple(ended[:_ENDED_MAX]),
         )
+
+
+def _actor(citizen_id: str) -> Actor:
+    return Actor(kind="representative", reference=citizen_id)
+
+
+def _signer(who: RepresentativeSignIn, child: RepresentedChild, at: datetime) -> Signer:
+    return Signer(
+        role="representative",
+        citizen_id=who.citizen_id,
+        level=who.level,
+        authenticated_at=who.authenticated_at,
+        signed_at=at,
+        relation_hash=child.relation_hash,
+    )

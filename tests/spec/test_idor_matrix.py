@@ -69,6 +69,9 @@ MATRIX: Final[Mapping[str, Kind]] = {
     # What a representative opens; that a child's own representative may is tested beside the pages.
     "citizen.child_request": "child's thing",
     "citizen.decide_for_child": "form on a thing",
+    "citizen.child_consent": "child's thing",
+    "citizen.child_withdrawal": "child's thing",
+    "citizen.act_for_child": "form on a thing",
     # Forms; what they name stands in their fields.
     "citizen.act_on_consent": "form on a thing",
     "citizen.pause_all": "form",

@@ -6,16 +6,17 @@ import hashlib
 import itertools
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from flask import Flask
 from sqlalchemy import Engine, create_engine, text
+from werkzeug.test import TestResponse
 
 from broker.app import new_reference
 from broker.consent import life
-from broker.consent.record import Consent, Notice, Signer
+from broker.consent.record import Actor, Consent, Notice, Signer
 from broker.consent.terms import AskedTerms, terms_of
 from broker.consent.writing import RequestOpening
 from broker.storage.consent_requests import PostgresConsentRequests
@@ -106,6 +107,10 @@ class Household:
     def forget(self, someone: Someone, table: str) -> None:
         with self._engine.begin() as connection:
             connection.execute(text(f"DELETE FROM {table} WHERE person_key = :key"), {"key": someone.key})  # noqa: S608
+
+    def write(self, statement: str, born: date, someone: Someone) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(text(statement), {"born": born, "key": someone.key})
 
     def clear(self) -> None:
         for table in ("family_member", "household_member", "person"):
@@ -384,3 +389,182 @@ def test_a_parent_adds_the_second_signature_to_what_the_child_chose_and_to_nothi
     assert (given.state, given.given_names) == ("active", frozenset({"salary_base"}))
     assert [one.role for one in given.signers] == ["data_subject", "representative"]
     assert given.grant_id is not None
+
+
+GIVEN = f"{REPRESENTATION}/consents"
+
+
+class GivenForChild:
+    """A consent that a parent gave for a child of five, and the pages on which the parent ends it."""
+
+    def __init__(
+        self, world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+    ) -> None:
+        self.world, self.household, self.mother, self.visitor = world, household, mother, visitor
+        self.child = household.add(5, parent=mother)
+        self.request_id = ask(world, consents, self.child)
+        visitor.page(REPRESENTATION)
+        self.consent_id = self.consent.consent_id
+        self.path = f"{GIVEN}/{self.consent_id}"
+        assert answer(visitor, self.consent_id, "give", *FIELDS) == 303
+
+    @property
+    def consent(self) -> Consent:
+        return consent_of(self.world, self.request_id)
+
+    def state(self) -> str:
+        return self.consent.state
+
+    def form(self, visitor: Visitor | None = None, path: str = "") -> dict[str, str]:
+        page = (visitor or self.visitor).get(path or self.path)
+        assert page.status_code == 200, page.text
+        return next(form for form in Forms(page.text).forms if form.action == self.path).fields
+
+    def act(self, choice: str, visitor: Visitor | None = None, **changes: str) -> TestResponse:
+        who = visitor or self.visitor
+        return who.post(self.path, {**self.form(who), "choice": choice, **changes})
+
+    def age(self, years: int) -> None:
+        """Let the source say that the child had that birthday yesterday, and the consent fall due then."""
+        born = date(TODAY.year - years, TODAY.month, min(TODAY.day, 28)) - timedelta(days=1)
+        self.household.write("UPDATE person SET birth_date = :born WHERE person_key = :key", born, self.child)
+        due = datetime.now(UTC)
+        with self.world.owner.begin() as connection:
+            connection.execute(
+                text(
+                    "UPDATE consents SET refresh_due_at = :due, record = jsonb_set(jsonb_set(record,"
+                    " '{refresh_due_at}', to_jsonb(CAST(:written AS text))), '{state_since_at}',"
+                    " to_jsonb(CAST(:written AS text))) WHERE consent_id = CAST(:one AS uuid)"
+                ),
+                {"due": due, "written": due.isoformat(), "one": self.consent_id},
+            )
+
+
+@pytest.fixture
+def for_child(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> GivenForChild:
+    return GivenForChild(world, consents, household, mother, visitor)
+
+
+def test_a_parent_takes_back_for_the_child_in_two_clicks_and_without_a_fresh_sign_in(
+    app: Flask, world: World, for_child: GivenForChild
+) -> None:
+    stale = signed_in(
+        app, world, for_child.mother.personal_id, citizen_id=for_child.visitor.citizen_id, age_seconds=400
+    )
+    first = f"{for_child.path}/withdraw?lang=en"
+    listed = stale.page(f"{REPRESENTATION}?lang=en")
+    assert first in [given.get("href") for tag, given in listed.tags if tag == "a"]
+    said = stale.page(first).words
+    assert "Take this consent back?" in said
+    assert for_child.child.name in said
+    assert "the recipient must ask anew" in said
+    form = for_child.form(stale, first)
+    done = stale.post(for_child.path, {**form, "choice": "withdraw"})
+    assert (done.status_code, done.headers["Location"]) == (303, f"{REPRESENTATION}?lang=en")
+    after = for_child.consent
+    assert (after.state, after.state_reason) == ("withdrawn", "by_representative")
+    ended = world.count("grants", "grant_id = :one AND revoked_at IS NOT NULL", one=str(after.grant_id))
+    assert ended == 1, "no token of it is good any more"
+    assert "taken back" in stale.page(f"{REPRESENTATION}?lang=en").words.split("Ended")[1]
+    assert stale.get(for_child.path).status_code == 404
+
+
+def test_a_parent_pauses_and_resumes_for_the_child_and_resuming_needs_a_fresh_sign_in(
+    app: Flask, world: World, for_child: GivenForChild
+) -> None:
+    paused = for_child.act("pause")
+    assert (paused.status_code, paused.headers["Location"]) == (303, f"{for_child.path}?lang=vi")
+    assert (for_child.consent.state, for_child.consent.state_reason) == ("paused", "by_representative")
+    stale = signed_in(
+        app, world, for_child.mother.personal_id, citizen_id=for_child.visitor.citizen_id, age_seconds=400
+    )
+    led = for_child.act("resume", stale)
+    assert led.headers["Location"].startswith("/citizen/sign-in?next=representation")
+    assert for_child.state() == "paused"
+    assert for_child.act("resume").status_code == 303
+    assert for_child.state() == "active"
+    assert "by a representative" in for_child.visitor.page(f"{for_child.path}?lang=en").words
+
+
+def test_what_a_child_has_paused_its_parent_is_not_offered_to_resume(
+    world: World, consents: ConsentWorld, for_child: GivenForChild
+) -> None:
+    held = consents.store.find_one(for_child.consent_id)
+    assert held is not None
+    at, actor = datetime.now(UTC), Actor(kind="data_subject", reference=held.consent.citizen_id)
+    for_child.age(12)
+    both = replace(held.consent, required_roles=("data_subject", "representative"), refresh_due_at=None)
+    writings, evidence = consents.writer.compose(life.pause(both, actor, at), held, at)
+    consents.store.write(writings, evidence)
+    page = for_child.visitor.get(for_child.path)
+    assert 'value="resume"' not in page.text
+    assert f"{for_child.path}/withdraw" in page.text
+    assert for_child.act("resume").status_code == 422
+    assert for_child.state() == "paused"
+
+
+def test_after_the_seventh_birthday_the_parent_confirms_and_the_child_must_too(
+    for_child: GivenForChild,
+) -> None:
+    for_child.age(7)
+    assert "to be confirmed" in for_child.visitor.page(f"{for_child.path}?lang=en").words
+    assert for_child.act("confirm").status_code == 303
+    waiting = for_child.consent
+    assert (waiting.state, waiting.required_roles) == ("refresh_due", ("data_subject", "representative"))
+    assert 'value="confirm"' not in for_child.visitor.get(for_child.path).text
+    assert for_child.act("withdraw").status_code == 303
+    assert for_child.state() == "withdrawn"
+
+
+def test_on_the_eighteenth_birthday_a_parent_neither_sees_nor_ends_anything(for_child: GivenForChild) -> None:
+    form = for_child.form()
+    for_child.age(18)
+    page = for_child.visitor.page(REPRESENTATION)
+    assert for_child.child.name not in page.words
+    for path in (for_child.path, f"{for_child.path}/withdraw"):
+        assert for_child.visitor.get(path).status_code == 404
+    for choice in ("withdraw", "pause", "resume", "confirm"):
+        late = for_child.visitor.post(for_child.path, {**form, "choice": choice})
+        assert late.status_code == 404
+    assert for_child.state() == "active"
+
+
+def test_a_stranger_and_a_parent_of_others_find_no_consent_of_the_child(
+    app: Flask, world: World, household: Household, for_child: GivenForChild
+) -> None:
+    form, other = for_child.form(), household.add(40)
+    household.add(6, parent=other)
+    own = for_child.consent.citizen_id
+    for visitor in (
+        signed_in(app, world, other.personal_id),
+        signed_in(app, world, for_child.child.personal_id, citizen_id=own),
+    ):
+        nobodys = visitor.get(f"{GIVEN}/{new_reference()}")
+        for path in (for_child.path, f"{for_child.path}/withdraw"):
+            found = visitor.get(path)
+            assert (found.status_code, found.text) == (404, nobodys.text)
+        for choice in ("withdraw", "pause", "resume", "confirm"):
+            assert visitor.post(for_child.path, {**form, "choice": choice}).status_code == 404
+        assert for_child.consent_id not in visitor.get(REPRESENTATION).text
+    assert for_child.state() == "active"
+
+
+def test_the_relation_is_proven_again_for_ending_what_was_given(
+    household: Household, for_child: GivenForChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = for_child.form()
+    weak = for_child.act("withdraw", token="x")
+    assert (weak.status_code, "Trang này đã quá cũ" in Text(weak.text).words) == (403, True)
+    assert for_child.act("give").status_code == 422
+
+    def away(*_given: object) -> None:
+        raise SourceUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InsuranceFamilies, "find_children", away)
+        assert for_child.visitor.post(for_child.path, {**form, "choice": "withdraw"}).status_code == 503
+    household.forget(for_child.child, "family_member")
+    assert for_child.visitor.post(for_child.path, {**form, "choice": "withdraw"}).status_code == 404
+    assert for_child.state() == "active"
