@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -62,13 +62,16 @@ class ConsentViews:
         return self._list(whose)
 
     def pause_all(self) -> Response:
-        """Pause everything that is active: 303 to the list."""
+        """Pause everything that is active: 303 to the list; 409 and the list with what is active still."""
         whose = visitor(self._visit, CONSENTS_PAGE)
         if isinstance(whose, Response):
             return whose
         if not self._visit.is_good_form(whose.cookie, CONSENTS_PAGE, whose.at):
             return self._list(whose, 403, whose.words("form_stale"))
-        self._parts.verb.pause_all(_actor(whose), whose.at)
+        left = self._parts.verb.pause_all(_actor(whose), whose.at)
+        if left:
+            names = "; ".join(f"{one.organisation} – {one.purpose}" for one in self._views(whose, left))
+            return self._list(whose, 409, whose.words("consents_not_paused", which=names))
         return self._visit.pages.redirect(self._visit.addresses.page(CONSENTS_RULE, whose.words.language))
 
     def show(self, consent_id: str) -> Response:
@@ -153,6 +156,9 @@ class ConsentViews:
         names = self._parts.names_of(consent.organisation_id)
         return consent_view(consent, names, self._policies, whose.words, whose.citizen_id, whose.at)
 
+    def _views(self, whose: SignedInVisitor, consents: Sequence[Consent]) -> list[ConsentView]:
+        return [self._view(whose, one) for one in consents]
+
     def _list(self, whose: SignedInVisitor, status: int = 200, error: str = "") -> Response:
         visit, verb = self._visit, self._parts.verb
         try:
@@ -160,7 +166,7 @@ class ConsentViews:
         except (StoreUnavailable, ConsentTransitionRefused):
             # Who must sign cannot be known now; what was opened before is shown all the same.
             error = error or whose.words("consents_source_away")
-        views = [self._view(whose, one) for one in verb.find_mine(whose.citizen_id, whose.at)]
+        views = self._views(whose, verb.find_mine(whose.citizen_id, whose.at))
         sorted_out = {
             "waiting": [one for one in views if one.state in WAITING],
             "active": [one for one in views if one.state in ACTIVE],

@@ -29,7 +29,11 @@ class ConsentStore(Protocol):
         ...
 
     def find_of_citizen(self, citizen_id: str) -> Sequence[Consent]:
-        """Return a person's consents, the latest change first."""
+        """Return a person's consents: what has not ended, then what has; the latest change first."""
+        ...
+
+    def find_active_ids(self, citizen_id: str) -> Sequence[str]:
+        """Return all consents of a person that are kept as active, however many others there are."""
         ...
 
     def find_due(self, at: datetime, limit: int) -> Sequence[HeldConsent]:

@@ -19,11 +19,10 @@ from broker.consent.record import Actor, Consent, Notice, Signer
 from broker.consent.standing import stand, state_at
 from broker.consent.terms import terms_to_detail
 from broker.consent.writing import ChainedEvent, HeldConsent, KeptRequest
-from broker.errors import ConsentMoved, ConsentNotFound
+from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused
 
 ACTION: Final = "decide_consent"
 _UNDECIDED: Final = frozenset({"requested", "pending_cosign"})
-_LISTED: Final = frozenset({"active"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +112,26 @@ class DecideConsent:
         return self._write(held, life.pause(held.consent, actor, at), at)
 
     def pause_all(self, actor: Actor, at: datetime) -> Sequence[Consent]:
-        """Pause everything that is active; each by itself, so that one failure stops no other."""
-        mine = self.store.find_of_citizen(actor.reference)
-        active = [one.consent_id for one in mine if state_at(one, at) in _LISTED]
-        return [self.pause(actor, consent_id, at) for consent_id in active]
+        """Pause everything of the actor's that is active; return what is active all the same.
+
+        Each by itself and tried twice: one that cannot be paused stops no other. Raises StoreUnavailable;
+        what was paused before it stays so.
+        """
+        found = (self._paused(actor, one, at) for one in self.store.find_active_ids(actor.reference))
+        return [one for one in found if one.state == "active"]
+
+    def _paused(self, actor: Actor, consent_id: str, at: datetime) -> Consent:
+        """Pause one consent if it is active, and return it as it stands then."""
+        held = self._own(actor.reference, consent_id)
+        for _ in range(2):
+            if state_at(held.consent, at) != "active":
+                break
+            try:
+                return self._write(held, life.pause(held.consent, actor, at), at)
+            except (ConsentMoved, ConsentTransitionRefused):
+                # Somebody else changed it just now: what it has become decides.
+                held = self._own(actor.reference, consent_id)
+        return stand(held.consent, at).consent
 
     def resume(self, signer: Signer, consent_id: str, at: datetime) -> Consent:
         """Resume a paused consent."""

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, DateTime, Engine, cast, select, true
 
 from broker.consent.codec import consent_from
-from broker.consent.record import Consent
+from broker.consent.record import FINAL, Consent
 from broker.consent.standing import REFRESH_TIME
 from broker.consent.writing import (
     ChainedEvent,
@@ -54,15 +54,30 @@ class PostgresConsents:
         return next(iter(self._held(consents.c.consent_id == consent_id)), None)
 
     def find_of_citizen(self, citizen_id: str, limit: int = 200) -> Sequence[Consent]:
-        """Return a person's consents, the latest change first."""
+        """Return a person's consents: what has not ended, then what has; the latest change first.
+
+        So no number of ended ones keeps what is still given from being seen.
+        """
         statement = (
             select(consents.c.record)
             .where(consents.c.citizen_id == citizen_id)
-            .order_by(consents.c.state_since_at.desc(), consents.c.consent_id)
+            .order_by(
+                consents.c.state.in_(sorted(FINAL)), consents.c.state_since_at.desc(), consents.c.consent_id
+            )
             .limit(limit)
         )
         with store_answers(), self._engine.connect() as connection:
             return [consent_from(row.record) for row in connection.execute(statement)]
+
+    def find_active_ids(self, citizen_id: str) -> Sequence[str]:
+        """Return all consents of a person that are kept as active, the latest change first."""
+        statement = (
+            select(consents.c.consent_id)
+            .where(consents.c.citizen_id == citizen_id, consents.c.state == "active")
+            .order_by(consents.c.state_since_at.desc(), consents.c.consent_id)
+        )
+        with store_answers(), self._engine.connect() as connection:
+            return [str(one) for one in connection.execute(statement).scalars()]
 
     def find_of_request(self, request_id: str) -> Sequence[HeldConsent]:
         """Return the consents that one request asks for."""

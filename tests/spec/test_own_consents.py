@@ -6,8 +6,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from werkzeug.test import Client, TestResponse
 
+from broker.errors import ConsentMoved
+from broker.storage.consents import PostgresConsents
 from tests.citizen_world import Citizen, Form, Forms
 from tests.oauth_flow import Attempt, Flow
 
@@ -86,6 +89,65 @@ class TestGivenByRedirect:
         assert answer.status_code == 303
         for one in (tokens, other):
             assert "đang tạm dừng" in get(flow, browser, consent_path(one)).text
+
+    @pytest.mark.parametrize("times", [1, 2])
+    def test_one_that_moves_stops_no_other_from_being_paused(
+        self, flow: Flow, citizen: Citizen, monkeypatch: pytest.MonkeyPatch, times: int
+    ) -> None:
+        browser, tokens = given(flow, citizen)
+        others = [flow.tokens(citizen), flow.tokens(citizen)]
+        moving, write = consent_path(others[0]).rpartition("/")[2], PostgresConsents.write
+        tried: list[str] = []
+
+        def moves(store: PostgresConsents, writings: Any, evidence: Any, **more: Any) -> None:
+            if writings[0].consent.consent_id == moving and len(tried) < times:
+                tried.append(moving)
+                raise ConsentMoved("another was faster")
+            write(store, writings, evidence, **more)
+
+        form = own_form(get(flow, browser, CONSENTS))
+        with monkeypatch.context() as patch:
+            patch.setattr(PostgresConsents, "write", moves)
+            answer = browser.post(
+                form.action, data={**form.fields, "choice": "pause_all"}, base_url=flow.world.issuer
+            )
+        assert len(tried) == times
+        for one in (tokens, others[1]):
+            assert "đang tạm dừng" in get(flow, browser, consent_path(one)).text
+        if times == 1:
+            assert answer.status_code == 303
+            assert "đang tạm dừng" in get(flow, browser, consent_path(others[0])).text
+        else:
+            assert (answer.status_code, answer.mimetype) == (409, "text/html")
+            assert "Chưa tạm dừng được: Ngân hàng bank-1 – " in answer.text
+            assert "đang có hiệu lực" in get(flow, browser, consent_path(others[0])).text
+
+    def test_what_is_active_is_listed_and_paused_behind_hundreds_that_have_ended(
+        self, flow: Flow, citizen: Citizen
+    ) -> None:
+        browser, tokens = given(flow, citizen)
+        path = consent_path(tokens)
+        with flow.world.engine.begin() as connection:
+            columns = "request_id, client_id, organisation_id, citizen_id, purpose, agreement_id, version"
+            connection.execute(
+                text(
+                    f"INSERT INTO consents (consent_id, {columns}, state, state_since_at, record) "  # noqa: S608
+                    f"SELECT made.id, {columns}, 'refused', state_since_at + interval '1 second', "
+                    "record || jsonb_build_object('consent_id', made.id, 'state', 'refused') "
+                    "FROM consents, "
+                    "LATERAL (SELECT gen_random_uuid() AS id, n FROM generate_series(1, 250) n) made "
+                    "WHERE consent_id = CAST(:one AS uuid)"
+                ),
+                {"one": path.rpartition("/")[2]},
+            )
+        page = get(flow, browser, CONSENTS)
+        assert path in page.text.split("Đang có hiệu lực")[1].split("</section>")[0]
+        form = own_form(page)
+        paused = browser.post(
+            form.action, data={**form.fields, "choice": "pause_all"}, base_url=flow.world.issuer
+        )
+        assert paused.status_code == 303
+        assert "đang tạm dừng" in get(flow, browser, path).text
 
     def test_withdrawing_needs_no_fresh_sign_in_and_resuming_does(self, flow: Flow, citizen: Citizen) -> None:
         browser, tokens = given(flow, citizen)
