@@ -132,8 +132,8 @@ class TestGivenByRedirect:
             connection.execute(
                 text(
                     f"INSERT INTO consents (consent_id, {columns}, state, state_since_at, record) "  # noqa: S608
-                    f"SELECT made.id, {columns}, 'refused', state_since_at + interval '1 second', "
-                    "record || jsonb_build_object('consent_id', made.id, 'state', 'refused') "
+                    f"SELECT made.id, {columns}, 'withdrawn', state_since_at + interval '1 second', "
+                    "record || jsonb_build_object('consent_id', made.id, 'state', 'withdrawn') "
                     "FROM consents, "
                     "LATERAL (SELECT gen_random_uuid() AS id, n FROM generate_series(1, 250) n) made "
                     "WHERE consent_id = CAST(:one AS uuid)"
