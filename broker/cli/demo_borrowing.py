@@ -17,7 +17,7 @@ from broker.cli.caller import Answer, Caller
 from broker.cli.demo_browser import Browser
 from broker.cli.demo_steps import Exchange
 from broker.clock import system_clock
-from broker.oauth.endpoints import GRANTS_PATH, PUSHED_REQUEST_PATH, TOKEN_PATH
+from broker.oauth.endpoints import PUSHED_REQUEST_PATH, TOKEN_PATH
 from broker.oauth.jose import encode_segment
 
 ASKED: Final[Mapping[str, Any]] = {
@@ -30,6 +30,7 @@ LEFT_OUT: Final = "si_status"
 """The field that the citizen does not tick."""
 TOKEN_INFO: Final = "/v1/token-info"  # noqa: S105 (a path)
 RECORD: Final = "/v1/consented-record"
+CONSENTS: Final = "/citizen/consents"
 REQUESTS: Final = "/v1/consent-requests"
 _SECRETS: Final = ("access_token", "refresh_token", "id_token", "request_uri", "code")
 _PROVEN: Final = {"DPoP": "<proof>", "Content-Type": "application/x-www-form-urlencoded"}
@@ -56,6 +57,7 @@ class Borrowing:
     state: str = ""
     _request_uri: str = ""
     _code: str = ""
+    _consent_id: str = ""
     _tokens: dict[str, Any] = field(default_factory=dict)
 
     def push(self) -> Exchange:
@@ -137,17 +139,17 @@ class Borrowing:
         answer = self.caller.request("GET", RECORD, token=token)
         exchange = _exchange("GET", RECORD, None, answer, {"Authorization": "DPoP <token>"})
         told = exchange.response or {}
+        self._consent_id = str(told.get("consent_id", self._consent_id))
         reference = str(told.get("evidence_reference") or told.get("instance", ""))
         found = (reference.removeprefix("urn:uuid:"),) if reference else ()
         return replace(exchange, references=found)
 
     def withdraw(self) -> Exchange:
-        """Let the bank hand on that the citizen has withdrawn: the grant ends."""
-        path = f"{GRANTS_PATH}/{self._tokens.get('grant_id', '')}"
-        answer = self.caller.request("DELETE", path)
-        return _exchange(
-            "DELETE", f"{GRANTS_PATH}/<grant_id>", None, answer, {"Authorization": "DPoP <token>"}
-        )
+        """Let the citizen take it back on the page of the consent."""
+        browser, choice = self.browser, {"choice": "withdraw"}
+        browser.open(f"{self.caller.issuer}{CONSENTS}/{self._consent_id}")
+        status = browser.submit(choice)
+        return Exchange(_request("POST", f"{CONSENTS}/<consent_id>", choice, {}), status, None)
 
     def close(self) -> None:
         """Close all connections."""

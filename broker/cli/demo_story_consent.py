@@ -53,7 +53,7 @@ CONSENT: Final = (
         Expected(201),
     ),
     Step(
-        "citizen_gives",
+        "give",
         Words("Công dân đăng nhập và đồng ý một phần", "The citizen signs in and gives some of it"),
         Words(
             "Trên trang của cơ quan bảo hiểm, không ô nào được chọn sẵn; công dân bỏ lại một trường.",
@@ -93,7 +93,7 @@ CONSENT: Final = (
         Expected(200),
     ),
     Step(
-        "record_read",
+        "release",
         Words("Ngân hàng đọc những gì công dân đã cho", "The bank reads what the citizen gave"),
         Words(
             "Chỉ những trường đã cho, ở dạng đã thỏa thuận; mỗi lần đọc là một bằng chứng công dân xem được.",
@@ -103,14 +103,14 @@ CONSENT: Final = (
         Expected(200, evidence=("released:",)),
     ),
     Step(
-        "citizen_withdraws",
-        Words("Công dân rút lại tại ngân hàng", "The citizen takes it back, at the bank"),
+        "withdraw",
+        Words("Công dân rút lại trên trang của mình", "The citizen takes it back, on their own pages"),
         Words(
-            "Ngân hàng báo việc rút lại; từ lúc được trả lời, không mã nào còn dùng được.",
-            "The bank hands it on; from the moment it is answered no token is good any more.",
+            "Mở sự đồng ý, bấm rút lại; từ lúc trang trả lời, không mã nào còn dùng được.",
+            "Open the consent, press withdraw; from the moment the page answers no token is good any more.",
         ),
         _withdraws,
-        Expected(204, answers=()),
+        Expected(200, answers=()),
     ),
     Step(
         "after_withdrawal",
@@ -123,14 +123,14 @@ CONSENT: Final = (
         Expected(401, error="invalid_token"),
     ),
     Step(
-        "record_refused",
+        "refused",
         Words("Đọc lại sau khi rút lại", "Reading again after the withdrawal"),
         Words(
             "Không còn gì rời đi; lần thử bị từ chối cũng nằm trong lịch sử của công dân.",
             "Nothing leaves any more; the attempt stands in the citizen's history as refused.",
         ),
         _reads,
-        Expected(401, error="invalid_token", evidence=("refused:token_not_active",)),
+        Expected(403, evidence=("refused:not_active_withdrawn",)),
     ),
     Step(
         "no_new_token",

@@ -74,14 +74,14 @@ STORY: tuple[tuple[str, int, list[str], list[set[str]], list[str]], ...] = (
     ("ready_in_outage", 200, [], [_NONE], []),
     ("recovery", 200, ["000"], [_CARD], ["released:"]),
     ("bank_asks", 201, [], [_NONE], []),
-    ("citizen_gives", 303, [], [_NONE], []),
+    ("give", 303, [], [_NONE], []),
     ("code_redeemed", 200, [], [_NONE], []),
     ("token_told", 200, [], [_NONE], []),
     ("token_renewed", 200, [], [_NONE], []),
-    ("record_read", 200, [], [_NONE], ["released:"]),
-    ("citizen_withdraws", 204, [], [], []),
+    ("release", 200, [], [_NONE], ["released:"]),
+    ("withdraw", 200, [], [], []),
     ("after_withdrawal", 401, [], [_NONE], []),
-    ("record_refused", 401, [], [_NONE], ["refused:token_not_active"]),
+    ("refused", 403, [], [_NONE], ["refused:not_active_withdrawn"]),
     ("no_new_token", 400, [], [_NONE], []),
     ("citizen_refuses", 303, [], [_NONE], []),
 )
@@ -248,7 +248,7 @@ def test_the_transcript_holds_no_token_proof_or_private_key(run: Run) -> None:
 
 def test_the_transcript_holds_no_code_reference_or_password(run: Run) -> None:
     """What the lender's program and the citizen's browser sent stands there under its name only."""
-    gives, redeemed = run.row("citizen_gives"), run.row("code_redeemed")
+    gives, redeemed = run.row("give"), run.row("code_redeemed")
     assert gives["request"]["body"]["password"] == "<password>"
     assert gives["response"]["code"] == "<code>"
     for name in ("code", "code_verifier"):
@@ -266,7 +266,7 @@ def test_the_bank_gets_what_the_citizen_ticked_and_no_more(run: Run) -> None:
 
 
 def test_the_record_that_the_bank_reads_holds_what_was_given_in_the_form_agreed(run: Run) -> None:
-    told, entry = run.row("record_read")["response"], run.row("record_read")["evidence"]
+    told, entry = run.row("release")["response"], run.row("release")["evidence"]
     rows = told["groups"]["contributions"]
     assert rows
     for row in rows:
@@ -275,7 +275,7 @@ def test_the_record_that_the_bank_reads_holds_what_was_given_in_the_form_agreed(
     assert (told["fields"], told["legal_basis"]) == ({}, "CONSENT")
     assert {field for field, _ in entry["released"]} == set(rows[0])
     assert entry["consent"] == told["consent_id"]
-    refused = run.row("record_refused")
+    refused = run.row("refused")
     assert refused["response"].keys().isdisjoint({"fields", "groups"})
     assert refused["evidence"]["consent"] == told["consent_id"]
 
