@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from broker.actions.limits import counter_ref
-from broker.consent.check import FetchFacts, period_start
+from broker.consent.check import FetchFacts, period_end
 from broker.consent.consented import ConsentedFacts
 from broker.consent.record import Consent
 from broker.consent.standing import state_at
@@ -81,10 +81,12 @@ def consent_facts(consent: Consent) -> ConsentFacts | None:
 def frequency_steps(consent: Consent, at: datetime) -> tuple[CounterStep, ...]:
     """Return the counter of a consent's own frequency in the present period; none where nothing is counted.
 
-    What was consented to is counted by consent: two clients of one organisation have a consent each.
+    What was consented to is counted by consent: two clients of one organisation have a consent each. Such a
+    counter stands under the end of its period: it is long before a week or the life of a consent is over
+    that the beginning looks old enough to be swept away.
     """
-    frequency, began_at = consent.terms.frequency, period_start(consent, at)
-    if frequency is None or began_at is None:
+    frequency, ends_at = consent.terms.frequency, period_end(consent, at)
+    if frequency is None or ends_at is None:
         return ()
     key = counter_ref(CONSENT_FREQUENCY.encode(), frequency.per.encode(), consent.consent_id.encode())
-    return (CounterStep(key, int(began_at.timestamp()), 0, 1, frequency.use_count, CONSENT_FREQUENCY),)
+    return (CounterStep(key, int(ends_at.timestamp()), 0, 1, frequency.use_count, CONSENT_FREQUENCY),)

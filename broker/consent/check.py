@@ -12,11 +12,11 @@ from datetime import datetime
 from typing import Final
 
 from broker.consent.codec import record_hash
-from broker.consent.ranges import is_range_within, period_start
+from broker.consent.ranges import is_range_within, period_end
 from broker.consent.record import Consent, DataRange, State
 from broker.consent.standing import state_at
 
-__all__ = ["DENIALS", "FetchFacts", "find_denial", "period_start", "record_hash", "released_fields"]
+__all__ = ["DENIALS", "FetchFacts", "find_denial", "period_end", "record_hash", "released_fields"]
 
 DENIALS: Final = (
     "token_invalid",
@@ -41,7 +41,7 @@ class FetchFacts:
     token_valid: the token is alive and bound to its sender. client_id, organisation_id: who fetches.
     subject: pairwise, agreement_id, record_hash (hex), purpose: as the token says. asked_range: the time
     asked about now, None for all that was given. used_count: releases in the present period
-    (`period_start`), this one left out. quota_exceeded: a limit of the agreement is full. policy_permits:
+    (`period_end`), this one left out. quota_exceeded: a limit of the agreement is full. policy_permits:
     what the policies decided, consent left aside.
     """
 

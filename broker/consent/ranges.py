@@ -1,4 +1,4 @@
-"""Ranges of days and counts of uses: which lies within which, and when a period began."""
+"""Ranges of days and counts of uses: which lies within which, and when a period ends."""
 
 from __future__ import annotations
 
@@ -15,21 +15,24 @@ def is_range_within(inner: DataRange | None, outer: DataRange | None) -> bool:
     return outer_first <= first <= last <= outer_last
 
 
-def period_start(consent: Consent, at: datetime) -> datetime | None:
-    """Return when the period began in which releases are counted now; None where nothing is counted.
+def period_end(consent: Consent, at: datetime) -> datetime | None:
+    """Return when the period ends in which releases are counted now; None where nothing is counted.
 
-    Days, weeks (from Monday) and months are civil ones of Viet Nam; "consent" begins when it was given.
+    Days, weeks (from Monday) and months are civil ones of Viet Nam; "consent" ends with the consent.
     """
     frequency = consent.terms.frequency
     if frequency is None:
         return None
     if frequency.per == "consent":
-        return consent.valid_from_at
+        return consent.valid_to_at
     day = civil_date(at)
     if frequency.per == "week":
-        day -= timedelta(days=day.weekday())
+        day += timedelta(days=7 - day.weekday())
     elif frequency.per == "month":
-        day = day.replace(day=1)
+        # Four days after the 28th it is the next month, however long this one is.
+        day = (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+    else:
+        day += timedelta(days=1)
     return datetime.combine(day, time.min, VIET_NAM)
 
 

@@ -43,7 +43,8 @@ class AccessContext:
 class CounterStep:
     """One counter to be raised within its limit.
 
-    window_start_seconds: Unix time at which the hour or day began. limit_name: for the refusal's reason.
+    window_start_seconds: Unix time at which the hour or day began; of a consent's frequency, at which its
+    period ends, so that it is kept until then. limit_name: for the refusal's reason.
     """
 
     counter_ref: bytes

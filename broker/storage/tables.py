@@ -203,7 +203,8 @@ used_proofs = Table(
 usage_counters = Table(
     "usage_counters",
     metadata,
-    # Instant at which the window (hour, or day of Viet Nam) begins, in Unix seconds.
+    # Instant at which the window (hour, or day of Viet Nam) begins, in Unix seconds; of a consent's own
+    # frequency the instant at which its period ends. Two days after it the row is swept away.
     Column("window_start_seconds", BigInteger, primary_key=True, autoincrement=False),
     Column("counter_ref", LargeBinary, primary_key=True),
     Column("used_count", Integer, nullable=False),

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 
 from broker.actions.consent_facts import frequency_steps
 from broker.app import new_reference, new_salt
+from broker.consent.ranges import period_end
 from broker.consent.record import Frequency
 from broker.evidence.entry import Circumstances, Outcome, entry_bytes
 from broker.evidence.recording import (
@@ -28,6 +29,7 @@ from broker.evidence.recording import (
     Judgement,
     ReleaseRecord,
 )
+from broker.storage.counters import delete_closed_windows
 from broker.storage.ledger import PostgresLedger
 from broker.storage.session import open_store
 from policies.model import Decision
@@ -64,6 +66,12 @@ class Desk:
             grant=given.consent.grant_id,
         )
         return token_hash
+
+    def counted(self, step: CounterStep) -> list[int]:
+        """Return what lies in a counter; nothing where there is none."""
+        statement = text("SELECT used_count FROM usage_counters WHERE counter_ref = :ref")
+        with self.world.engine.connect() as connection:
+            return list(connection.execute(statement, {"ref": step.counter_ref}).scalars())
 
     def record(self, given: Given, token_hash: bytes, steps: tuple[CounterStep, ...] = ()) -> ReleaseRecord:
         at, reference = datetime.now(UTC), new_reference()
@@ -255,3 +263,25 @@ class TestFrequency:
                 ledger.record_release(desk.record(given, token_hash, steps)).verdict for _ in range(2)
             ]
             assert verdicts == ["recorded", "frequency_exceeded"]
+
+    @pytest.mark.parametrize("per", ["week", "month", "consent"])
+    def test_the_sweep_leaves_a_count_alone_until_its_period_is_over(
+        self, desk: Desk, ledger: PostgresLedger, per: Any
+    ) -> None:
+        """The first day of a period, and the last one at which it still counts: swept in between."""
+        given = desk.consents.give(frequency=Frequency(1, per))
+        began_at = datetime.now(UTC)
+        ends_at = period_end(given.consent, began_at)
+        assert ends_at is not None
+        token_hash = desk.token(given)
+        [step] = steps = frequency_steps(given.consent, began_at)
+        assert ledger.record_release(desk.record(given, token_hash, steps)).verdict == "recorded"
+        late = ends_at - timedelta(seconds=1)
+        delete_closed_windows(desk.world.engine, late)
+        again = frequency_steps(given.consent, late)
+        assert again == steps
+        verdict = ledger.record_release(desk.record(given, token_hash, again)).verdict
+        assert verdict == "frequency_exceeded"
+        assert desk.counted(step) == [1]
+        delete_closed_windows(desk.world.engine, ends_at + timedelta(days=2, seconds=1))
+        assert desk.counted(step) == []

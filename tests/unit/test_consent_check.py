@@ -13,7 +13,7 @@ import pytest
 from broker.consent import life
 from broker.consent.check import DENIALS, FetchFacts, find_denial, released_fields
 from broker.consent.codec import record_hash
-from broker.consent.ranges import is_range_within, period_start
+from broker.consent.ranges import is_range_within, period_end
 from broker.consent.record import Consent, DataRange, Frequency
 from broker.consent.standing import state_at
 from tests.unit.test_consent_life import AT, STATES, TERMS, active, notice, requested, signer
@@ -155,21 +155,36 @@ def test_one_range_lies_in_another_or_not(
 
 
 @pytest.mark.parametrize(
-    ("per", "began_at"),
+    ("per", "ends_at"),
     [
         # 00:30 on Sunday 1 March 2026 in Viet Nam is still Saturday in UTC.
-        ("day", datetime(2026, 2, 28, 17, tzinfo=UTC)),
-        ("week", datetime(2026, 2, 22, 17, tzinfo=UTC)),
-        ("month", datetime(2026, 2, 28, 17, tzinfo=UTC)),
-        ("consent", AT),
+        ("day", datetime(2026, 3, 1, 17, tzinfo=UTC)),
+        ("week", datetime(2026, 3, 1, 17, tzinfo=UTC)),
+        ("month", datetime(2026, 3, 31, 17, tzinfo=UTC)),
+        ("consent", active().valid_to_at),
     ],
 )
-def test_periods_are_civil_ones_of_viet_nam(per: Any, began_at: datetime) -> None:
+def test_periods_are_civil_ones_of_viet_nam(per: Any, ends_at: datetime) -> None:
     consent = replace(active(), terms=replace(TERMS, frequency=Frequency(1, per)))
-    assert period_start(consent, datetime(2026, 2, 28, 17, 30, tzinfo=UTC)) == began_at
+    assert period_end(consent, datetime(2026, 2, 28, 17, 30, tzinfo=UTC)) == ends_at
 
 
-def test_where_nothing_is_counted_no_period_begins() -> None:
+@pytest.mark.parametrize("per", ["day", "week", "month"])
+def test_a_period_ends_after_every_instant_of_it_and_the_next_one_later(per: Any) -> None:
+    consent = replace(active(), terms=replace(TERMS, frequency=Frequency(1, per)))
+    at = datetime(2027, 12, 1, tzinfo=UTC)
+    for _ in range(1000):
+        ends_at = period_end(consent, at)
+        assert ends_at is not None
+        assert at < ends_at <= at + timedelta(days=31)
+        assert period_end(consent, ends_at - timedelta(microseconds=1)) == ends_at
+        after = period_end(consent, ends_at)
+        assert after is not None
+        assert after > ends_at
+        at += timedelta(hours=7)
+
+
+def test_where_nothing_is_counted_no_period_ends() -> None:
     uncounted = replace(active(), terms=replace(TERMS, frequency=None))
-    assert period_start(uncounted, AT) is None
+    assert period_end(uncounted, AT) is None
     assert find_denial(facts(uncounted, used_count=10**6), AT) is None
