@@ -20,7 +20,7 @@ from broker.app import load_policies, new_reference, new_salt
 from broker.cli.caller import Answer, Caller, ClientKey
 from broker.consent import life
 from broker.consent.change import Change
-from broker.consent.record import Actor, Consent, DataRange, Frequency, Notice, Signer
+from broker.consent.record import Actor, Consent, DataRange, Frequency, Notice, Signer, Signing
 from broker.consent.terms import AskedTerms, terms_of, terms_to_detail
 from broker.consent.writing import IssuedReceipt, RequestOpening
 from broker.oauth.citizen_secrets import CitizenSecrets
@@ -278,6 +278,20 @@ class ConsentWorld:
     def pause(self, given: Given) -> Consent:
         at = datetime.now(UTC)
         return self.change(given, life.pause(self.consent(given), self.actor(given), at), at)
+
+    def confirm(self, given: Given) -> Consent:
+        """Sign what has fallen due, as a grown-up does."""
+        at = datetime.now(UTC)
+        notice = Notice(version="2", language="vi", rendered_hash="1" * 64, served_at=at)
+        signer = Signer(
+            role="data_subject",
+            citizen_id=given.person.citizen_id,
+            level=2,
+            authenticated_at=at,
+            signed_at=at,
+        )
+        change = life.confirm(self.consent(given), signer, notice, at, signing=Signing())
+        return self.change(given, change, at)
 
     def consent(self, given: Given) -> Consent:
         held = self.store.find_one(given.consent_id)

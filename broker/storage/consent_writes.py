@@ -78,6 +78,9 @@ def write_consent(connection: Connection, writing: ConsentWriting) -> None:
         )
         if moved.rowcount != 1:
             raise ConsentMoved("the consent was changed in the meantime")
+        if consent.grant_id is not None and consent.state == "active":
+            # Confirmed after a birthday, it is signed by others: another agreement, with another hash.
+            _speak_of(connection, consent, consent.consent_id)
     for event in writing.events:
         connection.execute(consent_events.insert().values(_event_values(event)))
     if writing.ends_grant and consent.grant_id is not None:
@@ -102,22 +105,27 @@ def _take_over(connection: Connection, consent: Consent) -> None:
 
     Its refresh tokens last as long as it does, and it at most as long as the client's registration.
     """
-    held = grants.c.grant_id == consent.grant_id
+    _speak_of(connection, consent, consent.supersedes)
     registered = select(clients.c.expires_at).where(clients.c.client_id == consent.client_id)
-    found = connection.execute(select(grants.c.authorization_details).where(held).with_for_update()).one()
-    details = [
-        dict(terms_to_detail(consent)) if detail.get("consent_id") == consent.supersedes else detail
-        for detail in found.authorization_details
-    ]
     until = func.least(consent.valid_to_at, registered.scalar_subquery())
-    connection.execute(
-        grants.update().where(held).values({"authorization_details": details, "expires_at": until})
-    )
+    connection.execute(grants.update().where(grants.c.grant_id == consent.grant_id).values(expires_at=until))
     connection.execute(
         refresh_tokens.update()
         .where(refresh_tokens.c.grant_id == consent.grant_id, refresh_tokens.c.revoked_at.is_(None))
         .values(expires_at=until)
     )
+
+
+def _speak_of(connection: Connection, consent: Consent, told_id: str | None) -> None:
+    """Let the grant of a consent tell what was agreed now, in the place of what it told of told_id."""
+    held = grants.c.grant_id == consent.grant_id
+    details = select(grants.c.authorization_details).where(held).with_for_update(key_share=True)
+    before = connection.execute(details).scalar_one()
+    after = [
+        dict(terms_to_detail(consent)) if detail.get("consent_id") == told_id else detail for detail in before
+    ]
+    if after != before:
+        connection.execute(grants.update().where(held).values(authorization_details=after))
 
 
 def _end_grant(connection: Connection, consent: Consent) -> None:

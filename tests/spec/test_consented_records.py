@@ -16,6 +16,7 @@ from werkzeug.test import Client
 from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.api.openapi import OPENAPI_PATH
 from broker.cli.caller import Answer
+from broker.consent.codec import record_hash
 from broker.consent.record import DataRange, Frequency
 from broker.oauth.jose import decode_object, decode_segment
 from tests.consent_world import RECORD_PATH, ConsentWorld, Given, Reader, reader_of
@@ -204,6 +205,31 @@ class TestWhoIsRefused:
             recorded="not_active_refresh_due",
         )
         assert is_told_to(consents.world, entry, given)
+
+    def test_once_confirmed_the_next_token_reads_again_and_an_older_one_does_not(
+        self, consents: ConsentWorld, reader: Reader
+    ) -> None:
+        """After a birthday the consent is signed anew, which is another agreement: the grant must tell it."""
+        at = datetime.now(UTC)
+        given = consents.give(
+            at=at - timedelta(hours=1), changes={"refresh_due_at": at, "refresh_roles": ("data_subject",)}
+        )
+        before = reader.token(given)
+        refused(
+            consents.world,
+            reader.read(before),
+            "release-refused",
+            "not_active_paused",
+            recorded="not_active_refresh_due",
+        )
+        consents.confirm(given)
+        after = reader.token(given)
+        told = reader.read(after)
+        assert (told.status, told.json()["consent_id"]) == (200, given.consent_id)
+        refused(consents.world, reader.read(before), "release-refused", "record_hash_mismatch")
+        claims = decode_object(decode_segment(after.encode().split(b".")[1]))
+        [detail] = claims["authorization_details"]
+        assert detail["record_hash"] == record_hash(consents.consent(given))
 
     @pytest.mark.parametrize(
         ("member", "value", "reason"),
