@@ -7,6 +7,7 @@ from datetime import datetime
 
 from broker.actions.consent_doors import ConsentStore
 from broker.actions.consent_writer import ConsentWriter
+from broker.actions.trying import tried_again
 from broker.consent import life
 from broker.consent.record import Actor
 from broker.consent.standing import state_at
@@ -27,6 +28,10 @@ class CancelRequest:
         Raises ConsentTransitionRefused (final_state: it has ended; not_requested: it was decided, be it of
         one purpose only), ConsentMoved (somebody decides at this moment), StoreUnavailable.
         """
+        tried_again(lambda: self._cancel(kept, at))
+
+    def _cancel(self, kept: KeptRequest, at: datetime) -> None:
+        """Take back what there is now. Raises ConsentMoved if there was more when it was written."""
         status = kept.status(at)
         if status != "pending":
             raise ConsentTransitionRefused("not_requested" if status == "decided" else "final_state")

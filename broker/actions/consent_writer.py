@@ -69,7 +69,7 @@ class ConsentWriter:
                 0 if held is None else held.event_count,
                 b"" if held is None else held.last_hash,
             ),
-            ends_grant=ends_grant,
+            grant_ended_by=change.events[-1].actor.kind if ends_grant else None,
             receipt=receipt,
             notices=notices,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from broker.consent.record import Consent, EventType, Terms
+from broker.consent.record import ActorKind, Consent, EventType, Terms
 
 Channel: TypeAlias = Literal["redirect", "inbox", "ciba_poll"]
 RequestStatus: TypeAlias = Literal["pending", "decided", "expired", "cancelled"]
@@ -59,12 +59,16 @@ class QueuedNotice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentWriting:
-    """One new version of one consent. expected_version: what must be there now, 0 for nothing."""
+    """One new version of one consent.
+
+    expected_version: what must be there now, 0 for nothing. grant_ended_by: who ends the grant with it, None
+    where it goes on.
+    """
 
     consent: Consent
     expected_version: int
     events: tuple[ChainedEvent, ...]
-    ends_grant: bool
+    grant_ended_by: ActorKind | None
     receipt: IssuedReceipt | None
     notices: tuple[QueuedNotice, ...]
 

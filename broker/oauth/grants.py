@@ -8,7 +8,8 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from broker.oauth.authorization_request import Grant, IssuedCode
 
-Revoker: TypeAlias = Literal["client", "data_subject", "code_replay", "operator"]
+Revoker: TypeAlias = Literal["client", "data_subject", "representative", "code_replay", "operator", "broker"]
+"""Who ended a grant; "broker" where time or a rule ended the last consent under it."""
 
 
 class GrantStore(Protocol):

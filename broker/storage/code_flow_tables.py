@@ -86,7 +86,10 @@ grants = Table(
     Column("revoked_by", Text, nullable=True),
     CheckConstraint("level IN (1, 2)", name="level"),
     CheckConstraint("(revoked_at IS NULL) = (revoked_by IS NULL)", name="revoked"),
-    CheckConstraint("revoked_by IN ('client', 'data_subject', 'code_replay', 'operator')", name="revoked_by"),
+    CheckConstraint(
+        "revoked_by IN ('client', 'data_subject', 'representative', 'code_replay', 'operator', 'broker')",
+        name="revoked_by",
+    ),
 )
 
 authorization_codes = Table(

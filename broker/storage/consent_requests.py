@@ -152,6 +152,16 @@ def is_unopened(connection: Connection, request_id: str, at: datetime) -> bool:
     return connection.execute(opened).one_or_none() is None
 
 
+def is_undecided(connection: Connection, request_id: str) -> bool:
+    """Return whether a consent of a request waits for its decision. The request's row is held already."""
+    waiting = (
+        select(consents.c.consent_id)
+        .where(consents.c.request_id == request_id, consents.c.state.in_(("requested", "pending_cosign")))
+        .limit(1)
+    )
+    return connection.execute(waiting).one_or_none() is not None
+
+
 def is_waiting_for_more(connection: Connection, request_id: str, consent_id: str) -> bool:
     """Return whether another consent of a request waits for its decision; decisions wait for one another."""
     held = select(consent_requests.c.request_id).where(consent_requests.c.request_id == request_id)

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Text, cast, func, select, text
 
 from broker.consent.codec import consent_document
-from broker.consent.record import Consent
+from broker.consent.record import ActorKind, Consent
 from broker.consent.terms import terms_to_detail
 from broker.consent.writing import ChainedEvent, ConsentWriting, IssuedReceipt
 from broker.errors import ConsentMoved
@@ -83,8 +83,8 @@ def write_consent(connection: Connection, writing: ConsentWriting) -> None:
             _speak_of(connection, consent, consent.consent_id)
     for event in writing.events:
         connection.execute(consent_events.insert().values(_event_values(event)))
-    if writing.ends_grant and consent.grant_id is not None:
-        _end_grant(connection, consent)
+    if writing.grant_ended_by is not None and consent.grant_id is not None:
+        _end_grant(connection, consent, writing.grant_ended_by)
     if writing.receipt is not None:
         connection.execute(consent_receipts.insert().values(_receipt_values(writing.receipt)))
     for notice in writing.notices:
@@ -128,8 +128,14 @@ def _speak_of(connection: Connection, consent: Consent, told_id: str | None) -> 
         connection.execute(grants.update().where(held).values(authorization_details=after))
 
 
-def _end_grant(connection: Connection, consent: Consent) -> None:
-    """End the grant, unless another consent under it still lives: one redirect may have given several."""
+def _end_grant(connection: Connection, consent: Consent, ended_by: ActorKind) -> None:
+    """End the grant, unless another consent under it still lives: one redirect may have given several.
+
+    Of two consents that end at one moment each would take the other for living: so the second waits for the
+    grant's row and looks after the first has committed.
+    """
+    held = select(grants.c.grant_id).where(grants.c.grant_id == consent.grant_id)
+    connection.execute(held.with_for_update(key_share=True))
     living = (
         select(consents.c.consent_id)
         .where(consents.c.grant_id == consent.grant_id, consents.c.consent_id != consent.consent_id)
@@ -138,7 +144,7 @@ def _end_grant(connection: Connection, consent: Consent) -> None:
     connection.execute(
         grants.update()
         .where(grants.c.grant_id == consent.grant_id, grants.c.revoked_at.is_(None), ~living.exists())
-        .values(revoked_at=consent.state_since_at, revoked_by="data_subject")
+        .values(revoked_at=consent.state_since_at, revoked_by=ended_by)
     )
 
 

@@ -28,6 +28,7 @@ from broker.oauth.authorization_request import Grant, IssuedCode
 from broker.storage.consent_requests import (
     cancel_request,
     decide_request,
+    is_undecided,
     is_unopened,
     is_waiting_for_more,
     keep_request,
@@ -168,6 +169,8 @@ class PostgresConsents:
             _check_request(connection, decided, cancelled, opened, waiting)
             for writing in writings:
                 write_consent(connection, writing)
+            if cancelled is not None and is_undecided(connection, cancelled[0]):
+                raise ConsentMoved("the request was opened in the meantime")
             if grant is not None and decided is not None:
                 attach_grant(connection, decided[0], str(grant["grant_id"]))
             for row in evidence:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
+from broker.actions.cancel_request import CancelRequest
 from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.cli.embedded import EmbeddedCluster
 from broker.consent.chain import ConsentChainBroken, verify_chain
@@ -354,6 +356,93 @@ class TestManyAtOnce:
         with pytest.raises(ConsentMoved):
             late.withdraw(inbox.actor(person), consent.consent_id, at)
         assert state_of(inbox) == before
+
+    def test_two_consents_of_one_grant_that_are_withdrawn_at_once_end_it(self, inbox: InboxFlow) -> None:
+        """Neither commits before the other has written: each would take the other for living."""
+        person = inbox.citizen()
+        body, consents = given_two(inbox, person)
+        actor, at = inbox.actor(person), inbox.world.clock()
+        with committing_together(inbox.world.engine, 2):
+            at_once(lambda one: inbox.verbs.withdraw(actor, one.consent_id, at), consents)
+        [grant] = inbox.rows("grants", "grant_id = :id", id=body["grant_id"])
+        assert (grant["revoked_at"], grant["revoked_by"]) == (at, "data_subject")
+        assert not inbox.is_good(body["access_token"], inbox.desk)
+
+    def test_of_two_consents_of_one_grant_the_first_withdrawal_leaves_it(self, inbox: InboxFlow) -> None:
+        person = inbox.citizen()
+        body, (first, _) = given_two(inbox, person)
+        inbox.verbs.withdraw(inbox.actor(person), first.consent_id, inbox.world.clock())
+        [grant] = inbox.rows("grants", "grant_id = :id", id=body["grant_id"])
+        assert (grant["revoked_at"], grant["revoked_by"]) == (None, None)
+
+    def test_a_grant_that_time_has_ended_was_ended_by_nobody(self, inbox: InboxFlow) -> None:
+        consent, body = inbox.given(inbox.citizen())
+        inbox.world.clock.move(30 * 86_400)
+        inbox.verbs.settle_due(inbox.world.clock())
+        [grant] = inbox.rows("grants", "grant_id = :id", id=body["grant_id"])
+        assert (grant["revoked_at"], grant["revoked_by"]) == (consent.valid_to_at, "broker")
+
+    def test_a_request_that_a_page_opens_while_it_is_taken_back_is_taken_back_whole(
+        self, inbox: InboxFlow
+    ) -> None:
+        """The client has looked and found nothing opened; the page opens it; then the client writes."""
+        person = inbox.citizen()
+        request_id = inbox.request(person, items=[ITEM, OTHER_ITEM]).get_json()["request_id"]
+        wiring = inbox.world.wiring.consents
+        kept = wiring.requests.find_request(request_id)
+        assert kept is not None
+        opening = _Opening(wiring.consents, lambda: inbox.waiting(person))
+        verb = CancelRequest(opening, wiring.writer())
+        verb.cancel(kept, inbox.world.clock())
+        assert opening.looks == 2
+        states = [row["state"] for row in inbox.rows("consents", "request_id = :id", id=request_id)]
+        assert states == ["cancelled", "cancelled"]
+        assert inbox.waiting(person) == []
+        for consent in inbox.verbs.find_mine(person.citizen_id, inbox.world.clock()):
+            events = inbox.verbs.history(person.citizen_id, consent.consent_id)
+            assert [one.type for one in events] == ["requested", "cancelled"]
+
+
+def given_two(inbox: InboxFlow, person: Citizen) -> tuple[dict[str, Any], list[Consent]]:
+    """Let a person give two consents on one request; return the token response and the consents."""
+    auth_req_id = inbox.request(person, items=[ITEM, OTHER_ITEM]).get_json()["auth_req_id"]
+    consents = [inbox.answer(person, one) for one in inbox.waiting(person)]
+    answer = inbox.poll(auth_req_id)
+    assert answer.status_code == 200, answer.get_json()
+    return answer.get_json(), consents
+
+
+@contextmanager
+def committing_together(engine: Engine, count: int) -> Iterator[None]:
+    """Hold each commit until so many transactions have come to theirs, or for a second where they cannot."""
+    barrier = threading.Barrier(count)
+
+    def wait(_: Connection) -> None:
+        with suppress(threading.BrokenBarrierError):
+            barrier.wait(1)
+
+    event.listen(engine, "commit", wait)
+    try:
+        yield
+    finally:
+        event.remove(engine, "commit", wait)
+
+
+class _Opening:
+    """A store on which something happens after the first look at the consents of a request."""
+
+    def __init__(self, store: Any, happen: Callable[[], object]) -> None:
+        self._store, self._happen, self.looks = store, happen, 0
+
+    def find_of_request(self, request_id: str) -> Any:
+        found = self._store.find_of_request(request_id)
+        self.looks += 1
+        if self.looks == 1:
+            self._happen()
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 class _Stale:
