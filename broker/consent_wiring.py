@@ -15,6 +15,7 @@ from broker.actions.cancel_request import CancelRequest
 from broker.actions.consent_doors import People
 from broker.actions.consent_writer import ConsentWriter
 from broker.actions.decide_consent import DecideConsent, details_of
+from broker.actions.end_grant import EndGrant
 from broker.actions.people import SourcePeople
 from broker.actions.request_consent import RequestConsent
 from broker.api.inbox import Inbox
@@ -131,6 +132,10 @@ class ConsentWiring:
             find_grant=PostgresGrants(self.store.engine).find_grant,
             new_id=new_id,
         )
+
+    def grant_ender(self) -> EndGrant:
+        """Return what ends whole grants."""
+        return EndGrant(self.consents, self.writer())
 
     def _find_consent(self, consent_id: str) -> Consent | None:
         held = self.consents.find_one(consent_id)

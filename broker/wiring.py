@@ -152,7 +152,9 @@ class Wiring:
 
     def bodiless_routes(self, judge: AccessJudge) -> Mapping[tuple[str, str], Handler]:
         """Return the resources that take no body and release no record: (method, rule) → handler."""
-        face = GrantFace(judge, PostgresGrants(self.store.engine), self.settings.issuer)
+        face = GrantFace(
+            judge, PostgresGrants(self.store.engine), self.consents.grant_ender(), self.settings.issuer
+        )
         inbox = self.consents.inbox(judge)
         return {
             ("GET", "/v1/token-info"): TokenInfoFace(judge).show,
@@ -211,11 +213,12 @@ class Wiring:
             token_issuer=issuer,
             clients=self._clients(),
             grants=grants,
+            grant_ender=self.consents.grant_ender(),
             id_tokens=IdTokens(settings.issuer, self.key_ring),
             details=details,
             pushed_requests=PushedRequestEndpoint(issuer, sender, requests, details, sensitive),
             introspection=self._introspection(grants),
-            revocation=RevocationEndpoint(grants),
+            revocation=RevocationEndpoint(grants, self.consents.grant_ender()),
             backchannel=inbox,
             backchannel_endpoint=BackchannelEndpoint(issuer, details, inbox),
             callers=self.callers,

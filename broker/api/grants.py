@@ -18,7 +18,7 @@ from broker.api.problems import Reply
 from broker.errors import GrantNotFound
 from broker.oauth.authorization_request import Grant
 from broker.oauth.endpoints import GRANTS_PATH
-from broker.oauth.grants import GrantStore
+from broker.oauth.grants import GrantEnder, GrantStore
 from broker.oauth.scopes import QUERY_GRANTS, REVOKE_GRANTS
 
 _JSON_HEADERS: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
@@ -32,6 +32,7 @@ class GrantFace:
 
     judge: AccessJudge
     grants: GrantStore
+    ender: GrantEnder
     resource: str
 
     def show(self, call: Call) -> tuple[Reply, str]:
@@ -50,10 +51,12 @@ class GrantFace:
         return Reply(200, _JSON_HEADERS, json.dumps(document, ensure_ascii=False).encode()), ""
 
     def revoke(self, call: Call) -> tuple[Reply, str]:
-        """End a grant of the calling client, and with it all its tokens, at once. Raises as show() does."""
+        """End a grant of the calling client with its tokens and consents, at once.
+
+        Raises as show() does, and ConsentMoved.
+        """
         grant = self._own_grant(call, REVOKE_GRANTS)
-        if not self.grants.revoke_grant(grant.grant_id, "client", self.judge.caller.clock()):
-            raise GrantNotFound
+        self.ender.end(grant.grant_id, "client", self.judge.caller.clock())
         return Reply(204, _EMPTY_HEADERS, b""), ""
 
     def _own_grant(self, call: Call, scope: str) -> Grant:

@@ -27,6 +27,7 @@ from broker.consent.signing import SIGN_IN_AGE, actor_of, check_citizen, check_s
 from broker.consent.standing import roles_at, stand, state_at
 
 __all__ = [
+    "GIVEN",
     "SIGN_IN_AGE",
     "Change",
     "TransitionReason",
@@ -53,7 +54,9 @@ __all__ = [
 _REQUESTED: Final[frozenset[State]] = frozenset({"requested"})
 _ACTIVE: Final[frozenset[State]] = frozenset({"active"})
 _LIVING: Final[frozenset[State]] = frozenset({"active", "paused"})
-_GIVEN: Final[frozenset[State]] = frozenset({"active", "paused", "refresh_due"})
+_UNDECIDED: Final[frozenset[State]] = frozenset({"requested", "pending_cosign"})
+GIVEN: Final[frozenset[State]] = frozenset({"active", "paused", "refresh_due"})
+"""States of a consent that was given and has not ended."""
 
 
 def open_request(
@@ -152,7 +155,7 @@ def withdraw(consent: Consent, actor: Actor, at: datetime) -> Change:
     ConsentTransitionRefused (final_state, not_given, wrong_actor).
     """
     now = stand(consent, at)
-    check_state(now.consent, _GIVEN, "not_given")
+    check_state(now.consent, GIVEN, "not_given")
     check_citizen(now.consent, actor, at)
     return moved(now, "withdrawn", at, "withdrawn", actor, reason=f"by_{actor.kind}")
 
@@ -173,20 +176,23 @@ def exhaust(consent: Consent, used_count: int, at: datetime) -> Change:
 def invalidate(consent: Consent, actor: Actor, reason: str, at: datetime) -> Change:
     """Return the change of a consent that an authority's order or fraud ends. reason: a closed word."""
     now = stand(consent, at)
-    check_state(now.consent, _LIVING, "not_given")
+    check_state(now.consent, GIVEN, "not_given")
     if actor.kind != "operator" or not actor.reference:
         refused("wrong_actor")
     return moved(now, "invalidated", at, "invalidated", actor, reason=reason)
 
 
 def make_inapplicable(consent: Consent, actor: Actor, reason: str, at: datetime) -> Change:
-    """Return the change of a consent whose agreement has ended or whose recipient was suspended.
+    """Return the change of a consent that nothing can come of any more.
 
-    actor: an operator, or the broker itself. reason: a closed word. Raises ConsentTransitionRefused.
+    Its agreement has ended, or its recipient has given up what it was given. actor: an operator, the broker
+    itself, or the recipient's client, which gives up only what was given. reason: a closed word.
+    Raises ConsentTransitionRefused.
     """
     now = stand(consent, at)
-    check_state(now.consent, _LIVING | _REQUESTED, "not_given")
-    if actor.kind not in ("operator", "broker"):
+    check_state(now.consent, GIVEN | _UNDECIDED, "not_given")
+    is_own = actor.kind == "client" and actor.reference == consent.client_id and now.consent.state in GIVEN
+    if actor.kind not in ("operator", "broker") and not is_own:
         refused("wrong_actor")
     return moved(now, "inapplicable", at, "inapplicable", actor, reason=reason)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -14,11 +15,12 @@ from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant  # type: ignore[import-untyped]
 from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
 
+from broker.errors import GrantNotFound
 from broker.oauth.authorization_details import narrowed
 from broker.oauth.authorization_request import Grant, IssuedCode
 from broker.oauth.bound_tokens import TokenIssuer
 from broker.oauth.granted import granted_answer, secret_hash
-from broker.oauth.grants import GrantStore
+from broker.oauth.grants import GrantEnder, GrantStore
 from broker.oauth.id_tokens import IdTokens
 from broker.oauth.registration import AUTHENTICATION_METHODS
 
@@ -29,7 +31,7 @@ _CODE_CHARACTERS_MAX: Final = 128
 class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
     """Authlib's grant, told where codes are kept and that each is good once.
 
-    `server` must offer `token_issuer`, `grants` and `id_tokens`.
+    `server` must offer `token_issuer`, `grants`, `grant_ender` and `id_tokens`.
     """
 
     TOKEN_ENDPOINT_AUTH_METHODS = AUTHENTICATION_METHODS
@@ -65,7 +67,7 @@ class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
             )
         except InvalidGrantError:
             # Whoever comes second may hold a stolen code, or the first may have: both end (RFC 9700, 4.5).
-            self._grants.revoke_for_replay(self._code.code_hash, self.request.at)
+            self._end_what_was_bought()
             raise
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
@@ -73,7 +75,7 @@ class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
         """redirect_uri, PKCE, the bound key, age and use. All are invalid_grant (RFC 6749, 5.2)."""
         code, form, at = self._code, self.request.form, self.request.at
         if code.consumed_at is not None:
-            self._grants.revoke_for_replay(code.code_hash, at)
+            self._end_what_was_bought()
             raise InvalidGrantError("the code was used before")
         if code.expires_at <= at or at < code.issued_at - timedelta(seconds=10):
             raise InvalidGrantError("the code has expired")
@@ -86,6 +88,14 @@ class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
             proof = self._issuer.sender.find_proof(self.request)
             if proof is None or proof.jkt != code.dpop_jkt:
                 raise InvalidGrantError("the code is bound to another DPoP key")
+
+    def _end_what_was_bought(self) -> None:
+        """End the grant of a code that was used before, with all that lives under it; else do nothing."""
+        grant_id = self._grants.find_of_used_code(self._code.code_hash)
+        if grant_id is not None:
+            ender: GrantEnder = self.server.grant_ender
+            with suppress(GrantNotFound):
+                ender.end(grant_id, "code_replay", self.request.at)
 
     _code: IssuedCode
     _grant: Grant

@@ -7,9 +7,21 @@ from datetime import datetime
 from typing import Any, Literal, Protocol, TypeAlias
 
 from broker.oauth.authorization_request import Grant, IssuedCode
+from broker.oauth.grant_ends import GrantEnd
 
 Revoker: TypeAlias = Literal["client", "data_subject", "representative", "code_replay", "operator", "broker"]
 """Who ended a grant; "broker" where time or a rule ended the last consent under it."""
+
+
+class GrantEnder(Protocol):
+    """Ends grants; `broker.actions.end_grant.EndGrant` is one."""
+
+    def end(self, grant_id: str, ended_by: GrantEnd, at: datetime) -> None:
+        """End a grant, all its tokens and the consents under it, at once.
+
+        Raises GrantNotFound (unknown, or it has ended), ConsentMoved, StoreUnavailable.
+        """
+        ...
 
 
 class GrantStore(Protocol):
@@ -27,20 +39,20 @@ class GrantStore(Protocol):
         """Return a grant, revoked and expired ones included."""
         ...
 
-    def revoke_grant(self, grant_id: str, revoked_by: Revoker, at: datetime) -> bool:
-        """Revoke a grant, and with it all its tokens, at once; False if it was revoked before."""
+    def find_of_used_code(self, code_hash: bytes) -> str | None:
+        """Return the id of the grant of a code that was used (RFC 6749, 4.1.2), or None."""
         ...
 
-    def revoke_for_replay(self, code_hash: bytes, at: datetime) -> None:
-        """Revoke the grant of a code that was tried after its use (RFC 6749, 4.1.2); else do nothing."""
+    def find_of_refresh_token(self, token_hash: bytes, client_id: str) -> str | None:
+        """Return the id of the grant of a refresh token of this client, dead ones included, or None."""
         ...
 
     def revoke_access_token(self, token_hash: bytes, client_id: str, at: datetime) -> None:
         """Revoke one access token of this client, if there is one."""
         ...
 
-    def revoke_refresh_token(self, token_hash: bytes, client_id: str, at: datetime) -> bool:
-        """Revoke a refresh token of this client and its grant (RFC 7009, 2.1); False if there is none."""
+    def revoke_refresh_token(self, token_hash: bytes, client_id: str, at: datetime) -> None:
+        """Revoke one refresh token of this client, if there is one."""
         ...
 
 

@@ -33,7 +33,7 @@ from broker.oauth.endpoints import (
     Addresses,
 )
 from broker.oauth.form_request import FormRequest
-from broker.oauth.grants import GrantStore
+from broker.oauth.grants import GrantEnder, GrantStore
 from broker.oauth.id_tokens import IdTokens
 from broker.oauth.introspection import IntrospectionEndpoint
 from broker.oauth.pushed_requests import PushedRequestEndpoint
@@ -71,6 +71,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         token_issuer: TokenIssuer,
         clients: ClientStore,
         grants: GrantStore,
+        grant_ender: GrantEnder,
         id_tokens: IdTokens,
         details: DetailReader,
         pushed_requests: PushedRequestEndpoint,
@@ -86,6 +87,7 @@ class AuthorizationServer(FlaskAuthorizationServer):  # type: ignore[misc]
         super().__init__()
         self.token_issuer = token_issuer
         self.grants = grants
+        self.grant_ender = grant_ender
         self.id_tokens = id_tokens
         self.details = details
         self._addresses = addresses

@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Text, cast, func, select, text
+from sqlalchemy import ColumnElement, Connection, Text, cast, func, select, text
 
 from broker.consent.codec import consent_document
 from broker.consent.record import ActorKind, Consent
 from broker.consent.terms import terms_to_detail
 from broker.consent.writing import ChainedEvent, ConsentWriting, IssuedReceipt
-from broker.errors import ConsentMoved
+from broker.errors import ConsentMoved, GrantNotFound
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.authorization_request import Grant, IssuedCode
+from broker.oauth.grant_ends import GrantEnd
+from broker.storage.grants import revoke_in
 from broker.storage.outbox import outbox_values
 from broker.storage.requests import approve_in, refuse_in
 from broker.storage.tables import (
@@ -91,6 +93,20 @@ def write_consent(connection: Connection, writing: ConsentWriting) -> None:
         connection.execute(outbox_messages.insert().values(outbox_values(notice)))
 
 
+def end_grant(connection: Connection, ended: tuple[str, GrantEnd, datetime], *, is_empty: bool) -> None:
+    """End a grant after all that lives under it was ended. is_empty: nothing did.
+
+    The rows of consents are held before that of their grant, here as everywhere.
+    Raises ConsentMoved (something came under it in the meantime), GrantNotFound (there was nothing to end).
+    """
+    grant_id, ended_by, at = ended
+    if not revoke_in(connection, grant_id, ended_by, at) and is_empty:
+        raise GrantNotFound
+    living = select(consents.c.consent_id).where(consents.c.grant_id == grant_id, _is_living())
+    if connection.execute(living.limit(1)).one_or_none() is not None:
+        raise ConsentMoved("another consent has come under the grant in the meantime")
+
+
 def attach_grant(connection: Connection, request_id: str, grant_id: str) -> None:
     """Put all that was given on a request under its grant: also what was given before the last decision."""
     given = (consents.c.request_id == request_id) & (consents.c.state == "active")
@@ -117,10 +133,15 @@ def _take_over(connection: Connection, consent: Consent) -> None:
 
 
 def _speak_of(connection: Connection, consent: Consent, told_id: str | None) -> None:
-    """Let the grant of a consent tell what was agreed now, in the place of what it told of told_id."""
+    """Let the grant of a consent tell what was agreed now, in the place of what it told of told_id.
+
+    Raises ConsentMoved if it has ended: no token could be made of it.
+    """
     held = grants.c.grant_id == consent.grant_id
-    details = select(grants.c.authorization_details).where(held).with_for_update(key_share=True)
-    before = connection.execute(details).scalar_one()
+    found = select(grants.c.authorization_details, grants.c.revoked_at).where(held)
+    before, revoked_at = connection.execute(found.with_for_update(key_share=True)).one()
+    if revoked_at is not None:
+        raise ConsentMoved("the grant has ended in the meantime")
     after = [
         dict(terms_to_detail(consent)) if detail.get("consent_id") == told_id else detail for detail in before
     ]
@@ -139,13 +160,14 @@ def _end_grant(connection: Connection, consent: Consent, ended_by: ActorKind) ->
     living = (
         select(consents.c.consent_id)
         .where(consents.c.grant_id == consent.grant_id, consents.c.consent_id != consent.consent_id)
-        .where(consents.c.state.in_(("active", "paused", "refresh_due", "pending_cosign")))
+        .where(_is_living())
     )
-    connection.execute(
-        grants.update()
-        .where(grants.c.grant_id == consent.grant_id, grants.c.revoked_at.is_(None), ~living.exists())
-        .values(revoked_at=consent.state_since_at, revoked_by=ended_by)
-    )
+    if connection.execute(living.limit(1)).one_or_none() is None:
+        revoke_in(connection, str(consent.grant_id), ended_by, consent.state_since_at)
+
+
+def _is_living() -> ColumnElement[bool]:
+    return consents.c.state.in_(("active", "paused", "refresh_due"))
 
 
 def record_evidence(connection: Connection, row: EvidenceRow) -> None:

@@ -25,6 +25,7 @@ from broker.consent.writing import (
 from broker.errors import ConsentMoved
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.authorization_request import Grant, IssuedCode
+from broker.oauth.grant_ends import GrantEnd
 from broker.storage.consent_requests import (
     cancel_request,
     decide_request,
@@ -33,7 +34,13 @@ from broker.storage.consent_requests import (
     is_waiting_for_more,
     keep_request,
 )
-from broker.storage.consent_writes import attach_grant, decide_redirect, record_evidence, write_consent
+from broker.storage.consent_writes import (
+    attach_grant,
+    decide_redirect,
+    end_grant,
+    record_evidence,
+    write_consent,
+)
 from broker.storage.faults import store_answers
 from broker.storage.tables import (
     consent_events,
@@ -83,6 +90,10 @@ class PostgresConsents:
     def find_of_request(self, request_id: str) -> Sequence[HeldConsent]:
         """Return the consents that one request asks for."""
         return self._held(consents.c.request_id == request_id)
+
+    def find_of_grant(self, grant_id: str) -> Sequence[HeldConsent]:
+        """Return the consents that a grant rests on."""
+        return self._held(consents.c.grant_id == grant_id)
 
     def find_due(self, at: datetime, limit: int) -> Sequence[HeldConsent]:
         """Return consents that time alone has changed and nobody has written down yet."""
@@ -148,6 +159,7 @@ class PostgresConsents:
         waiting: tuple[str, str] | None = None,
         redirect: tuple[bytes, datetime, Grant | None, IssuedCode | None] | None = None,
         grant: Mapping[str, Any] | None = None,
+        ended: tuple[str, GrantEnd, datetime] | None = None,
     ) -> None:
         """Write all of one action, or nothing.
 
@@ -157,7 +169,9 @@ class PostgresConsents:
         than this waits for its decision. redirect: (request_ref, at, grant, code) of the authorization
         endpoint's request that ends with it; without grant and code it was refused. grant: one that begins
         without a redirect, as the columns of its table; it is the grant of all that is given on the request.
-        Raises ConsentMoved when anything is no longer as it was read.
+        ended: (grant_id, by whom, at) of a grant that ends with all that lives under it.
+        Raises ConsentMoved when anything is no longer as it was read, GrantNotFound where there was nothing
+        to end.
         """
         with store_answers(), self._engine.begin() as connection:
             if redirect is not None:
@@ -171,6 +185,8 @@ class PostgresConsents:
                 write_consent(connection, writing)
             if cancelled is not None and is_undecided(connection, cancelled[0]):
                 raise ConsentMoved("the request was opened in the meantime")
+            if ended is not None:
+                end_grant(connection, ended, is_empty=not writings)
             if grant is not None and decided is not None:
                 attach_grant(connection, decided[0], str(grant["grant_id"]))
             for row in evidence:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, Select, Table, select
 
 from broker.oauth.authorization_request import Grant, IssuedCode
 from broker.oauth.grants import Revoker
@@ -27,22 +27,6 @@ _CODE: Final = [
         "consumed_at",
     )
 ]
-_REPLAYED: Final = text("""
-UPDATE grants SET revoked_at = :at, revoked_by = 'code_replay'
-WHERE revoked_at IS NULL AND grant_id = (
-  SELECT grant_id FROM authorization_codes WHERE code_hash = :code_hash AND consumed_at IS NOT NULL)
-""")
-# A grant ends with its refresh token: nothing else could renew what the client gave back.
-_REFRESH_REVOKED: Final = text("""
-WITH revoked AS (
-  UPDATE refresh_tokens SET revoked_at = coalesce(revoked_at, :at)
-  WHERE token_hash = :token_hash AND client_id = :client_id RETURNING grant_id
-), ended AS (
-  UPDATE grants SET revoked_at = :at, revoked_by = 'client'
-  WHERE revoked_at IS NULL AND grant_id IN (SELECT grant_id FROM revoked)
-)
-SELECT EXISTS (SELECT FROM revoked)
-""")
 
 
 class PostgresGrants:
@@ -81,41 +65,64 @@ class PostgresGrants:
         return self._one(select(*_GRANT).where(grants.c.grant_id == grant_id))
 
     def revoke_grant(self, grant_id: str, revoked_by: Revoker, at: datetime) -> bool:
-        """Revoke a grant: no token of it is good at the next request. Raises StoreUnavailable."""
-        statement = (
-            grants.update()
-            .where(grants.c.grant_id == grant_id, grants.c.revoked_at.is_(None))
-            .values(revoked_at=at, revoked_by=revoked_by)
-        )
-        with store_answers(), self._engine.connect() as connection:
-            return connection.execute(statement).rowcount == 1
+        """Revoke a grant alone: no token of it is good at the next request. Raises StoreUnavailable.
 
-    def revoke_for_replay(self, code_hash: bytes, at: datetime) -> None:
-        """Revoke the grant of a code that was used already; else do nothing. Raises StoreUnavailable."""
+        What lives under it is ended by `broker.actions.end_grant`.
+        """
         with store_answers(), self._engine.connect() as connection:
-            connection.execute(_REPLAYED, {"code_hash": code_hash, "at": at})
+            return revoke_in(connection, grant_id, revoked_by, at)
+
+    def find_of_used_code(self, code_hash: bytes) -> str | None:
+        """Return the id of the grant of a code that was used, or None. Raises StoreUnavailable."""
+        found = select(authorization_codes.c.grant_id).where(
+            authorization_codes.c.code_hash == code_hash, authorization_codes.c.consumed_at.is_not(None)
+        )
+        return self._id(found)
+
+    def find_of_refresh_token(self, token_hash: bytes, client_id: str) -> str | None:
+        """Return the id of the grant of a refresh token of this client, or None. Raises StoreUnavailable."""
+        found = select(refresh_tokens.c.grant_id).where(
+            refresh_tokens.c.token_hash == token_hash, refresh_tokens.c.client_id == client_id
+        )
+        return self._id(found)
 
     def revoke_access_token(self, token_hash: bytes, client_id: str, at: datetime) -> None:
         """Revoke one access token of this client, if there is one. Raises StoreUnavailable."""
+        self._revoke(access_tokens, token_hash, client_id, at)
+
+    def revoke_refresh_token(self, token_hash: bytes, client_id: str, at: datetime) -> None:
+        """Revoke one refresh token of this client, if there is one. Raises StoreUnavailable."""
+        self._revoke(refresh_tokens, token_hash, client_id, at)
+
+    def _revoke(self, table: Table, token_hash: bytes, client_id: str, at: datetime) -> None:
         statement = (
-            access_tokens.update()
-            .where(access_tokens.c.token_hash == token_hash, access_tokens.c.client_id == client_id)
-            .where(access_tokens.c.revoked_at.is_(None))
+            table.update()
+            .where(table.c.token_hash == token_hash, table.c.client_id == client_id)
+            .where(table.c.revoked_at.is_(None))
             .values(revoked_at=at)
         )
         with store_answers(), self._engine.connect() as connection:
             connection.execute(statement)
 
-    def revoke_refresh_token(self, token_hash: bytes, client_id: str, at: datetime) -> bool:
-        """Revoke a refresh token of this client and its grant; False without one. Raises StoreUnavailable."""
-        parameters = {"token_hash": token_hash, "client_id": client_id, "at": at}
+    def _id(self, statement: Select[Any]) -> str | None:
         with store_answers(), self._engine.connect() as connection:
-            return bool(connection.execute(_REFRESH_REVOKED, parameters).scalar_one())
+            found: str | None = connection.execute(statement).scalar_one_or_none()
+            return found
 
     def _one(self, statement: Any) -> Grant | None:
         with store_answers(), self._engine.connect() as connection:
             row = connection.execute(statement).one_or_none()
         return None if row is None else _grant(row)
+
+
+def revoke_in(connection: Connection, grant_id: str, revoked_by: Revoker, at: datetime) -> bool:
+    """Revoke a grant, on a connection whose transaction may hold more; False if it has ended before."""
+    revoked = connection.execute(
+        grants.update()
+        .where(grants.c.grant_id == grant_id, grants.c.revoked_at.is_(None))
+        .values(revoked_at=at, revoked_by=revoked_by)
+    )
+    return revoked.rowcount == 1
 
 
 def _grant(row: Sequence[Any]) -> Grant:

@@ -20,15 +20,24 @@ from broker.cli.embedded import EmbeddedCluster
 from broker.consent.chain import ConsentChainBroken, verify_chain
 from broker.consent.codec import record_hash
 from broker.consent.record import Consent
-from broker.errors import BrokerError, ConsentMoved, ConsentTransitionRefused, StoreUnavailable
+from broker.errors import (
+    BrokerError,
+    ConsentMoved,
+    ConsentTransitionRefused,
+    GrantNotFound,
+    StoreUnavailable,
+)
 from broker.evidence.canonical import commitment
 from broker.evidence.entry import instant_text
 from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.oauth.client_metadata_schema import CIBA
+from broker.storage.grants import PostgresGrants
 from tests.citizen_world import Citizen
 from tests.doors import at_once
-from tests.inbox_flow import ITEM, REQUESTS, SECOND, InboxFlow
+from tests.inbox_flow import ITEM, REQUESTS, SECOND, SECOND_AGREEMENT, InboxFlow
+from tests.oauth_flow import AGREEMENT as OAUTH_AGREEMENT
 from tests.oauth_flow import Attempt, parts_of
-from tests.oauth_world import PSEUDONYM_KEY, oauth_database
+from tests.oauth_world import PSEUDONYM_KEY, Party, oauth_database
 
 OTHER_ITEM = {name: value for name, value in SECOND.items() if name != "type"}
 TABLES = (
@@ -401,6 +410,136 @@ class TestManyAtOnce:
         for consent in inbox.verbs.find_mine(person.citizen_id, inbox.world.clock()):
             events = inbox.verbs.history(person.citizen_id, consent.consent_id)
             assert [one.type for one in events] == ["requested", "cancelled"]
+
+
+class TestTheEndOfAGrant:
+    """A client cannot withdraw; it can give up its access, and then nothing shows it as a reader."""
+
+    @pytest.fixture
+    def person(self, inbox: InboxFlow) -> Citizen:
+        return inbox.citizen()
+
+    def ended(self, inbox: InboxFlow, person: Citizen, consent: Consent) -> tuple[str, str, str]:
+        """Check what the end of a consent has left behind; return its state, its reason and who ended it."""
+        found = inbox.verbs.find_one(person.citizen_id, consent.consent_id, inbox.world.clock())
+        assert found is not None
+        events = inbox.verbs.history(person.citizen_id, consent.consent_id)
+        verify_chain(events)
+        assert events[-1].type == "inapplicable"
+        told = entries(inbox, person, consent)[-1]
+        assert (told["event"], told["state"]) == ("inapplicable", "inapplicable")
+        receipts = inbox.rows("consent_receipts", "consent_id = :id", id=consent.consent_id)
+        assert [one["event_type"] for one in receipts].count("inapplicable") == 1
+        notices = inbox.rows("outbox_messages", "consent_id = :id", id=consent.consent_id)
+        [notice] = [one for one in notices if one["kind"] == "consent_expired"]
+        assert notice["payload"]["reason"] == found.state_reason
+        return found.state, found.state_reason, told["actor"]
+
+    def end(self, inbox: InboxFlow, grant_id: str, party: Party) -> int:
+        token = inbox.token_for("grant_management_revoke", party)
+        answer = inbox.send("DELETE", f"/oauth/grants/{grant_id}", party, token=token)
+        return int(answer.status_code)
+
+    def keeper(self, inbox: InboxFlow, client_id: str) -> Party:
+        """Register a bank's program that may end its grants."""
+        return inbox.register_bank(
+            client_id,
+            agreements=(OAUTH_AGREEMENT, SECOND_AGREEMENT),
+            scopes=("request_consent", "grant_management_revoke"),
+            grant_types=["client_credentials", "refresh_token", CIBA],
+        )
+
+    def test_who_ends_a_grant_ends_every_consent_under_it(self, inbox: InboxFlow, person: Citizen) -> None:
+        party = self.keeper(inbox, "keeper-a")
+        auth_req_id = inbox.request(person, party, items=[ITEM, OTHER_ITEM]).get_json()["auth_req_id"]
+        first, second = [inbox.answer(person, one) for one in inbox.waiting(person)]
+        grant_id = inbox.poll(auth_req_id, party).get_json()["grant_id"]
+        inbox.verbs.pause(inbox.actor(person), second.consent_id, inbox.world.clock())
+        assert self.end(inbox, grant_id, party) == 204
+        for consent in (first, second):
+            assert self.ended(inbox, person, consent) == ("inapplicable", "by_client", "client")
+        [grant] = inbox.rows("grants", "grant_id = :id", id=grant_id)
+        assert (grant["revoked_at"], grant["revoked_by"]) == (inbox.world.clock(), "client")
+        assert self.end(inbox, grant_id, party) == 404
+
+    def test_a_refresh_token_that_is_given_back_ends_them_too(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        consent, body = inbox.given(person)
+        answer = inbox.post("/oauth/revoke", {"token": body["refresh_token"]}, inbox.desk, proof="")
+        assert answer.status_code == 200
+        assert self.ended(inbox, person, consent) == ("inapplicable", "by_client", "client")
+        [grant] = inbox.rows("grants", "grant_id = :id", id=body["grant_id"])
+        assert grant["revoked_by"] == "client"
+        again = inbox.post("/oauth/revoke", {"token": body["refresh_token"]}, inbox.desk, proof="")
+        assert again.status_code == 200
+
+    def test_an_access_token_that_is_given_back_ends_nothing_else(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        consent, body = inbox.given(person)
+        inbox.post("/oauth/revoke", {"token": body["access_token"]}, inbox.desk, proof="")
+        found = inbox.verbs.find_one(person.citizen_id, consent.consent_id, inbox.world.clock())
+        assert found is not None
+        assert found.state == "active"
+
+    def test_a_code_that_is_tried_again_ends_them_and_says_why(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        attempt = inbox.granted(person)
+        assert inbox.redeem(attempt).status_code == 200
+        [consent] = inbox.verbs.find_mine(person.citizen_id, inbox.world.clock())
+        assert inbox.redeem(attempt).status_code == 400
+        assert self.ended(inbox, person, consent) == ("inapplicable", "code_replay", "broker")
+        [grant] = inbox.rows("grants", "grant_id = :id", id=consent.grant_id)
+        assert grant["revoked_by"] == "code_replay"
+
+    def test_what_ended_before_stays_as_it_ended(self, inbox: InboxFlow, person: Citizen) -> None:
+        party = self.keeper(inbox, "keeper-b")
+        auth_req_id = inbox.request(person, party, items=[ITEM, OTHER_ITEM]).get_json()["auth_req_id"]
+        first, second = [inbox.answer(person, one) for one in inbox.waiting(person)]
+        grant_id = inbox.poll(auth_req_id, party).get_json()["grant_id"]
+        inbox.verbs.withdraw(inbox.actor(person), first.consent_id, inbox.world.clock())
+        assert self.end(inbox, grant_id, party) == 204
+        states = {
+            one.consent_id: one.state for one in inbox.verbs.find_mine(person.citizen_id, inbox.world.clock())
+        }
+        assert states == {first.consent_id: "withdrawn", second.consent_id: "inapplicable"}
+
+    def test_a_person_and_a_client_who_end_it_at_once_end_it_once(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        consent, body = inbox.given(person)
+        actor, at = inbox.actor(person), inbox.world.clock()
+
+        def act(number: int) -> bool:
+            try:
+                if number % 2:
+                    inbox.verbs.withdraw(actor, consent.consent_id, at)
+                else:
+                    inbox.world.wiring.consents.grant_ender().end(body["grant_id"], "client", at)
+            except (ConsentMoved, ConsentTransitionRefused, GrantNotFound):
+                return False
+            return True
+
+        assert sum(at_once(act, range(8))) == 1
+        events = inbox.verbs.history(person.citizen_id, consent.consent_id)
+        verify_chain(events)
+        assert len(events) == 3
+        [grant] = inbox.rows("grants", "grant_id = :id", id=body["grant_id"])
+        by = {"withdrawn": "data_subject", "inapplicable": "client"}
+        assert grant["revoked_by"] == by[events[-1].type]
+
+    def test_what_rests_on_an_ended_grant_is_neither_extended_nor_resumed(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        consent, body = inbox.given(person)
+        at = inbox.world.clock() + timedelta(seconds=30)
+        PostgresGrants(inbox.world.engine).revoke_grant(body["grant_id"], "operator", at)
+        before = state_of(inbox)
+        with pytest.raises(ConsentMoved, match="the grant has ended"):
+            inbox.verbs.extend(inbox.signer(person), consent.consent_id, inbox.notice(), at)
+        assert state_of(inbox) == before
 
 
 def given_two(inbox: InboxFlow, person: Citizen) -> tuple[dict[str, Any], list[Consent]]:

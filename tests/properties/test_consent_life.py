@@ -314,7 +314,7 @@ class ConsentLife(RuleBasedStateMachine):
         self.attempt(kept, "cancel", lambda one: life.cancel(one, actor, self.now), is_allowed, "cancelled")
 
     @precondition(lambda self: self.is_crowded())
-    @rule(data=st.data(), actor=actors(OPERATOR_ACTS, PERSON_ACTS))
+    @rule(data=st.data(), actor=actors(OPERATOR_ACTS, PERSON_ACTS, BANK_ACTS))
     def an_operator_acts(self, data: st.DataObject, actor: Actor) -> None:
         verb = data.draw(st.sampled_from(["invalidate", "make_inapplicable"]))
         kept = self.pick(data, verb)
@@ -332,7 +332,8 @@ class ConsentLife(RuleBasedStateMachine):
                 kept,
                 "make_inapplicable",
                 lambda one: life.make_inapplicable(one, actor, "agreement_ended", self.now),
-                actor.kind in ("operator", "broker"),
+                actor.kind in ("operator", "broker")
+                or (actor == BANK_ACTS and kept.model.state in ("active", "paused", "refresh_due")),
                 "inapplicable",
             )
 

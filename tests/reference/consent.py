@@ -27,6 +27,7 @@ TRANSITIONS: dict[tuple[str, str], set[str]] = {
     ("pending_cosign", "cosign"): {"active"},
     ("pending_cosign", "refuse"): {"refused"},
     ("pending_cosign", "time"): {"refused"},
+    ("pending_cosign", "make_inapplicable"): {"inapplicable"},
     ("active", "pause"): {"paused"},
     ("active", "withdraw"): {"withdrawn"},
     ("active", "amend"): {"superseded"},
@@ -43,6 +44,8 @@ TRANSITIONS: dict[tuple[str, str], set[str]] = {
     ("paused", "time"): {"expired"},
     ("refresh_due", "withdraw"): {"withdrawn"},
     ("refresh_due", "confirm"): {"refresh_due", "active"},
+    ("refresh_due", "invalidate"): {"invalidated"},
+    ("refresh_due", "make_inapplicable"): {"inapplicable"},
     ("refresh_due", "time"): {"expired"},
 }
 

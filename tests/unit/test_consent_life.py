@@ -591,6 +591,23 @@ class TestOthers:
         given = life.make_inapplicable(active(), BROKER, "recipient_suspended", AT)
         assert (given.told, given.receipt, given.ends_grant) == ("consent_expired", "inapplicable", True)
 
+    def test_a_client_gives_up_what_it_was_given_and_no_more(self) -> None:
+        other = Actor(kind="client", reference="bank-b")
+        for state in ("active", "paused", "refresh_due"):
+            change = life.make_inapplicable(STATES[state], BANK, "by_client", AT)
+            assert (change.consent.state, change.consent.state_reason) == ("inapplicable", "by_client")
+            assert (change.told, change.receipt, change.ends_grant) == (
+                "consent_expired",
+                "inapplicable",
+                True,
+            )
+            assert change.events[-1].actor == BANK
+            call = partial(life.make_inapplicable, STATES[state], other, "by_client", AT)
+            assert reason_of(call) == "wrong_actor"
+        for asked in (requested(), STATES["pending_cosign"]):
+            call = partial(life.make_inapplicable, asked, BANK, "by_client", AT)
+            assert reason_of(call) == "wrong_actor"
+
     def test_uses_end_a_consent_only_where_they_are_counted_over_its_life(self) -> None:
         assert reason_of(lambda: life.exhaust(active(), 1, AT)) == "not_used_up"
         daily = life.decide(
