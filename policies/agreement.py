@@ -84,7 +84,7 @@ def _read_rules(top: Table, catalogue: Catalogue) -> tuple[Rule, ...]:
     for entry in top.tables("release"):
         names = entry.words("fields", catalogue.fields, minimum=1)
         form = read_form(entry, names, catalogue)
-        rule = Rule(entry.text("id"), names, form, entry.text("why"))
+        rule = Rule(entry.text("id"), names, form, entry.text("why"), entry.text("why_vi", optional=True))
         twice = taken & set(names)
         if twice:
             raise entry.refusal(

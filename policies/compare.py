@@ -6,7 +6,7 @@ and so does a member that nobody listed here. Somebody has to look at it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from datetime import date
 from typing import Final
@@ -16,7 +16,7 @@ from policies.compare_change import Change, Direction, compare_amount, compare_m
 from policies.compare_registers import compare_registers
 from policies.compile import AgreementTable, compile_policies
 from policies.load import Policies
-from policies.model import Agreement, RowScope
+from policies.model import Agreement, DenyRule, RowScope, Rule
 
 __all__ = ["Change", "Direction", "compare_agreements", "compare_policies", "form_text"]
 
@@ -134,14 +134,22 @@ def _compare_words(old: Agreement, new: Agreement) -> Iterator[Change]:
         if read(old) != read(new):
             yield Change("rewords", new.id, clause, "(before)", "(changed)")
     for clause, before, after in (
-        ("release.why", old.rules, new.rules),
-        ("deny.why", old.denies, new.denies),
+        ("release.why", _reasons(old.rules), _reasons(new.rules)),
+        (
+            "release.why_vi",
+            {one.id: one.why_vi for one in old.rules},
+            {one.id: one.why_vi for one in new.rules},
+        ),
+        ("deny.why", _reasons(old.denies), _reasons(new.denies)),
     ):
-        words = {rule.id: rule.why for rule in before}
-        if any(words.get(rule.id, rule.why) != rule.why for rule in after):
+        if any(before.get(rule_id, words) != words for rule_id, words in after.items()):
             yield Change("rewords", new.id, clause, "(before)", "(changed)")
     if old.revision_hash != new.revision_hash and new.revision <= old.revision:
         yield Change("rewords", new.id, "revision", str(old.revision), f"{new.revision} (should have risen)")
+
+
+def _reasons(rules: Iterable[Rule | DenyRule]) -> dict[str, str]:
+    return {rule.id: rule.why for rule in rules}
 
 
 def _compare_rest(old: Agreement, new: Agreement) -> Iterator[Change]:

@@ -185,12 +185,16 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A permit: these fields may leave in this one form. `id` is unique inside its agreement."""
+    """A permit: these fields may leave in this one form. `id` is unique inside its agreement.
+
+    why: in English; why_vi: the same in Vietnamese, "" where the agreement does not say it.
+    """
 
     id: str
     fields: tuple[str, ...]
     form: Form
     why: str
+    why_vi: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,6 +192,8 @@ WRONG: list[tuple[str, str, str, str, str]] = [
     (HOSPITAL, r'^form = "value"$', 'form = "value"\nkeep = 3', "release.0.keep", "is not a known key here"),
     (HOSPITAL, r'^form = "value"$', 'form = "aggregate"', "conditions", "nobody_individually"),
     (HOSPITAL, r"^why = .*?$", "", "release.0.why", "is missing"),
+    (BANK, r"^why_vi = .*?$", 'why_vi = ""', "release.0.why_vi", "must not be empty"),
+    (BANK, r"^why_vi = .*?$", 'why_en = "w"', "release.0.why_en", "is not a known key here"),
     (
         HOSPITAL,
         r"^batch_maximum",

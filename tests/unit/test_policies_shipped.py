@@ -284,3 +284,11 @@ def test_a_request_of_nonsense_is_refused() -> None:
     decision = decide(request, COMPILED)
     assert decision.reason == "no_agreement"
     assert [(entry.field, entry.reason) for entry in decision.withheld] == [("x", "no_agreement")]
+
+
+def test_what_citizens_are_asked_to_consent_to_says_why_in_vietnamese() -> None:
+    asked = [one for one in POLICIES.agreements if "has_consented" in one.conditions]
+    assert asked
+    for agreement in asked:
+        for rule in agreement.rules:
+            assert re.search("[àáâãèéêìíòóôõùúýăđĩũơưạ-ỹ]", rule.why_vi), (agreement.id, rule.id)
