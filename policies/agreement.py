@@ -12,6 +12,7 @@ from policies.form_reading import read_form
 from policies.model import Agreement, Citation, DenyRule, Limit, Organisation, RowScope, Rule
 from policies.reading import Table, read_toml
 from policies.registers import Registers
+from policies.told import read_told
 from policies.vocabulary import (
     ACTIONS,
     CERTAINTIES,
@@ -78,13 +79,14 @@ def _read_legal_basis(top: Table, kind: str, registers: Registers) -> tuple[str,
     return code, citations, procedure
 
 
-def _read_rules(top: Table, catalogue: Catalogue) -> tuple[Rule, ...]:
+def _read_rules(top: Table, catalogue: Catalogue, *, needs_consent: bool) -> tuple[Rule, ...]:
     rules: list[Rule] = []
     taken: set[str] = set()
     for entry in top.tables("release"):
         names = entry.words("fields", catalogue.fields, minimum=1)
         form = read_form(entry, names, catalogue)
-        rule = Rule(entry.text("id"), names, form, entry.text("why"), entry.text("why_vi", optional=True))
+        why_vi = entry.text("why_vi", optional=not needs_consent)
+        rule = Rule(entry.text("id"), names, form, entry.text("why"), why_vi)
         twice = taken & set(names)
         if twice:
             raise entry.refusal(
@@ -191,6 +193,7 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
     top = read_toml(text, file)
     kind, named, framework = _read_recipients(top, registers)
     basis, citations, procedure = _read_legal_basis(top, kind, registers)
+    needs_consent = registers.legal_bases[basis].needs == "consent"
     owner, title, items = top.table("data_owner"), top.table("title"), top.table("items")
     agreement = Agreement(
         id=top.text("id"),
@@ -216,7 +219,7 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
         must_match=top.words("must_match", catalogue.fields),
         must_supply=top.words("must_supply", SUPPLIED),
         computing_fields=top.words("computing_fields", catalogue.fields),
-        rules=_read_rules(top, catalogue),
+        rules=_read_rules(top, catalogue, needs_consent=needs_consent),
         denies=_read_denies(top, catalogue, registers),
         row_scopes=_read_row_scopes(top, catalogue),
         limits=_read_limits(top),
@@ -227,6 +230,7 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
         valid_to=top.day("valid_to"),
         review_date=top.day("review_date"),
         items=tuple((item, items.text(item)) for item in ITEMS),
+        told=read_told(top, needs_consent=needs_consent),
     )
     for table in (owner, title, items, top):
         table.finish()

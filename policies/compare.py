@@ -29,7 +29,7 @@ COMPARED: Final = frozenset(
         *("purpose", "recipient_kind", "recipients", "accession_framework", "legal_basis", "citations"),
         *("procedure", "risk_assessment", "complaint_contact", "conditions", "lookup_keys", "must_match"),
         *("must_supply", "computing_fields", "rules", "denies", "row_scopes", "limits", "batch_maximum"),
-        *("obligations", "retention_days", "valid_from", "valid_to", "review_date", "items"),
+        *("obligations", "retention_days", "valid_from", "valid_to", "review_date", "items", "told"),
     }
 )
 """Members of an agreement that are compared (file and text say nothing); another that differs widens."""
@@ -80,6 +80,7 @@ _WORDS: Final[tuple[tuple[str, Callable[[Agreement], object]], ...]] = (
     ("risk_assessment", lambda agreement: agreement.risk_assessment),
     ("complaint_contact", lambda agreement: agreement.complaint_contact),
     ("items", lambda agreement: agreement.items),
+    ("told", lambda agreement: agreement.told),
 )
 
 

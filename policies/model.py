@@ -184,6 +184,19 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What citizens are told before they decide, beside the terms; each as (Vietnamese, English).
+
+    afterwards: what the recipient does with the data and what becomes of them. who_else: who besides the
+    recipient gets to see them. harm: what may come of sharing.
+    """
+
+    afterwards: tuple[str, str]
+    who_else: tuple[str, str]
+    harm: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A permit: these fields may leave in this one form. `id` is unique inside its agreement.
 
@@ -228,8 +241,9 @@ class Agreement:
     `recipient_kind` that acceded to `accession_framework`. conditions: what must hold between data
     subject and recipient. computing_fields: read to compute an outcome, never released.
     row_scopes: which rows of repeating groups may leave. batch_maximum 0 = no batch.
-    items: the twelve items of art. 38, key → text. text: the original file; revision_hash: SHA-256
-    (hex) over its canonical content, so a comment does not make a new revision.
+    told: for citizens, exactly where consent is needed. items: the twelve items of art. 38, key → text.
+    text: the original file; revision_hash: SHA-256 (hex) over its canonical content, so a comment does not
+    make a new revision.
     """
 
     id: str
@@ -266,3 +280,4 @@ class Agreement:
     valid_to: date
     review_date: date
     items: tuple[tuple[str, str], ...]
+    told: Told | None = None

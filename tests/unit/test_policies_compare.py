@@ -167,10 +167,11 @@ def test_labels_are_reworded_and_an_order_only_changes(pair: tuple[Path, Path]) 
     assert plain.endswith("0 widen, 0 narrow, 1 reword, 1 change\n")
 
 
-@pytest.mark.parametrize(("word", "clause"), [("why", "release.why"), ("why_vi", "release.why_vi")])
-def test_other_words_for_why_a_field_leaves_are_reworded(
-    pair: tuple[Path, Path], word: str, clause: str
-) -> None:
+@pytest.mark.parametrize(
+    ("word", "clause"),
+    [("why", "release.why"), ("why_vi", "release.why_vi"), ("harm.vi", "told"), ("who_else.en", "told")],
+)
+def test_other_words_for_citizens_are_reworded(pair: tuple[Path, Path], word: str, clause: str) -> None:
     lines = (SHIPPED / "agreements/bank_income_proof.toml").read_text("utf-8").splitlines()
     [first, *_] = [line for line in lines if line.startswith(f"{word} = ")]
     edit(pair[1], "agreements/bank_income_proof.toml", first, f'{word} = "x"')

@@ -193,7 +193,13 @@ WRONG: list[tuple[str, str, str, str, str]] = [
     (HOSPITAL, r'^form = "value"$', 'form = "aggregate"', "conditions", "nobody_individually"),
     (HOSPITAL, r"^why = .*?$", "", "release.0.why", "is missing"),
     (BANK, r"^why_vi = .*?$", 'why_vi = ""', "release.0.why_vi", "must not be empty"),
-    (BANK, r"^why_vi = .*?$", 'why_en = "w"', "release.0.why_en", "is not a known key here"),
+    (BANK, r"^why_vi", 'why_en = "w"\nwhy_vi', "release.0.why_en", "is not a known key here"),
+    (BANK, r"^why_vi = .*?$", "", "release.0.why_vi", "is missing"),
+    (BANK, r"^harm\.vi = .*?$", "", "told.harm.vi", "is missing"),
+    (BANK, r"^harm\.en = .*?$", 'harm.en = ""', "told.harm.en", "must not be empty"),
+    (BANK, r"^who_else\.vi", 'harm.fr = "x"\nwho_else.vi', "told.harm.fr", "is not a known key here"),
+    (BANK, r"^who_else\.vi", 'gain.vi = "x"\nwho_else.vi', "told.gain", "is not a known key here"),
+    (HOSPITAL, r"^\[items\]$", '[told]\nharm.vi = "x"\n\n[items]', "told", "nobody is asked under this one"),
     (
         HOSPITAL,
         r"^batch_maximum",
@@ -560,3 +566,8 @@ def test_an_agreement_outlives_its_legal_basis_by_nothing() -> None:
     compiled = compile_policies([agreement], CATALOGUE, registers)
     assert decide(usual_question(agreement, date(2026, 6, 30)), compiled).permitted
     assert decide(usual_question(agreement, date(2026, 7, 1)), compiled).reason == "legal_basis_not_in_force"
+
+
+def test_an_agreement_that_needs_consent_tells_citizens_what_may_come_of_it() -> None:
+    fault = refusal(edit(BANK, r"^\[told\].*?\n\n", ""))
+    assert (fault.key, fault.remedy) == ("told", "is missing; write a table [told]")

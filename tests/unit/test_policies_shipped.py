@@ -286,9 +286,14 @@ def test_a_request_of_nonsense_is_refused() -> None:
     assert [(entry.field, entry.reason) for entry in decision.withheld] == [("x", "no_agreement")]
 
 
-def test_what_citizens_are_asked_to_consent_to_says_why_in_vietnamese() -> None:
+def test_what_citizens_are_asked_to_consent_to_is_told_in_vietnamese_and_in_english() -> None:
     asked = [one for one in POLICIES.agreements if "has_consented" in one.conditions]
     assert asked
     for agreement in asked:
-        for rule in agreement.rules:
-            assert re.search("[àáâãèéêìíòóôõùúýăđĩũơưạ-ỹ]", rule.why_vi), (agreement.id, rule.id)
+        told = agreement.told
+        assert told is not None, agreement.id
+        pairs = {rule.id: (rule.why_vi, rule.why) for rule in agreement.rules}
+        pairs |= {"afterwards": told.afterwards, "who_else": told.who_else, "harm": told.harm}
+        for name, (vietnamese, english) in pairs.items():
+            assert re.search("[àáâãèéêìíòóôõùúýăđĩũơưạ-ỹ]", vietnamese), (agreement.id, name)
+            assert english.isascii(), (agreement.id, name)
