@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from broker.consent.record import Consent, SignerRole
 from broker.consent.standing import roles_at
 from broker.consent.writing import ChainedEvent
-from consent_ui.representation import AskedView, fields_of
+from consent_ui.asked import RequestedView, content_of, members_of, requested_view
+from consent_ui.notices import hash_of_shown
 from consent_ui.words import WORDS, Words
 from policies.compile import PolicySet
 
@@ -31,25 +31,16 @@ class EventView:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConsentView:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentView(RequestedView):
     """One consent as it stands now. fingerprint: SHA-256 hex of all that is shown before a choice.
 
     may_decide: it waits for this person. can: what may be done with it now, words of the buttons.
     """
 
-    consent_id: str
-    organisation: str
-    purpose: str
-    legal_basis: str
-    message: str
     state: str
     state_words: str
     until: str
-    valid: str
-    kept: str
-    frequency: str
-    fields: tuple[AskedView, ...]
     may_decide: bool
     can: tuple[str, ...]
     fingerprint: str
@@ -68,40 +59,18 @@ def consent_view(
 
     citizen_id, role: who looks at it.
     """
-    terms = consent.terms
-    purpose = policies.registers.purposes.get(terms.purpose)
-    basis = policies.registers.legal_bases["CONSENT"]
-    fields = fields_of(consent, policies, words)
+    asked = requested_view(consent, names, policies, words)
     end = consent.request_expires_at if consent.state in WAITING else consent.valid_to_at
-    frequency = terms.frequency
-    shown = {
-        "organisation": names[words.index] or names[1 - words.index] or consent.organisation_id,
-        "purpose": terms.purpose if purpose is None else (purpose.label_vi, purpose.label_en)[words.index],
-        "legal_basis": (basis.label_vi, basis.label_en)[words.index],
-        "message": dict(terms.message).get(words.language, ""),
-        "until": "" if end is None else words.moment(end),
-        "valid": words.days(consent.readable_days),
-        "kept": words.days(terms.retention_days),
-        "frequency": (
-            words("consents_any_time")
-            if frequency is None
-            else words(f"consents_per_{frequency.per}", count=frequency.use_count)
-        ),
-    }
-    told = [consent.consent_id, consent.version, *sorted(shown.items())]
-    told += [(one.name, one.label, one.form, one.is_required, one.is_sensitive) for one in fields]
     signed = any(one.citizen_id == citizen_id for one in consent.signers)
-    may_decide = consent.state in WAITING and not signed and "data_subject" in consent.required_roles
-    return ConsentView(
-        consent_id=consent.consent_id,
-        state=consent.state,
-        state_words=words(f"consents_state_{consent.state}"),
-        fields=fields,
-        may_decide=may_decide,
-        can=_can(consent, role, at),
-        fingerprint=hashlib.sha256(repr((words.language, told)).encode()).hexdigest(),
-        **shown,
-    )
+    more: dict[str, Any] = {
+        "state": consent.state,
+        "state_words": words(f"consents_state_{consent.state}"),
+        "until": "" if end is None else words.moment(end),
+        "may_decide": consent.state in WAITING and not signed and "data_subject" in consent.required_roles,
+        "can": _can(consent, role, at),
+    }
+    shown = hash_of_shown("consent", {**content_of(asked), **more}, words)
+    return ConsentView(**members_of(asked), **more, fingerprint=shown)
 
 
 def _can(consent: Consent, role: SignerRole, at: datetime) -> tuple[str, ...]:

@@ -23,12 +23,11 @@ from consent_ui.consent_presenting import (
     event_views,
 )
 from consent_ui.frame import SignedInVisitor, own_page, visitor
+from consent_ui.notices import notice_of
 from consent_ui.visit import Visit
 from policies.compile import PolicySet
 
 CONSENTS_PAGE: Final = "consents"
-NOTICE_VERSION: Final = "1"
-"""Of the page's wording; raised when what it says changes its meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,8 @@ class ConsentViews:
             return found
         whose, consent, view = found
         words, visit = whose.words, self._visit
-        if not visit.is_good_form(whose.cookie, _bound(view), whose.at):
+        shown_at = visit.form_shown_at(whose.cookie, _bound(view), whose.at)
+        if shown_at is None:
             return self._page(whose, consent, view, 403, words("form_stale"))
         choice = request.form.get("choice", "")
         given = frozenset(request.form.getlist("field")) & consent.terms.field_names
@@ -101,7 +101,7 @@ class ConsentViews:
             again = visit.addresses.sign_in(CONSENTS_PAGE, words.language, again=True)
             return visit.pages.redirect(again)
         try:
-            self._act(whose, consent, view, choice, given)
+            self._act(whose, consent, notice_of(view.fingerprint, words, shown_at), choice, given)
         except ConsentTransitionRefused as refused:
             key = "consents_level" if refused.reason == "level_too_low" else "consents_moved"
             return self._page(whose, consent, view, 409, words(key))
@@ -110,7 +110,7 @@ class ConsentViews:
         return visit.pages.redirect(self._address(consent.consent_id, words.language))
 
     def _act(
-        self, whose: SignedInVisitor, consent: Consent, view: ConsentView, choice: str, given: frozenset[str]
+        self, whose: SignedInVisitor, consent: Consent, notice: Notice, choice: str, given: frozenset[str]
     ) -> None:
         verb, at, consent_id = self._parts.verb, whose.at, consent.consent_id
         session = whose.session
@@ -120,12 +120,6 @@ class ConsentViews:
             level=session.level,
             authenticated_at=session.authenticated_at,
             signed_at=at,
-        )
-        notice = Notice(
-            version=NOTICE_VERSION,
-            language=whose.words.language,
-            rendered_hash=view.fingerprint,
-            served_at=at,
         )
         if choice in ("give", "refuse"):
             verb.decide(signer, consent_id, given if choice == "give" else frozenset(), notice, at)

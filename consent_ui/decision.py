@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from flask import Response, request
 
@@ -15,14 +15,12 @@ from broker.oauth.authorization_request import Approval, AuthorizationRequest
 from broker.oauth.citizens import CitizenSession
 from broker.oauth.detail_types import SCOPE_OF
 from consent_ui.addresses import origin_of
+from consent_ui.notices import notice_of
 from consent_ui.presenting import NotShowable, RequestView, field_name, present
 from consent_ui.sign_in import SIGN_OUT_PAGE
 from consent_ui.visit import Visit, words_of_request
 from consent_ui.words import Words
 from policies.compile import PolicySet
-
-NOTICE_VERSION: Final = "1"
-"""Of the page's wording; raised when what it says changes its meaning."""
 
 
 class DecisionViews:
@@ -69,11 +67,13 @@ class DecisionViews:
             view = present(asked_for, self._policies, words, at, ticked)
         except NotShowable:
             return visit.fault("not_permitted", words, 409)
-        if not visit.is_good_form(visit.cookies.session(request), _page(handle, view), at):
+        shown_at = visit.form_shown_at(visit.cookies.session(request), _page(handle, view), at)
+        if shown_at is None:
             unticked = present(asked_for, self._policies, words, at)
             return self._page(asked_for, unticked, session, handle, words, at, 403, {"": words("form_stale")})
         try:
-            return self._answered(asked_for, view, session, handle, words, at)
+            notice = notice_of(view.fingerprint, words, shown_at)
+            return self._answered(asked_for, view, session, handle, words, at, notice)
         except AuthorizationRefused as refused:
             return visit.fault(refused.reason, words, 409)
 
@@ -85,13 +85,12 @@ class DecisionViews:
         handle: str,
         words: Words,
         at: datetime,
+        notice: Notice,
     ) -> Response:
         authorizations, pages = self._visit.authorizations, self._visit.pages
         choice = request.form.getlist("choice")
         if choice == ["refuse"]:
-            return pages.redirect(
-                authorizations.refuse(asked_for, at, session.citizen_id, _notice(view, words, at))
-            )
+            return pages.redirect(authorizations.refuse(asked_for, at, session.citizen_id, notice))
         errors = {"": words("choose_one")} if choice != ["give"] else _errors(view, words)
         if errors or session.level < asked_for.level:
             return self._page(asked_for, view, session, handle, words, at, 422, errors)
@@ -106,7 +105,7 @@ class DecisionViews:
             details=details,
             scopes=_scopes(asked_for, details),
         )
-        return pages.redirect(authorizations.approve(asked_for, approval, at, _notice(view, words, at)))
+        return pages.redirect(authorizations.approve(asked_for, approval, at, notice))
 
     def _page(
         self,
@@ -144,13 +143,6 @@ def _is_recent(session: CitizenSession, asked_for: AuthorizationRequest) -> bool
     """Whether the sign-in is as fresh as the client wants it (prompt=login, max_age)."""
     since = asked_for.must_sign_in_since
     return since is None or session.authenticated_at > since
-
-
-def _notice(view: RequestView, words: Words, at: datetime) -> Notice:
-    """Return what was shown before the choice; the form token vouches that it stood on the page."""
-    return Notice(
-        version=NOTICE_VERSION, language=words.language, rendered_hash=view.fingerprint, served_at=at
-    )
 
 
 def _page(handle: str, view: RequestView) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -33,14 +33,23 @@ class FormTokens:
 
     def is_good(self, token: str, cookie: str, page: str, at: datetime) -> bool:
         """Return whether a token was made here, for this cookie and page, at most 30 minutes ago."""
+        return self.made_at(token, cookie, page, at) is not None
+
+    def made_at(self, token: str, cookie: str, page: str, at: datetime) -> datetime | None:
+        """Return when a good token was made, so when its page was shown; None for any other token.
+
+        To the second, rounded down, and never later than at.
+        """
         try:
             made_at, bound = self._serializer.loads(token)
         except (BadSignature, ValueError, TypeError):
-            return False
+            return None
         age_seconds = at.timestamp() - made_at
         is_bound = bool(cookie) and hmac.compare_digest(bound, _bound(cookie, page))
         # A second of patience for another worker's clock, and for the fraction cut off.
-        return is_bound and -1 <= age_seconds <= LIFETIME_SECONDS
+        if not is_bound or not -1 <= age_seconds <= LIFETIME_SECONDS:
+            return None
+        return min(datetime.fromtimestamp(made_at, UTC), at)
 
 
 def is_from_own_page(headers: Headers, own_origin: str) -> bool:

@@ -9,12 +9,12 @@ from typing import Final
 
 from broker.actions.own_reading import CITIZEN_PAGES
 from broker.evidence.history import HistoryCount, HistoryEntry
+from consent_ui.form_words import form_name
+from consent_ui.terms_words import citations_in_words
 from consent_ui.words import WORDS, Words
 from policies.compile import PolicySet
-from policies.forms import FORMS
 from policies.vocabulary import ACTIONS
 
-_UNREAD: Final = "U"
 CHART_HEIGHT: Final = 80
 """Height of the greatest bar, in the units of the drawing."""
 _STEP: Final = 28
@@ -61,7 +61,7 @@ def entry_view(entry: HistoryEntry, policies: PolicySet, words: Words) -> EntryV
     """Return an entry in words. Whatever is not known any more is shown by its code, never left out."""
     purpose = policies.registers.purposes.get(entry.purpose)
     basis = policies.registers.legal_bases.get(entry.legal_basis)
-    action = ACTIONS.get(entry.action)
+    action, agreement = ACTIONS.get(entry.action), policies.find_agreement(entry.agreement)
     return EntryView(
         reference=entry.reference,
         moment=words.moment(entry.at),
@@ -74,8 +74,10 @@ def entry_view(entry: HistoryEntry, policies: PolicySet, words: Words) -> EntryV
             else (entry.action if action is None else action[words.index])
         ),
         legal_basis="" if basis is None else (basis.label_vi, basis.label_en)[words.index],
-        citations=_citations(entry.agreement, policies, words),
-        fields=tuple((_field(name, policies, words), _form(form, words)) for name, form in entry.released),
+        citations=() if agreement is None else citations_in_words(agreement.citations, policies, words),
+        fields=tuple(
+            (_field(name, policies, words), form_name(form, words)) for name, form in entry.released
+        ),
         withheld=_withheld(entry, policies, words),
         result=words(f"history_result_{entry.result}"),
         is_released=entry.result == "released",
@@ -139,18 +141,6 @@ def _height(count: int, most: int) -> int:
     return max(2, count * CHART_HEIGHT // most) if count else 0
 
 
-def _citations(agreement_id: str, policies: PolicySet, words: Words) -> tuple[str, ...]:
-    """Return the articles of the agreement as it stands; what is not verified is never presented as law."""
-    agreement = policies.find_agreement(agreement_id)
-    told = []
-    for citation in () if agreement is None else agreement.citations:
-        if citation.certainty != _UNREAD:
-            instrument = policies.registers.instruments[citation.instrument]
-            title = (instrument.title_vi, instrument.title_en)[words.index]
-            told.append(words("article", instrument=title, article=citation.article))
-    return tuple(told)
-
-
 def _withheld(entry: HistoryEntry, policies: PolicySet, words: Words) -> tuple[tuple[str, str], ...]:
     """Return what was asked for and stayed, where some of it left; of a refusal all stayed for one reason."""
     if entry.result != "released":
@@ -163,8 +153,3 @@ def _withheld(entry: HistoryEntry, policies: PolicySet, words: Words) -> tuple[t
 def _field(name: str, policies: PolicySet, words: Words) -> str:
     field = policies.catalogue.fields.get(name)
     return name if field is None else (field.label_vi, field.label_en)[words.index]
-
-
-def _form(name: str, words: Words) -> str:
-    form = FORMS.get(name)
-    return name if form is None else (form.label_vi, form.label_en)[words.index]

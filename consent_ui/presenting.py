@@ -5,21 +5,23 @@ What the policies do not know cannot be shown, and what cannot be shown cannot b
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 
+from broker.consent.codec import range_from
+from broker.consent.record import Frequency
+from broker.evidence.canonical import Json
 from broker.oauth.authorization_request import AuthorizationRequest
 from broker.oauth.detail_types import INSURANCE_RECORD
 from broker.oauth.registration import ClientRegistration
+from consent_ui.form_words import form_in_words
+from consent_ui.notices import hash_of_shown
+from consent_ui.terms_words import ShownTerms, term_rows, why_of
 from consent_ui.words import WORDS, Words
 from policies.civil_time import civil_date
 from policies.compile import AgreementTable, PolicySet
-from policies.forms import FORMS
-from policies.model import Citation, FieldRelease
 from policies.vocabulary import ACTIONS
 
 
@@ -29,12 +31,13 @@ class NotShowable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldView:
-    """One field to tick. name: in the form, unique on the page. field: catalogue name."""
+    """One field to tick. name: in the form, unique on the page. field: catalogue name. why: it is asked."""
 
     name: str
     field: str
     label: str
     form: str
+    why: str
     required: bool
     sensitive: bool
     ticked: bool
@@ -50,14 +53,10 @@ class GroupView:
 
 @dataclass(frozen=True, slots=True)
 class DetailView:
-    """One thing asked for: why, which fields, for how long, on what basis."""
+    """One thing asked for: what for, on which terms (label and words of each row), which fields."""
 
     purpose: str
-    valid: str
-    retention: str
-    legal_basis: str
-    citations: tuple[str, ...]
-    agreement: str
+    terms: tuple[tuple[str, str], ...]
     has_required: bool
     groups: tuple[GroupView, ...]
 
@@ -91,23 +90,30 @@ def present(
     Raises NotShowable.
     """
     client = request.client
+    names = (client.organisation_name_vi, client.organisation_name_en)
+    organisation = names[words.index] or names[1 - words.index] or client.organisation_id
     details = tuple(
-        _detail(position, detail, client, policies, words, civil_date(at), ticked)
+        _detail(position, detail, client, organisation, policies, words, civil_date(at), ticked)
         for position, detail in enumerate(request.details)
     )
     kind = policies.registers.recipient_kinds.get(client.organisation_kind)
-    names = (client.organisation_name_vi, client.organisation_name_en)
-    shown: list[Any] = [[request.scopes, request.level, client.client_id, client.name, names]]
-    shown += [sorted((key, repr(value)) for key, value in detail.items()) for detail in request.details]
-    shown += [[(view.field, view.form, view.required) for view in detail.fields] for detail in details]
-    return RequestView(
-        client=client.name or client.client_id,
-        organisation=names[words.index] or names[1 - words.index] or client.organisation_id,
-        organisation_kind="" if kind is None else (kind.label_vi, kind.label_en)[words.index],
-        scopes=tuple(_scope(scope, words) for scope in request.scopes),
-        details=details,
-        fingerprint=hashlib.sha256(repr(shown).encode()).hexdigest(),
-    )
+    shown: dict[str, Any] = {
+        "client": client.name or client.client_id,
+        "organisation": organisation,
+        "organisation_kind": "" if kind is None else (kind.label_vi, kind.label_en)[words.index],
+        "scopes": tuple(_scope(scope, words) for scope in request.scopes),
+    }
+    content = {**shown, "details": [_content(detail) for detail in details]}
+    return RequestView(**shown, details=details, fingerprint=hash_of_shown("decision", content, words))
+
+
+def _content(detail: DetailView) -> dict[str, Json]:
+    """Return all that is said of a detail; which boxes are ticked is the answer, not what was shown."""
+    content = asdict(detail)
+    for group in content["groups"]:
+        for field in group["fields"]:
+            del field["ticked"]
+    return content
 
 
 def field_name(position: int, field: str) -> str:
@@ -125,6 +131,7 @@ def _detail(
     position: int,
     detail: Mapping[str, Any],
     client: ClientRegistration,
+    organisation: str,
     policies: PolicySet,
     words: Words,
     today: date,
@@ -133,39 +140,29 @@ def _detail(
     table = policies.tables.get(str(detail.get("agreement_id", "")))
     if detail.get("type") != INSURANCE_RECORD or table is None:
         raise NotShowable("a detail's type or agreement")
-    agreement, registers, index = table.agreement, policies.registers, words.index
+    agreement, index = table.agreement, words.index
     if detail.get("purpose") != agreement.purpose or "valid_days" not in detail:
         raise NotShowable("a detail's purpose or duration")
     required = frozenset(detail.get("required_fields", ()))
     asked = frozenset(detail.get("fields", ()))
     if not asked or not required <= asked or not asked <= set(table.permitted):
         raise NotShowable("a detail's fields")
-    purpose, basis = registers.purposes[agreement.purpose], registers.legal_bases[agreement.legal_basis]
-    days, ends = int(detail["valid_days"]), civil_date(client.expires_at)
-    until = min(today + timedelta(days=days), table.last_day, ends)
+    purpose, days = policies.registers.purposes[agreement.purpose], int(detail["valid_days"])
+    frequency = detail.get("frequency")
+    terms = ShownTerms(
+        valid_days=days,
+        until=min(today + timedelta(days=days), table.last_day, civil_date(client.expires_at)),
+        retention_days=int(detail.get("retention_days", agreement.retention_days)),
+        mode=str(detail.get("mode", "view")),
+        data_range=range_from(detail.get("data_range")),
+        frequency=None if frequency is None else Frequency(frequency["use_count"], frequency["per"]),
+    )
     return DetailView(
         purpose=(purpose.label_vi, purpose.label_en)[index],
-        valid=words("valid_days", days=words.days(days), until=f"{until:%d/%m/%Y}"),
-        retention=words(
-            "retention_days", days=words.days(int(detail.get("retention_days", agreement.retention_days)))
-        ),
-        legal_basis=(basis.label_vi, basis.label_en)[index],
-        citations=_citations(agreement.citations, policies, words),
-        agreement=(agreement.title_vi, agreement.title_en)[index],
+        terms=term_rows(terms, table, organisation, policies, words),
         has_required=bool(required),
         groups=_groups(position, table, asked, required, policies, words, ticked),
     )
-
-
-def _citations(citations: Sequence[Citation], policies: PolicySet, words: Words) -> tuple[str, ...]:
-    """Return the articles that carry the basis; what is not verified is never presented as law."""
-    told = []
-    for citation in citations:
-        if citation.certainty != "U":
-            instrument = policies.registers.instruments[citation.instrument]
-            title = (instrument.title_vi, instrument.title_en)[words.index]
-            told.append(words("article", instrument=title, article=citation.article))
-    return tuple(told)
 
 
 def _groups(
@@ -186,7 +183,8 @@ def _groups(
             name=name,
             field=field,
             label=(definition.label_vi, definition.label_en)[words.index],
-            form=form_in_words(table.permitted[field], table, words),
+            form=form_in_words(table.permitted[field], table, catalogue, words),
+            why=why_of(field, table, words),
             required=field in required,
             sensitive=definition.is_sensitive,
             ticked=name in ticked,
@@ -198,30 +196,3 @@ def _groups(
         )
         for group, views in groups.items()
     )
-
-
-def form_in_words(release: FieldRelease, table: AgreementTable, words: Words) -> str:
-    """Return in which form a field would leave, and of which rows."""
-    kind = FORMS[release.form.name]
-    label = (kind.label_vi, kind.label_en)[words.index]
-    parameters = dict(release.form.parameters)
-    if "edges" in parameters:
-        bands = _bands([int(edge) for edge in str(parameters["edges"]).split(",")], words)
-        label = words("edges", label=label, bands=bands)
-    elif "keep" in parameters:
-        label = words("keep", label=label, count=parameters["keep"])
-    elif "threshold" in parameters:
-        label = f"{label} ({parameters['operator']} {parameters['threshold']})"
-    scopes = [
-        words("rows_recent", months=scope.months) if scope.keep == "recent" else words("rows_own_units")
-        for scope in table.row_scopes
-        if release.group and scope.group == release.group
-    ]
-    return "; ".join([label, *scopes])
-
-
-def _bands(edges: Sequence[int], words: Words) -> str:
-    numbers = [words.number(edge) for edge in edges]
-    between = [words("edges_between", low=low, high=high) for low, high in pairwise(numbers)]
-    ends = words("edges_below", edge=numbers[0]), words("edges_above", edge=numbers[-1])
-    return ", ".join([ends[0], *between, ends[1]])

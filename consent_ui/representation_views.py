@@ -10,7 +10,7 @@ from flask import Response, request
 
 from broker.actions.own_reading import LEVEL
 from broker.actions.represent import Represent, RepresentativeSignIn, RepresentedChild
-from broker.consent.record import Consent, Notice
+from broker.consent.record import Consent
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
 from consent_ui.addresses import (
     CHILD_CONSENT_RULE,
@@ -20,6 +20,7 @@ from consent_ui.addresses import (
 )
 from consent_ui.consent_presenting import ConsentView, consent_view
 from consent_ui.frame import SignedInVisitor, own_page, visitor
+from consent_ui.notices import notice_of
 from consent_ui.representation import ChildRequestView, request_view
 from consent_ui.sign_in_page import BUSY_SECONDS
 from consent_ui.visit import Visit
@@ -27,8 +28,6 @@ from consent_ui.words import Words
 from policies.compile import PolicySet
 
 REPRESENTATION_PAGE: Final = "representation"
-NOTICE_VERSION: Final = "1"
-"""Of the page's wording; raised when what it says changes its meaning."""
 _CONSENT_ID: Final = "<consent_id>"
 
 
@@ -76,7 +75,8 @@ class RepresentationViews:
             return found
         whose, child, view = found
         visit, words = self._visit, whose.words
-        if not visit.is_good_form(whose.cookie, _bound(view), whose.at):
+        shown_at = visit.form_shown_at(whose.cookie, _bound(view), whose.at)
+        if shown_at is None:
             return self._page(whose, child, view, 403, words("form_stale"))
         choice, given = request.form.get("choice", ""), _given(view)
         is_whole = all(one.name in given for one in view.fields if one.is_required)
@@ -86,12 +86,7 @@ class RepresentationViews:
             again = visit.addresses.sign_in(REPRESENTATION_PAGE, words.language, again=True)
             return visit.pages.redirect(again)
         session = whose.session
-        notice = Notice(
-            version=NOTICE_VERSION,
-            language=words.language,
-            rendered_hash=view.fingerprint,
-            served_at=whose.at,
-        )
+        notice = notice_of(view.fingerprint, words, shown_at)
         who = RepresentativeSignIn(
             citizen_id=session.citizen_id, level=session.level, authenticated_at=session.authenticated_at
         )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from flask import Response, request
 
 from broker.actions.own_reading import LEVEL
 from broker.actions.represent import RepresentativeSignIn, RepresentedChild
-from broker.consent.record import Consent, Notice
+from broker.consent.record import Consent
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
 from consent_ui.addresses import CHILD_CONSENT_RULE, CHILD_WITHDRAWAL_RULE, REPRESENTATION_RULE
 from consent_ui.consent_presenting import OPENING, ConsentView, event_views
 from consent_ui.frame import SignedInVisitor, own_page, visitor
+from consent_ui.notices import notice_of
 from consent_ui.representation_views import (
-    NOTICE_VERSION,
     REPRESENTATION_PAGE,
     RepresentationParts,
     RepresentationViews,
@@ -59,7 +61,8 @@ class RepresentedConsentViews:
             return found
         whose, child, consent, view = found
         visit, words = self._visit, whose.words
-        if not visit.is_good_form(whose.cookie, _bound(view), whose.at):
+        shown_at = visit.form_shown_at(whose.cookie, _bound(view), whose.at)
+        if shown_at is None:
             return self._page(whose, child, consent, view, 403, words("form_stale"))
         choice = request.form.get("choice", "")
         if choice not in view.can:
@@ -68,7 +71,7 @@ class RepresentedConsentViews:
             again = visit.addresses.sign_in(REPRESENTATION_PAGE, words.language, again=True)
             return visit.pages.redirect(again)
         try:
-            self._act(whose, view, choice)
+            self._act(whose, view, choice, shown_at)
         except StoreUnavailable:
             return self._listing.away(whose)
         except (ConsentMoved, ConsentNotFound, ConsentTransitionRefused):
@@ -77,7 +80,7 @@ class RepresentedConsentViews:
             return visit.pages.redirect(visit.addresses.page(REPRESENTATION_RULE, words.language))
         return visit.pages.redirect(self._address(view.consent_id, words.language))
 
-    def _act(self, whose: SignedInVisitor, view: ConsentView, choice: str) -> None:
+    def _act(self, whose: SignedInVisitor, view: ConsentView, choice: str, shown_at: datetime) -> None:
         session, at = whose.session, whose.at
         who = RepresentativeSignIn(
             citizen_id=session.citizen_id, level=session.level, authenticated_at=session.authenticated_at
@@ -89,12 +92,7 @@ class RepresentedConsentViews:
         elif choice == "resume":
             self._verb.resume(who, view.consent_id, at)
         else:
-            notice = Notice(
-                version=NOTICE_VERSION,
-                language=whose.words.language,
-                rendered_hash=view.fingerprint,
-                served_at=at,
-            )
+            notice = notice_of(view.fingerprint, whose.words, shown_at)
             self._verb.confirm(who, view.consent_id, notice, at)
 
     def _found(

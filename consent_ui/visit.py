@@ -72,9 +72,13 @@ class Visit:
 
     def is_good_form(self, cookie: str, page: str, at: datetime) -> bool:
         """Return whether the form that was posted stood on that page, in this browser, a short time ago."""
-        token = request.form.get("token", "")
-        is_own = is_from_own_page(request.headers, self.addresses.origin)
-        return is_own and self.tokens.is_good(token, cookie, page, at)
+        return self.form_shown_at(cookie, page, at) is not None
+
+    def form_shown_at(self, cookie: str, page: str, at: datetime) -> datetime | None:
+        """Return when the page of a good form was shown, None for a form that is_good_form refuses."""
+        if not is_from_own_page(request.headers, self.addresses.origin):
+            return None
+        return self.tokens.made_at(request.form.get("token", ""), cookie, page, at)
 
     def last_digits(self, session: CitizenSession) -> str:
         """Return the last three digits of who is signed in: enough to see that it is oneself."""

@@ -179,13 +179,15 @@ class CitizenWorld:
         self.page = DecisionPage(issuer)
         self.ring = KeyRing(PostgresSigningKeys(database.owner), KEY_ENCRYPTION_KEY, self.clock)
         self._register_bank()
+        redirects = Redirects(self.authorizations)
+        self.told = redirects.told
         self.app = Flask("citizen_world", static_folder=None)
         self.app.register_blueprint(
             citizen_blueprint(
                 issuer=issuer,
                 sign_in=self.sign_in,
                 ways=self.ways(providers or {}),
-                authorizations=Redirects(self.authorizations),
+                authorizations=redirects,
                 policies=shipped_policies(),
                 callers=TrustedProxies(),
                 clock=self.clock,

@@ -211,7 +211,7 @@ def _notice(consent: Consent, names: ReceiptNames) -> dict[str, Any]:
         **told,
         f"{DCT}language": consent.notice.language,
         f"{DCT}hasVersion": consent.notice.version,
-        # SHA-256 of the page exactly as it was shown.
+        # SHA-256 of all that the page said, made as docs/consent.md says.
         f"{DCT}identifier": consent.notice.rendered_hash,
         f"{DCT}date": _instant(consent.notice.served_at),
     }

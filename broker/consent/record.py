@@ -159,7 +159,9 @@ class Signer:
 class Notice:
     """Exactly what was shown before the choice (Decree 356/2025 art. 6: who, when, what; provable).
 
-    rendered_hash: SHA-256 hex of the page's content. language: "vi" or "en". method: how the choice was made.
+    rendered_hash: SHA-256 hex of all that the page said, as canonical JSON (RFC 8785; docs/consent.md says of
+    what). language: "vi" or "en". served_at: when it was shown, not when it was answered. method: how the
+    choice was made.
     """
 
     version: str

@@ -81,6 +81,32 @@ class TestWhatIsShown:
         other_fields = {"ethnicity", "bank_account", "copay_ytd"}
         assert not any(policies.catalogue.fields[name].label_en in text for name in other_fields)
 
+    @pytest.mark.parametrize("language", LANGUAGES)
+    def test_why_each_field_how_often_of_which_time_what_then_who_else_and_what_harm(
+        self, world: CitizenWorld, citizen: Citizen, language: str
+    ) -> None:
+        detail = {
+            **INCOME,
+            "mode": "store",
+            "data_range": {"first_day": "2026-01-01", "last_day": "2026-06-30"},
+            "frequency": {"use_count": 2, "per": "week"},
+        }
+        page = world.browser().sign_in(world.request(detail, ui_locales=language), citizen)
+        shown = " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
+        index = LANGUAGES.index(language)
+        agreement = shipped_policies().tables["bank_income_proof"].agreement
+        told = agreement.told
+        assert told is not None
+        asked = [rule for rule in agreement.rules if set(rule.fields) & set(INCOME["fields"])]
+        for wanted in (
+            WORDS["terms_mode_store"][index],
+            WORDS["terms_range_between"][index].format(first="01/01/2026", last="30/06/2026"),
+            WORDS["consents_per_week"][index].format(count=2),
+            *(pair[index] for pair in (told.afterwards, told.who_else, told.harm)),
+            *(WORDS["why_field"][index].format(why=(rule.why_vi, rule.why)[index]) for rule in asked),
+        ):
+            assert wanted in shown, wanted
+
     def test_nothing_is_ticked_and_refusing_is_as_easy_as_giving(
         self, world: CitizenWorld, citizen: Citizen
     ) -> None:
@@ -155,6 +181,19 @@ class TestGiving:
         assert str(grant["citizen_id"]) == citizen.citizen_id
         assert grant["authorization_details"] == [{**INCOME, "fields": ["salary_base", "si_status"]}]
         assert (grant["level"], grant["authenticated_at"]) == (1, world.clock())
+
+    @pytest.mark.parametrize("choice", ["give", "refuse"])
+    def test_the_notice_says_when_the_page_was_shown_not_when_it_was_answered(
+        self, world: CitizenWorld, citizen: Citizen, choice: str
+    ) -> None:
+        browser, shown_at = world.browser(), world.clock().replace(microsecond=0)
+        page = browser.sign_in(world.request(INCOME, ui_locales="en"), citizen)
+        world.clock.move(120)
+        parameters_of(browser.decide(page, choice, "0.salary_base"))
+        [(_, notice)] = world.told
+        assert notice is not None
+        assert notice.served_at == shown_at
+        assert (notice.version, notice.language, len(notice.rendered_hash)) == ("2", "en", 64)
 
     def test_a_part_without_a_tick_is_left_out(self, world: CitizenWorld, citizen: Citizen) -> None:
         browser = world.browser()

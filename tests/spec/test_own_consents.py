@@ -11,7 +11,9 @@ from werkzeug.test import Client, TestResponse
 
 from broker.errors import ConsentMoved
 from broker.storage.consents import PostgresConsents
-from tests.citizen_world import Citizen, Form, Forms
+from consent_ui.terms_words import why_of
+from consent_ui.words import WORDS, Words
+from tests.citizen_world import Citizen, Form, Forms, shipped_policies
 from tests.oauth_flow import Attempt, Flow
 
 CONSENTS = "/citizen/consents"
@@ -209,6 +211,8 @@ class TestTheInbox:
                     "fields": ["si_status", "salary_base"],
                     "required_fields": ["salary_base"],
                     "frequency": {"use_count": 2, "per": "day"},
+                    "mode": "store",
+                    "data_range": {"first_day": "2026-02-01", "last_day": "2026-03-31"},
                 }
             ],
             "message": {"vi": "Để xét khoản vay <b>của bạn</b>", "en": "For your loan"},
@@ -233,6 +237,14 @@ class TestTheInbox:
         page = get(flow, browser, path)
         assert "Để xét khoản vay &lt;b&gt;của bạn&lt;/b&gt;" in page.text
         assert "tối đa 2 lần mỗi ngày" in page.text
+        assert "từ 01/02/2026 đến 31/03/2026" in page.text
+        assert "lưu một bản trong hệ thống của họ" in page.text
+        for key in ("terms_afterwards", "terms_who_else", "terms_harm", "withdraw", "retention"):
+            assert WORDS[key][0] in page.text, key
+        table = shipped_policies().tables["bank_income_proof"]
+        for name in ("si_status", "salary_base"):
+            why = WORDS["why_field"][0].format(why=why_of(name, table, Words("vi")))
+            assert why in page.text, name
         form = own_form(page)
         assert form.boxes == {"si_status": False, "salary_base": False}, "nothing is ticked beforehand"
         assert act(flow, browser, path, "give").status_code == 422

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -16,13 +17,15 @@ from werkzeug.test import TestResponse
 
 from broker.app import new_reference
 from broker.consent import life
-from broker.consent.record import Actor, Consent, Notice, Signer
+from broker.consent.record import Actor, Consent, DataRange, Frequency, Notice, Signer
 from broker.consent.terms import AskedTerms, terms_of
 from broker.consent.writing import RequestOpening
 from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.consents import PostgresConsents
 from connectors.base import SourceUnavailable
 from connectors.national_insurance.children import InsuranceFamilies
+from consent_ui.terms_words import why_of
+from consent_ui.words import Words
 from policies.civil_time import civil_date
 from tests.citizen_world import Forms
 from tests.consent_world import AGREEMENT, ConsentWorld
@@ -143,14 +146,14 @@ def visitor(app: Flask, world: World, mother: Someone) -> Visitor:
     return signed_in(app, world, mother.personal_id)
 
 
-def ask(world: World, consents: ConsentWorld, someone: Someone) -> str:
-    """Let the bank ask somebody; return the id of the request."""
+def ask(world: World, consents: ConsentWorld, someone: Someone, **more: Any) -> str:
+    """Let the bank ask somebody; return the id of the request. more: terms that it asks for."""
     at = datetime.now(UTC)
     terms = terms_of(
         consents.policies,
         AGREEMENT,
         AskedTerms(
-            purpose="prove_income", field_names=FIELDS, required_names=("salary_base",), valid_days=30
+            purpose="prove_income", field_names=FIELDS, required_names=("salary_base",), valid_days=30, **more
         ),
         civil_date(at),
     )
@@ -223,6 +226,31 @@ def test_from_seven_on_both_sign_and_the_parents_signature_alone_gives_nothing(
     assert (waiting.state, waiting.grant_id) == ("pending_cosign", None)
     page = visitor.page(f"{REPRESENTATION}?lang=en").words
     assert "You have signed. Your child's signature is awaited." in page
+
+
+def test_a_parent_reads_all_the_terms_before_deciding(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    asked = {"mode": "store", "frequency": Frequency(4, "month"), "retention_days": 45}
+    days = DataRange(TODAY - timedelta(days=90), TODAY)
+    request_id = ask(world, consents, household.add(5, parent=mother), data_range=days, **asked)
+    visitor.page(REPRESENTATION)
+    consent_id = consent_of(world, request_id).consent_id
+    page = visitor.page(f"{REPRESENTATION}/{consent_id}?lang=en").words
+    table = consents.policies.tables[AGREEMENT]
+    told = table.agreement.told
+    assert told is not None
+    for wanted in (
+        "store a copy in their systems",
+        "at most 4 times a month",
+        f"from {days.first_day:%d/%m/%Y} to {TODAY:%d/%m/%Y}",
+        "30 days from when you agree",
+        "45 days after receipt, then must delete it",
+        *(pair[1] for pair in (told.afterwards, told.who_else, told.harm)),
+        *(f"Why: {why_of(name, table, Words('en'))}" for name in FIELDS),
+        "a band of amounts: below 5,000,000",
+    ):
+        assert wanted in page, wanted
 
 
 def test_a_parent_refuses_for_the_child(

@@ -16,7 +16,7 @@ from broker.oauth.authorization import AuthorizationRefused
 from consent_ui.addresses import Addresses, handle_of, origin_of, request_ref_of
 from consent_ui.blueprint import DecisionPage
 from consent_ui.form_tokens import FormTokens, is_from_own_page
-from consent_ui.presenting import form_in_words
+from consent_ui.form_words import form_in_words
 from consent_ui.words import LANGUAGES, WORDS, Words, words_for
 from policies.forms import FORMS
 from tests.citizen_world import Forms, shipped_policies
@@ -200,7 +200,7 @@ class TestFormsInWords:
     def test_every_release_of_every_shipped_agreement_can_be_said(self, language: str) -> None:
         words = Words(language)
         told = {
-            form_in_words(release, table, words)
+            form_in_words(release, table, self.policies.catalogue, words)
             for table in self.policies.tables.values()
             for release in table.permitted.values()
         }
@@ -209,13 +209,13 @@ class TestFormsInWords:
 
     def test_bands_are_named_with_both_ends(self) -> None:
         table = self.policies.tables["bank_income_proof"]
-        told = form_in_words(table.permitted["salary_base"], table, Words("en"))
+        told = form_in_words(table.permitted["salary_base"], table, self.policies.catalogue, Words("en"))
         assert told.startswith("a band of amounts: below 5,000,000, 5,000,000 to below 10,000,000, ")
         assert told.endswith("46,800,000 and above; the last 12 months only")
 
     def test_what_of_a_number_is_kept_is_told(self) -> None:
         table = self.policies.tables["citizen_own_record"]
-        told = form_in_words(table.permitted["bank_account"], table, Words("en"))
+        told = form_in_words(table.permitted["bank_account"], table, self.policies.catalogue, Words("en"))
         assert told == f"{FORMS['masked_keep_last'].label_en} (4 characters)"
 
 
