@@ -18,6 +18,7 @@ from broker.actions.decide_consent import DecideConsent, details_of
 from broker.actions.end_grant import EndGrant
 from broker.actions.people import SourcePeople
 from broker.actions.request_consent import RequestConsent
+from broker.api.grants import GrantFace
 from broker.api.inbox import Inbox
 from broker.api.judging import AccessJudge
 from broker.api.redirect_consents import RedirectConsents
@@ -136,6 +137,11 @@ class ConsentWiring:
     def grant_ender(self) -> EndGrant:
         """Return what ends whole grants."""
         return EndGrant(self.consents, self.writer())
+
+    def grant_face(self, judge: AccessJudge) -> GrantFace:
+        """Return the resource of grants."""
+        grants = PostgresGrants(self.store.engine)
+        return GrantFace(judge, grants, self.grant_ender(), self.settings.issuer)
 
     def _find_consent(self, consent_id: str) -> Consent | None:
         held = self.consents.find_one(consent_id)

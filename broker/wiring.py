@@ -12,7 +12,6 @@ from broker.api.calls import Caller
 from broker.api.clients import ClientsFace
 from broker.api.events import EventsFace
 from broker.api.exchange import Handler
-from broker.api.grants import GrantFace
 from broker.api.judging import AccessJudge
 from broker.api.oauth import authorization_blueprint, oauth_blueprint
 from broker.api.openapi import openapi_blueprint
@@ -152,9 +151,7 @@ class Wiring:
 
     def bodiless_routes(self, judge: AccessJudge) -> Mapping[tuple[str, str], Handler]:
         """Return the resources that take no body and release no record: (method, rule) → handler."""
-        face = GrantFace(
-            judge, PostgresGrants(self.store.engine), self.consents.grant_ender(), self.settings.issuer
-        )
+        face = self.consents.grant_face(judge)
         inbox = self.consents.inbox(judge)
         return {
             ("GET", "/v1/token-info"): TokenInfoFace(judge).show,
