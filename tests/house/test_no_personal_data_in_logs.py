@@ -121,6 +121,10 @@ class TestTheReaderOfLogsItself:
         for told in (
             "the host answers with another status than 200 or 401",
             "the document is larger than 64 KiB",
+            "the document is neither application/jwk-set+json nor application/json",
+            "the document is not UTF-8",
+            "the set refers to keys elsewhere (x5u, jku)",
+            "the account is closed, or has one-time codes and the sign-in is of level 1",
         ):
             assert self.faults(json.dumps({**self.good, "event": told})) == []
         killed = "[2026-11-22 01:02:03 +0000] [77] [ERROR] Worker (pid:78) was sent SIGKILL! Out of memory?"
@@ -135,6 +139,9 @@ class TestTheReaderOfLogsItself:
             {"route": "/v1/x?card=1"},
             {"event": "Le Lan came"},
             {"event": "person 7 came"},
+            {"event": "001 090 123 456 came"},
+            {"event": "later than 090 123 456"},
+            {"event": "person/7912 came"},
             {"event": "another status than 200 from 7"},
             {"logger": "werkzeug"},
             {"exception": "ValueError: Le Lan"},
