@@ -15,7 +15,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -102,12 +103,16 @@ class Server:
         own = {**environ, **here, **(more or {})}
         self.environ = with_metrics(own, metrics)
         self.settings = read_settings(self.environ)
+        self._callers: list[Caller] = []
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 server_command(self.settings, "gunicorn"), env=self.environ, stdout=log, stderr=log
             )
-        self._callers: list[Caller] = []
-        wait_until(lambda: self.status("/readyz") == 200, "the server is ready", 30)
+        try:
+            wait_until(self._is_ready, "the server is ready", 30)
+        except BaseException:
+            self.stop()
+            raise
 
     def caller(self, hospital: Hospital) -> Caller:
         """Return a caller of this server; its connections are closed with the server. One per thread."""
@@ -115,19 +120,26 @@ class Server:
         self._callers.append(caller)
         return caller
 
-    def get(self, path: str) -> Answer:
+    def _is_ready(self) -> bool:
+        """Return whether it serves; raises AssertionError with its last words where it has ended."""
+        if self.process.poll() is not None:
+            told = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise AssertionError(f"the server ended with {self.process.returncode}: {told}")
+        return self.status("/readyz", 2.0) == 200
+
+    def get(self, path: str, seconds: float = 10.0) -> Answer:
         """Ask for a public page over a connection of its own."""
-        caller = Caller(self.issuer, "nobody", _NO_KEY, SCOPE)
+        caller = Caller(self.issuer, "nobody", _NO_KEY, SCOPE, timeout_seconds=seconds)
         try:
             return caller.exchange("GET", self.issuer + path, None, {"Connection": "close"})
         finally:
             caller.close()
 
-    def status(self, path: str) -> int:
+    def status(self, path: str, seconds: float = 10.0) -> int:
         """Return the status of a public page, 0 where nobody answers."""
         try:
-            return self.get(path).status
-        except OSError:
+            return self.get(path, seconds).status
+        except (OSError, HTTPException):
             return 0
 
     def worker_pids(self) -> set[int]:
@@ -196,11 +208,18 @@ def at_once(action: Callable[[T], R], given: Sequence[T]) -> list[R]:
 
 @contextmanager
 def frozen(*pids: int) -> Iterator[None]:
-    """Stop processes in the middle of whatever they do, and let them go on afterwards."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    """Stop processes in the middle of whatever they do, and let them go on afterwards.
+
+    One that has ended meanwhile is left out, and never keeps the others stopped.
+    """
+    stopped: list[int] = []
     try:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+                stopped.append(pid)
         yield
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+        for pid in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)

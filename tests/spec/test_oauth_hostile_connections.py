@@ -25,15 +25,15 @@ def exchange(server: Server, *pieces: bytes) -> bytes:
     address = urlsplit(server.issuer)
     answer = b""
     with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=10) as connection:
-        try:
+        # The server may close before it has read everything; what it answered until then is here to be read.
+        with suppress(ConnectionResetError, BrokenPipeError):
             for piece in pieces:
                 connection.sendall(piece)
-            with suppress(OSError):  # the server may have closed it already, having answered
-                connection.shutdown(socket.SHUT_WR)
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+        with suppress(ConnectionResetError, BrokenPipeError):
             while part := connection.recv(65_536):
                 answer += part
-        except (ConnectionResetError, BrokenPipeError):
-            return answer
     return answer
 
 
