@@ -20,8 +20,8 @@ from click.testing import CliRunner
 
 from broker.cli import main
 from broker.cli.caller import Caller, ClientKey
+from tests.adults import grown_ups
 from tests.citizen_world import PASSWORD, Forms
-from tests.consent_world import grown_ups
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import free_port, wait_until
 

@@ -6,14 +6,14 @@ import hashlib
 import itertools
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from flask import Flask
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from broker.actions.consent_writer import ConsentWriter
 from broker.app import load_policies, new_reference, new_salt
@@ -28,6 +28,7 @@ from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation
 from broker.storage.consents import PostgresConsents
 from policies.civil_time import civil_date
+from tests.adults import grown_ups
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import InProcessCaller
 from tests.oauth_world import Party
@@ -36,29 +37,7 @@ from tests.release_world import World
 RECORD_PATH = "/v1/consented-record"
 AGREEMENT = "bank_income_proof"
 FIELDS = ("contribution_from", "contribution_to", "salary_base", "si_status")
-_PERSONS = text(
-    """SELECT p.personal_id, p.person_key FROM person p
-       WHERE EXISTS (SELECT FROM contribution c WHERE c.person_key = p.person_key
-                       AND c.contribution_to >= date '2026-06-01')
-         AND (SELECT count(*) FROM person q WHERE q.personal_id = p.personal_id) = 1
-         AND p.birth_date < date '2005-01-01'
-       ORDER BY p.person_key"""
-)
 _numbers = itertools.count(1)
-
-
-_persons: dict[str, Iterator[tuple[str, str]]] = {}
-
-
-def grown_ups(insurance: InsuranceDatabase) -> Iterator[tuple[str, str]]:
-    """Return personal id and key of grown-ups who pay contributions: each of them once, whoever asks."""
-    if insurance.owner_url not in _persons:
-        engine = create_engine(insurance.owner_url)
-        with engine.connect() as connection:
-            found = [(str(row[0]), str(row[1])) for row in connection.execute(_PERSONS)]
-        engine.dispose()
-        _persons[insurance.owner_url] = iter(found)
-    return _persons[insurance.owner_url]
 
 
 class FixedReceipts:

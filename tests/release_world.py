@@ -22,6 +22,7 @@ from broker.storage.session import Store, open_store
 from broker.storage.staff import PostgresStaff, StaffRecord
 from connectors.national_insurance.cases import SyntheticPerson, find_cases
 from policies.load import SHIPPED
+from tests.adults import take
 from tests.contracts.source_fixtures import AS_OF, InsuranceDatabase
 from tests.oauth_world import Party
 
@@ -32,6 +33,8 @@ BATCH = f"{CHECKS}/batch"
 SERVICE_DATE: date = AS_OF
 """The day for which the synthetic population is true; outcomes are decided for the day of service."""
 AGENCY = "insurance_agency"
+ALONE = 80
+"""Persons whom hospitals of other tests do not ask about; see `World.unseen_person`."""
 
 
 TEST_AGREEMENTS: Mapping[str, Mapping[str, str]] = {
@@ -114,7 +117,9 @@ class World:
         self.clients = PostgresClients(self.engine)
         self.staff = PostgresStaff(self.engine)
         self.cases = _cases(database)
-        self._valid: Iterator[SyntheticPerson] = itertools.cycle(self.cases["valid"])
+        self._insurance = database
+        self._valid: Iterator[SyntheticPerson] = itertools.cycle(self.cases["valid"][:-ALONE])
+        self._alone = reversed(self.cases["valid"][-ALONE:])
         self._numbers = itertools.count(1)
         self.identifiers: set[str] = _identifiers(itertools.chain(*self.cases.values()))
         self.hospital = self.register_hospital()
@@ -176,6 +181,22 @@ class World:
     def person(self) -> SyntheticPerson:
         """Return the next person with one card in force, so that nobody's daily limit is reached."""
         return next(self._valid)
+
+    def unseen_person(self) -> SyntheticPerson:
+        """Return a person with a card in force who has no account and whom nobody has asked about, once each.
+
+        Raises LookupError when they are used up.
+        """
+        for person in self._alone:
+            account = bytes(self.pseudonyms.citizen_ref(person.personal_id))
+            asked = bytes(self.pseudonyms.data_subject_ref(str(person.person_key)))
+            if (
+                take(self._insurance, person.personal_id)
+                and not self.count("citizens", "personal_id_ref = :ref", ref=account)
+                and not self.count("evidence_annex", "data_subject_ref = :ref", ref=asked)
+            ):
+                return person
+        raise LookupError(f"all {ALONE} are used up")
 
     def of_case(self, case: str) -> SyntheticPerson:
         """Return the first person of a case whose cards the insurance agency itself manages."""

@@ -352,7 +352,8 @@ def test_a_connection_that_the_server_ends_is_one_kind_of_error(database: Databa
     with engine.connect() as kept:
         pid = kept.execute(text("SELECT pg_backend_pid()")).scalar_one()
     with database.application.connect() as other:
-        other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        ended = other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})  # waits for it
+        assert ended.scalar_one() is True
     with pytest.raises(StoreUnavailable):
         clients.find_registration("x")
     assert clients.find_registration("x") is None

@@ -16,7 +16,6 @@ from uuid import uuid4
 
 import pyotp
 from flask import Flask
-from sqlalchemy import create_engine, text
 from werkzeug.test import Client, TestResponse
 
 from broker.cli.caller import Answer, ClientKey
@@ -34,6 +33,7 @@ from broker.oauth.scopes import (
 )
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation
+from tests.adults import next_adult
 from tests.citizen_world import PASSWORD, QUICK, Citizen, Forms
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import InProcessCaller, running_app
@@ -50,36 +50,7 @@ INCOME: Mapping[str, Any] = {
 MACHINE_SCOPES = f"{REQUEST_CONSENT} {QUERY_GRANTS} {REVOKE_GRANTS} {CONSENT_EVENTS}"
 RECORD = "/v1/consented-record"
 REQUESTS = "/v1/consent-requests"
-# From the end of the population: tests of consented records take theirs from its beginning.
-_ADULTS = text(
-    """SELECT p.personal_id FROM person p
-       WHERE p.birth_precision = 'day' AND p.birth_date BETWEEN :born_from AND :born_by
-         AND EXISTS (SELECT FROM contribution c WHERE c.person_key = p.person_key
-                       AND c.contribution_to >= :paid_until)
-         AND (SELECT count(*) FROM person q WHERE q.personal_id = p.personal_id) = 1
-       ORDER BY p.person_key DESC LIMIT 400"""
-)
 _numbers = itertools.count(1)
-_adults: dict[str, Iterator[str]] = {}
-
-
-def next_adult(insurance: InsuranceDatabase) -> str:
-    """Return the number of the next person who is of age and pays contributions, each of them once."""
-    if insurance.owner_url not in _adults:
-        today = datetime.now(UTC).date()
-        engine = create_engine(insurance.owner_url)
-        with engine.connect() as connection:
-            found = connection.execute(
-                _ADULTS,
-                {
-                    "born_from": today - timedelta(days=365 * 60),
-                    "born_by": today - timedelta(days=365 * 20),
-                    "paid_until": today - timedelta(days=150),
-                },
-            )
-            _adults[insurance.owner_url] = iter([str(row[0]) for row in found])
-        engine.dispose()
-    return next(_adults[insurance.owner_url])
 
 
 @dataclass

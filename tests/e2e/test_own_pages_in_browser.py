@@ -37,8 +37,7 @@ def visitor(world: World, app_log: Any) -> Iterator[Visitor]:
     with running_app(settings) as app:
         serving = Serving(app, port)
         try:
-            person = world.cases["valid"][-1]
-            made = signed_in(app, world, person.personal_id)
+            made = signed_in(app, world, world.unseen_person().personal_id)
             organisation = f"long-{secrets.token_hex(4)}"
             world.clients.register_organisation(
                 Organisation(organisation_id=organisation, kind="hospital", name_vi=LONG, name_en=LONG)

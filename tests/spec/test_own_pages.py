@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -13,7 +12,6 @@ from uuid import uuid4
 
 import pytest
 from flask import Flask
-from sqlalchemy import text
 
 from broker.cli.caller import Caller
 from broker.evidence.history import PAGE_SIZE
@@ -29,18 +27,9 @@ from tests.release_world import CHECKS, World
 ATTACK = '"><script>alert(1)</script><b onclick=x>&'
 
 
-@pytest.fixture(scope="module")
-def persons(world: World) -> Iterator[SyntheticPerson]:
-    """Persons with a card in force who have no account yet, whichever tests ran before."""
-    with world.owner.connect() as connection:
-        known = {bytes(row[0]) for row in connection.execute(text("SELECT personal_id_ref FROM citizens"))}
-    found = reversed(world.cases["valid"])
-    return (one for one in found if bytes(world.pseudonyms.citizen_ref(one.personal_id)) not in known)
-
-
 @pytest.fixture
-def person(persons: Iterator[SyntheticPerson]) -> SyntheticPerson:
-    return next(persons)
+def person(world: World) -> SyntheticPerson:
+    return world.unseen_person()
 
 
 @pytest.fixture
@@ -96,10 +85,9 @@ def test_nobody_sees_anybody_elses_history(
     local: InProcessCaller,
     world: World,
     person: SyntheticPerson,
-    persons: Iterator[SyntheticPerson],
 ) -> None:
     reference = check(local, world, person)
-    other = signed_in(app, world, next(persons).personal_id)
+    other = signed_in(app, world, world.unseen_person().personal_id)
     assert reference not in other.get(HISTORY).text
     assert f"<code>{reference}" not in other.get(f"{HISTORY}?before={reference[:-1]}f").text
     form = f"{COMPLAINTS}/new?reference={reference}"
@@ -283,15 +271,13 @@ def test_a_complaint_without_usable_words_is_asked_again(
     assert visitor.page(f"{COMPLAINTS}?lang=en").words.count("Complaint ") == 0
 
 
-def test_complaints_are_ones_own_only(
-    app: Flask, visitor: Visitor, world: World, persons: Iterator[SyntheticPerson]
-) -> None:
+def test_complaints_are_ones_own_only(app: Flask, visitor: Visitor, world: World) -> None:
     made = told(world, visitor, datetime.now(UTC))
     keep(world.owner, [made])
     path = f"{COMPLAINTS}/new"
     form = visitor.form(f"{path}?reference={made.reference}", path)
     visitor.post(path, {**form.fields, "text": "Chỉ tôi đọc"})
-    other = signed_in(app, world, next(persons).personal_id)
+    other = signed_in(app, world, world.unseen_person().personal_id)
     assert "Chỉ tôi đọc" not in other.get(COMPLAINTS).text
     stolen = other.post(path, {**form.fields, "text": "không phải của tôi"})
     assert stolen.status_code == 404

@@ -181,11 +181,11 @@ class TestPreview:
         ref = pages.consents.world.pseudonyms.data_subject_ref(person.person_key)
         with pages.consents.world.engine.connect() as connection:
             statement = text("SELECT reference::text FROM evidence_annex WHERE data_subject_ref = :ref")
-            [reference] = connection.execute(statement, {"ref": ref}).scalars()
-        entry = pages.consents.world.evidence(reference).entry
-        assert (entry["action"], entry["legal_basis"], entry["recipient"]) == (
-            "extract_own_record", "SELF", "data_subject",
-        )  # fmt: skip
+            references = [*connection.execute(statement, {"ref": ref}).scalars()]
+        entries = [one.entry for one in pages.consents.world.find_evidence(*references)]
+        # A hospital of another test may have asked about the same person.
+        [entry] = [one for one in entries if one["action"] == "extract_own_record"]
+        assert (entry["legal_basis"], entry["recipient"]) == ("SELF", "data_subject")
         assert ["salary_base", "amount_band"] in entry["released"]
 
     def test_the_range_that_is_asked_about_counts(self, pages: Pages) -> None:
