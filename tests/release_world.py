@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 
 from broker.cli.caller import ClientKey
 from broker.evidence.pseudonyms import KeyedPseudonyms
@@ -112,6 +112,7 @@ class World:
         self.owner_url = owner_url
         self.store: Store = open_store(settings.database_url, deadline_seconds=5.0, pool_size=16)
         self.engine: Engine = self.store.engine
+        event.listen(self.engine, "connect", _tell_apart)
         self.owner: Engine = create_engine(owner_url)
         self.pseudonyms = KeyedPseudonyms(settings.pseudonym_key_file.reveal())
         self.clients = PostgresClients(self.engine)
@@ -253,6 +254,12 @@ class World:
         """Run a statement on the broker's own database, as its owner."""
         with self.owner.begin() as connection:
             connection.execute(text(statement), values)
+
+
+def _tell_apart(connection: Any, _record: object) -> None:
+    """Give a connection of the tests another name than those of the broker under test have."""
+    connection.execute("SET application_name = 'tests'")
+    connection.commit()
 
 
 def birth_date_text(person: SyntheticPerson) -> str:

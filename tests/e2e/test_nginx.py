@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from tests.certificates import Credential, PrivateKey, ec_key, make, rsa_key, server_names
+from tests.doors import wait_until
 from tests.nginx import FIRST, MUTUAL, NGINX, Nginx, TlsClient, echoing
 
 pytestmark = [
@@ -206,7 +207,7 @@ def test_one_address_may_not_try_passwords_quickly(nginx: Nginx) -> None:
     client = nginx.client()
     statuses = [client.request("POST", f"https://{FIRST}/citizen/sign-in").status for _ in range(30)]
     assert statuses[:20] == [200] * 20
-    assert statuses[-5:] == [429] * 5
+    assert statuses.count(429) >= 5, "a place comes free every 2 s only"
     assert client.request("GET", f"https://{FIRST}/citizen/sign-in").status == 200
     assert client.request("POST", f"https://{FIRST}/citizen/requests/x").status == 200
 
@@ -215,7 +216,7 @@ def test_one_address_may_not_have_receipts_checked_quickly(nginx: Nginx) -> None
     client, page = nginx.client(), f"https://{FIRST}/receipts/check"
     statuses = [client.request("POST", page).status for _ in range(20)]
     assert statuses[:10] == [200] * 10
-    assert statuses[-5:] == [429] * 5
+    assert statuses.count(429) >= 5, "a place comes free every 2 s only"
     assert client.request("GET", page).status == 200
     assert client.request("GET", f"https://{MUTUAL}/receipts/check").status == 404
 
@@ -231,12 +232,20 @@ def test_one_address_may_not_ask_for_tokens_quickly(nginx: Nginx, host: str, pat
 
 
 def test_the_log_says_when_and_whence_and_not_what(nginx: Nginx) -> None:
-    nginx.client().request(
-        "GET", f"https://{FIRST}/v1/secret-path?secret=query", headers={"Cookie": "secret=1"}
+    before = len(nginx.log.read_text().splitlines())
+    answer = nginx.client().request(  # nobody else here asks with this method
+        "PUT", f"https://{FIRST}/v1/secret-path?secret=query", headers={"Cookie": "secret=1"}
     )
-    lines = nginx.log.read_text().splitlines()
-    assert [line for line in lines if "secret" in line or "/v1" in line] == []
-    assert lines[-1].split()[1:4] == ["127.0.0.1", "GET", "200"]
+
+    def lines() -> list[str]:
+        return nginx.log.read_text().splitlines()
+
+    def is_written() -> bool:  # only after the answer was sent
+        told = ["127.0.0.1", "PUT", str(answer.status)]
+        return any(line.split()[1:4] == told for line in lines()[before:])
+
+    wait_until(is_written, "the request stands in the log")
+    assert [line for line in lines() if "secret" in line or "/v1" in line] == []
 
 
 class Resumed(NamedTuple):
