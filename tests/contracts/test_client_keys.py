@@ -300,11 +300,11 @@ def test_a_host_that_draws_out_its_answer_costs_no_more_than_the_time_of_one_rea
     host.answer = slow
     started = time.monotonic()
     assert sets.find_jwks(host.url) is None
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 4, "it waited for the 5 s of the silent one"
     # The thread behind it ends too, and the place it had is free again.
-    wait_until(lambda: sets.find_fault(host.url) is not None, "the reading has ended", 3)
+    wait_until(lambda: sets.find_fault(host.url) is not None, "the reading has ended", 4)
     assert sets.find_jwks(host.url) is None
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 4.5
     assert len(host.asked) == 1
 
 
@@ -321,7 +321,6 @@ def test_a_reading_that_nobody_waits_for_is_ended_by_whoever_asks_next(
     wait_until(
         lambda: kids(sets.find_jwks(host.url)) == [OLD.kid] and sets.find_fault(host.url) is not None,
         "the reading has ended",
-        3,
     )
 
 
@@ -340,25 +339,26 @@ def test_a_slow_host_holds_two_threads_at_most(authority: Authority, host: KeyHo
         thread.start()
     for thread in threads:
         thread.join()
-    assert len([seconds for seconds in answered if seconds > 1]) == 2
-    assert len([seconds for seconds in answered if seconds < 1]) == 4
+    assert len([seconds for seconds in answered if seconds >= 1.4]) == 2
+    assert len([seconds for seconds in answered if seconds < 1.4]) == 4
     assert len(host.asked) == 1
 
 
 def test_whoever_asks_while_a_set_is_read_gets_it_too(authority: Authority, host: KeyHost) -> None:
-    sets = key_sets(authority, host)
+    sets = key_sets(authority, host, reading_seconds=20)
     may_answer = threading.Event()
 
     def late(request: BaseHTTPRequestHandler) -> None:
-        may_answer.wait(2)
+        may_answer.wait(20)
         published(OLD)(request)
 
     host.answer = late
     found: list[str | None] = []
     threads = [threading.Thread(target=lambda: found.append(sets.find_jwks(host.url))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    wait_until(lambda: len(host.asked) == 1, "the host is asked", 3)
+    threads[0].start()
+    wait_until(lambda: len(host.asked) == 1, "the host is asked")
+    threads[1].start()
+    wait_until(lambda: sets._waiting == 2, "both wait")
     may_answer.set()
     for thread in threads:
         thread.join()
@@ -377,11 +377,11 @@ def test_a_name_that_nobody_resolves_in_time_holds_nobody(authority: Authority, 
     started = time.monotonic()
     urls = [f"https://a{number}.example/" for number in range(5)]
     assert [sets.find_jwks(url) for url in urls] == [None] * 5
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 4.5, "it waited for the 5 s of the stuck resolver"
     reading = [thread for thread in threading.enumerate() if thread.name == "client-keys"]
     assert len(reading) == 2
     released.set()
-    wait_until(lambda: not any(thread.is_alive() for thread in reading), "the threads end", 3)
+    wait_until(lambda: not any(thread.is_alive() for thread in reading), "the threads end")
 
 
 @pytest.mark.parametrize("private", ["10.0.0.1", "127.0.0.1", "::1", "169.254.169.254", "fd00::1"])

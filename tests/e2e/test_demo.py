@@ -368,7 +368,7 @@ def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -
             text = "".join(printed)
             assert "an earlier run is used again" in text
             assert "41 scenes, all of them as expected." in text
-            assert time.monotonic() - started < 40
+            assert time.monotonic() - started < 85, "it ran into the watchdog"
             assert "the request waits in that person's inbox" in text
             assert f"That citizen's pages: http://127.0.0.1:{port}/citizen/consents" in text
             assert "otpauth://totp/" in text

@@ -476,7 +476,7 @@ class TestAProviderThatIsNoneNow:
         back = place.host.sign_in(place.leave(browser))
         began = time.monotonic()
         told = place.come_back(browser, back)
-        assert time.monotonic() - began < SECONDS + 1
+        assert time.monotonic() - began < 4.5, "it waited for the 5 s of the slow one"
         assert (told.status_code, told.headers["Retry-After"]) == (503, "5")
         assert WORDS["provider_unavailable"][0] in told.text
         assert place.is_nobody_signed_in()
