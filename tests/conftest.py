@@ -75,8 +75,10 @@ def world(
 ) -> Iterator[World]:
     """The broker's store with hospitals and staff, and the synthetic persons whom they may ask about."""
     world = World(read_settings(release_environ), cluster.owner_url, insurance)
-    yield world
-    world.close()
+    try:
+        yield world
+    finally:
+        world.close()
 
 
 @pytest.fixture(scope="session")
@@ -108,8 +110,10 @@ def server(
 ) -> Iterator[Server]:
     """A real server of two workers on the same databases. At the end its log is read: it names nobody."""
     server = Server(release_environ, tmp_path_factory.mktemp("server"))
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
     assert all_faults(server.log, world) == []
 
 

@@ -158,6 +158,19 @@ class Server:
             self.process.wait()
 
 
+def worker_of(server: Server, caller: Caller) -> int:
+    """Return the process id of the worker that holds the other end of a caller's kept connection."""
+    [connection] = caller._connections.values()
+    port = f"{connection.sock.getsockname()[1]:04X}"
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    [inode] = {row[9] for row in rows if row[2].endswith(f":{port}") and row[9] != "0"}
+    for pid in server.worker_pids():
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            if str(descriptor.readlink()) == f"socket:[{inode}]":
+                return pid
+    raise LookupError(port)
+
+
 _NO_KEY = ClientKey.read(json.dumps(Party("nobody").key.as_dict(private=True)))
 
 

@@ -119,6 +119,15 @@ class Load:
         if kid not in self.kids.setdefault(purpose, []):
             self.kids[purpose].append(kid)
 
+    def go_on(self) -> None:
+        """Wait until each action was done three times more, or something went wrong."""
+        before = dict(self.rounds)
+
+        def is_done() -> bool:
+            return bool(self.faults) or all(self.rounds[name] >= before[name] + 3 for name in before)
+
+        wait_until(is_done, "all are done three times more", 30)
+
     @contextmanager
     def running(self, *actions: Callable[[], None]) -> Iterator[None]:
         """Do each action again and again in a thread of its own."""
@@ -127,15 +136,14 @@ class Load:
             while not self.stopped.is_set():
                 try:
                     action()
-                    self.rounds[name] = self.rounds.get(name, 0) + 1
+                    self.rounds[name] += 1
                 except Exception as fault:
                     self.faults.append(f"{name}: {type(fault).__name__}: {fault}")
                 time.sleep(0.02)
 
-        threads = [
-            threading.Thread(target=repeat, args=(f"{number} {action.__name__}", action))
-            for number, action in enumerate(actions)
-        ]
+        named = {f"{number} {action.__name__}": action for number, action in enumerate(actions)}
+        self.rounds |= dict.fromkeys(named, 0)
+        threads = [threading.Thread(target=repeat, args=each) for each in named.items()]
         for thread in threads:
             thread.start()
         try:
@@ -294,17 +302,17 @@ def test_a_client_exchanges_its_key_and_no_request_fails(
     old, another = programs(load), programs(load)
     with load.running(old.fetch_and_use, another.fetch_and_use):
         run_command(server.environ, *words, "--generate-key", str(path), "--keep-old")
-        time.sleep(1)
+        load.go_on()
     new_key = ClientKey.read(path.read_text(encoding="ascii"))
     beside = Load()
     new = programs(beside, new_key)
     with beside.running(old.fetch_and_use, new.fetch_and_use):
-        time.sleep(1)
+        beside.go_on()
     kept = old.fresh()
     alone = Load()
     with alone.running(new.fetch_and_use):
         run_command(server.environ, *words, "--retire", bank.jwk["kid"])
-        time.sleep(1)
+        alone.go_on()
     for each in (load, beside, alone):
         assert each.faults == []
         assert all(count >= 3 for count in each.rounds.values()), each.rounds

@@ -26,7 +26,7 @@ from broker.cli.prepare import prepare
 from broker.cli.session import embedded_environment
 from broker.settings import read_settings
 from tests.contracts.source_fixtures import load
-from tests.doors import Server, at_once, cluster_directory, frozen, post, wait_until
+from tests.doors import Server, at_once, cluster_directory, frozen, post, wait_until, worker_of
 from tests.log_reader import all_faults
 from tests.release_world import World
 from tests.spec.test_entitlement_receipts import digest, opened
@@ -341,19 +341,6 @@ class TestTheWorkers:
             answer = post(caller, world.document(hospital=hospital))
             assert problem_in(answer, "token-invalid")["reason"] == "client_not_active"
         assert len(world.entries_of(hospital)) == len(callers)
-
-
-def worker_of(server: Server, caller: Caller) -> int:
-    """Return the process id of the worker that holds the other end of a caller's kept connection."""
-    [connection] = caller._connections.values()
-    port = f"{connection.sock.getsockname()[1]:04X}"
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    [inode] = {row[9] for row in rows if row[2].endswith(f":{port}") and row[9] != "0"}
-    for pid in server.worker_pids():
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            if str(descriptor.readlink()) == f"socket:[{inode}]":
-                return pid
-    raise LookupError(port)
 
 
 def test_a_ledger_that_crashed_has_kept_what_was_answered_and_is_used_again(

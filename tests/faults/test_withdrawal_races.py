@@ -28,7 +28,8 @@ from tests.doors import Server
 from tests.log_reader import all_faults
 from tests.release_world import World
 
-PAIRS = int(os.environ.get("RACE_PAIRS", "300"))
+ASKED_FOR = os.environ.get("RACE_PAIRS")
+PAIRS = int(ASKED_FOR or "300")
 DRIVERS = 4
 READS_MAX = 3
 LONGEST_OFFSET_SECONDS = 0.012
@@ -60,9 +61,11 @@ def four_workers(
     world: World, release_environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
     server = Server(release_environ, tmp_path_factory.mktemp("races"), {"BROKER_WORKERS": "4"})
-    assert len(server.worker_pids()) == 4
-    yield server
-    server.stop()
+    try:
+        assert len(server.worker_pids()) == 4
+        yield server
+    finally:
+        server.stop()
     assert all_faults(server.log, world) == []
 
 
@@ -151,10 +154,11 @@ def test_no_release_commits_after_a_withdrawal_was_answered(
         "pairs": PAIRS,
         "released_before": told["released"],
         "refused": told["not_active_withdrawn"],
-        "released_after_answer": 0,
+        "released_after_answer": sum(race.final - race.early for race in races),
         "withdrawn_to_refused_p50_ms": round(waits[len(waits) // 2], 2),
         "withdrawn_to_refused_p99_ms": round(waits[int(len(waits) * 0.99)], 2),
     }
-    ARTIFACT.parent.mkdir(exist_ok=True)
-    ARTIFACT.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if ASKED_FOR:  # a measurement, and not one of the many runs of all tests
+        ARTIFACT.parent.mkdir(exist_ok=True)
+        ARTIFACT.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     print(figures)
