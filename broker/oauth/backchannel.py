@@ -7,6 +7,7 @@ the client polls for its token. Whether such a person exists is never told: an u
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, Protocol, TypeAlias
@@ -153,8 +154,10 @@ class BackchannelGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         self._auth_request_hash = secret_hash(auth_req_id)
         found = requests.poll(self._auth_request_hash, client.client_id, self.request.at)
         status, self._grant = found
+        if status in _POLL_ERRORS:
+            raise _CibaError(*_POLL_ERRORS[status])
         if status != "given" or self._grant is None:
-            raise _POLL_ERRORS.get(status, InvalidGrantError("auth_req_id is unknown or was used"))
+            raise InvalidGrantError("auth_req_id is unknown or was used")
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
         """Return status, body and headers."""
@@ -177,11 +180,12 @@ class BackchannelGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
     _auth_request_hash: bytes
 
 
-_POLL_ERRORS: Final[dict[str, OAuth2Error]] = {
-    "pending": _CibaError("authorization_pending", "the person has not decided yet"),
-    "slow_down": _CibaError("slow_down", f"ask at most every {INTERVAL_SECONDS} seconds"),
-    "expired": _CibaError("expired_token", "the request has expired; silence never gives consent"),
-    "refused": _CibaError("access_denied", "the person refused, or the request was cancelled"),
+# Words, not exceptions: one that is raised again and again would keep each request it was raised for.
+_POLL_ERRORS: Final[Mapping[PollStatus, tuple[str, str]]] = {
+    "pending": ("authorization_pending", "the person has not decided yet"),
+    "slow_down": ("slow_down", f"ask at most every {INTERVAL_SECONDS} seconds"),
+    "expired": ("expired_token", "the request has expired; silence never gives consent"),
+    "refused": ("access_denied", "the person refused, or the request was cancelled"),
 }
 
 

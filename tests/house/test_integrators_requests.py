@@ -231,7 +231,7 @@ def test_what_is_told_of_a_request_stands_on_the_page(flow: InboxFlow) -> None:
 
 
 def test_every_error_of_the_backchannel_has_a_row_and_every_row_an_error() -> None:
-    errors = {error.error for error in backchannel._POLL_ERRORS.values()} | {"invalid_binding_message"}
+    errors = {error for error, _ in backchannel._POLL_ERRORS.values()} | {"invalid_binding_message"}
     assert {name for name, row in rows(FETCH).items() if len(row) == 2} == errors
 
 
