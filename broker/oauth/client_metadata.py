@@ -26,6 +26,12 @@ from broker.oauth.tls_clients import SUBJECT_NAMES, subject_names_fault
 from policies.compile import PolicySet
 
 AUTHORIZATION_CODE: Final = "authorization_code"
+_CONSENTED: Final = frozenset({AUTHORIZATION_CODE, CIBA})
+"""The grants by which a client gets what a citizen has consented to."""
+_OPENED: Final[Mapping[str, frozenset[str]]] = {
+    **dict.fromkeys(_CONSENTED, PERSONAL_SCOPES),
+    "client_credentials": MACHINE_SCOPES,
+}
 _NO_SECRET: Final = "The broker shares no secret with anybody: register public keys (jwks or jwks_uri)."  # noqa: S105
 _REFUSED: Final[Mapping[str, str]] = {
     "client_secret": _NO_SECRET,
@@ -111,12 +117,12 @@ def check_agreements(metadata: ClientMetadata, agreement_ids: Sequence[str], pol
         if agreement is None:
             known = ", ".join(sorted(policy_set.tables))
             faults.append(InputFault(f"/agreements/{position}", f"One of {known} is needed."))
-        elif "has_consented" in agreement.conditions and AUTHORIZATION_CODE not in metadata.grant_types:
+        elif "has_consented" in agreement.conditions and not _CONSENTED.intersection(metadata.grant_types):
             faults.append(
                 InputFault(
                     "/grant_types",
-                    "An agreement that needs the citizen's consent needs authorization_code: "
-                    "nobody could consent to this client.",
+                    "An agreement that needs the citizen's consent needs authorization_code or the grant of "
+                    "CIBA: nobody could consent to this client.",
                 )
             )
     if faults:
@@ -175,7 +181,7 @@ def _scopes(members: Mapping[str, Any]) -> Iterator[InputFault]:
     if not scopes <= SCOPES:
         yield InputFault("/scope", f"One of {', '.join(sorted(SCOPES))} is needed.")
         return
-    for grant, opened in ((AUTHORIZATION_CODE, PERSONAL_SCOPES), ("client_credentials", MACHINE_SCOPES)):
+    for grant, opened in _OPENED.items():
         if grant in members["grant_types"]:
             scopes -= opened
     if scopes:

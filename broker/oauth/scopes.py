@@ -29,6 +29,6 @@ MACHINE_SCOPES: Final = frozenset(
 """What a client may have for itself (client_credentials)."""
 
 PERSONAL_SCOPES: Final = frozenset({SHARE_RECORD, OPENID})
-"""What a citizen may be asked for (authorization_code)."""
+"""What a citizen may be asked for (authorization_code, CIBA)."""
 
 SCOPES: Final = MACHINE_SCOPES | PERSONAL_SCOPES

@@ -23,6 +23,7 @@ from broker.cli import client_files, main
 from broker.cli.caller import ClientKey
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.session import Session
+from broker.oauth.client_metadata_schema import CIBA
 from broker.settings import Settings
 from broker.storage.session import open_store
 from tests.key_host import Authority, KeyHost, key_host, plain
@@ -242,6 +243,20 @@ def test_a_client_whose_agreement_needs_consent_must_be_able_to_ask_for_it(run: 
         tmp_path, grant_types=["client_credentials"], redirect_uris=..., scope="share_record"
     )
     assert "authorization_code" in run(*BANK, "--metadata", file, expect=2).output
+
+
+def test_a_client_that_asks_absent_people_only_needs_no_redirect(run: Any, tmp_path: Path) -> None:
+    grants = ["client_credentials", "refresh_token", CIBA]
+    words = [word for grant in grants for word in ("--grant-type", grant)]
+    scopes = ["--scope", "share_record", "--scope", "openid", "--scope", "request_consent"]
+    key = ["--generate-key", str(tmp_path / "k")]
+    [row] = json.loads(run(*BANK, "--client-id", "desk-a", *words, *scopes, *key).stdout)
+    assert row["grant_types"] == grants
+    assert row["scopes"] == ["share_record", "openid", "request_consent"]
+    assert row["agreement_ids"] == ["bank_income_proof"]
+    assert row["redirect_uris"] == []
+    kept = shown(run, "desk-a")["metadata"]
+    assert (kept["response_types"], kept["grant_types"]) == ([], grants)
 
 
 def test_a_client_without_file_says_with_options_what_it_is(run: Any, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from broker.api.resources import install, resources_blueprint
 from broker.app import new_reference
 from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.client_metadata import client_metadata
+from broker.oauth.client_metadata_schema import CIBA
 from policies.civil_time import civil_date
+from tests.oauth_flow import INCOME
 from tests.oauth_world import ISSUER, Database, Party, World, oauth_database, policy_set
 
 URL = f"{ISSUER}/v1/clients"
@@ -130,6 +132,34 @@ def test_a_client_without_id_gets_one_and_can_ask_for_a_token_at_once(office: Of
     party.client_id = answer.json["client_id"]
     assert party.client_id.startswith("client-")
     assert office.world.token(party).count(".") == 2
+
+
+def test_a_client_that_asks_absent_people_only_is_registered_and_asks_at_once(office: Office) -> None:
+    desk, world = Party("desk-b"), office.world
+    bank = {"organisation_id": "bank-2", "kind": "bank", "name_vi": "Ngân hàng B", "name_en": "Bank B"}
+    document = office.document(
+        client_id="desk-b",
+        scope="share_record openid request_consent",
+        grant_types=["client_credentials", CIBA],
+        jwks={"keys": [desk.public_jwk]},
+        organisation=bank,
+        agreements=["bank_income_proof"],
+        source_networks=...,
+    )
+    answer = office.post(document)
+    assert answer.status_code == 201, answer.json
+    assert answer.json["grant_types"] == ["client_credentials", CIBA]
+    assert (answer.json["response_types"], "redirect_uris" in answer.json) == ([], False)
+    assert answer.json["agreements"] == ["bank_income_proof"]
+    form = world.form(desk, grant_type=..., scope="openid", login_hint="000000000000")
+    asked = world.http.post(
+        "/oauth/bc-authorize",
+        data={**form, "authorization_details": json.dumps([INCOME])},
+        base_url=ISSUER,
+    )
+    assert asked.status_code == 200, asked.json
+    assert set(asked.json) == {"auth_req_id", "expires_in", "interval"}
+    assert world.token(desk, "request_consent").count(".") == 2
 
 
 def test_the_name_of_a_client_without_one_is_its_organisations(office: Office) -> None:

@@ -25,7 +25,7 @@ from broker.oauth.client_metadata import (
     client_metadata,
     new_client_id,
 )
-from broker.oauth.client_metadata_schema import ClientMetadataSchema
+from broker.oauth.client_metadata_schema import CIBA, ClientMetadataSchema
 from broker.oauth.registration import JwksRefused
 from broker.oauth.tls_clients import SUBJECT_NAMES
 from tests.oauth_world import Party, policy_set
@@ -265,7 +265,9 @@ def test_an_agreement_that_needs_consent_needs_a_client_that_can_ask_for_it() ->
     hospital, bank = client_metadata(HOSPITAL), client_metadata(BANK)
     check_agreements(hospital, ["hospital_entitlement_check"], policy_set())
     check_agreements(bank, ["bank_income_proof"], policy_set())
-    with pytest.raises(MetadataRefused) as caught:
+    desk = client_metadata(changed(BANK, grant_types=[CIBA], redirect_uris=..., scope="share_record openid"))
+    check_agreements(desk, ["bank_income_proof"], policy_set())
+    with pytest.raises(MetadataRefused, match="authorization_code or the grant of CIBA") as caught:
         check_agreements(hospital, ["bank_income_proof"], policy_set())
     assert [fault.pointer for fault in caught.value.faults] == ["/grant_types"]
     with pytest.raises(MetadataRefused, match="hospital_entitlement_check"):
