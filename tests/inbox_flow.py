@@ -39,14 +39,18 @@ NOBODY = "000000000000"
 
 @cache
 def two_agreements() -> PolicySet:
-    """Return the shipped policies with a second agreement that lets banks ask for consent."""
+    """Return the shipped policies with a second one that lets banks ask for consent, until 2027-06-30."""
     with tempfile.TemporaryDirectory() as directory:
         agreements = Path(directory) / "agreements"
         shutil.copytree(SHIPPED / "agreements", agreements)
         changed = (agreements / f"{AGREEMENT}.toml").read_text(encoding="utf-8")
-        for old, new in {AGREEMENT: SECOND_AGREEMENT, "prove_income": "local_social_policy"}.items():
-            assert changed.count(f'"{old}"') == 1
-            changed = changed.replace(f'"{old}"', f'"{new}"')
+        for old, new in {
+            f'"{AGREEMENT}"': f'"{SECOND_AGREEMENT}"',
+            '"prove_income"': '"local_social_policy"',
+            "valid_to = 2029-12-31": "valid_to = 2027-06-30",
+        }.items():
+            assert changed.count(old) == 1
+            changed = changed.replace(old, new)
         (agreements / f"{SECOND_AGREEMENT}.toml").write_text(changed, encoding="utf-8")
         bundle = load_directory(directory)
         return compile_policies(bundle.agreements, bundle.catalogue, bundle.registers)

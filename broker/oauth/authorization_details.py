@@ -98,14 +98,17 @@ class DetailReader:
         self._policies = policies
         self._audience = audience
 
-    def read(self, text: str | None, client: ClientRegistration, *, personal: bool) -> Details:
+    def read(
+        self, text: str | None, client: ClientRegistration, *, personal: bool, with_days: bool = True
+    ) -> Details:
         """Return the details in a request parameter, checked and completed; empty when there is none.
 
-        text: a JSON array of objects (RFC 9396, 2). personal: a citizen will decide on them.
+        text: a JSON array of objects (RFC 9396, 2). personal: a citizen will decide on them. with_days: fill
+        in how long a record is read and kept; False where the terms of a consent do so later.
         Raises InvalidAuthorizationDetails, whose text names the place and never repeats a value.
         """
         details = tuple(
-            self._checked(one, position, client, personal=personal)
+            self._checked(one, position, client, personal=personal, with_days=with_days)
             for position, one in enumerate(_listed(text))
         )
         agreements = [detail["agreement_id"] for detail in details if detail["type"] in PERSONAL_TYPES]
@@ -114,7 +117,13 @@ class DetailReader:
         return details
 
     def _checked(
-        self, given: Mapping[str, Any], position: int, client: ClientRegistration, *, personal: bool
+        self,
+        given: Mapping[str, Any],
+        position: int,
+        client: ClientRegistration,
+        *,
+        personal: bool,
+        with_days: bool,
     ) -> Mapping[str, Any]:
         kind = given.get("type")
         schema = _SCHEMAS.get(kind) if isinstance(kind, str) else None
@@ -132,7 +141,10 @@ class DetailReader:
         agreement = self._agreement(detail, client)
         if agreement is None:
             raise _refused(position, "purpose or agreement_id", "no agreement of the client fits")
-        return _completed(detail, agreement, position)
+        completed = _completed(detail, agreement, position)
+        if with_days and kind == INSURANCE_RECORD:
+            completed = {"valid_days": VALID_DAYS, "retention_days": agreement.retention_days, **completed}
+        return completed
 
     def _agreement(self, detail: Mapping[str, Any], client: ClientRegistration) -> Agreement | None:
         """Return the one agreement of the client that fits; several are as bad as none."""
@@ -173,8 +185,6 @@ def _completed(detail: dict[str, Any], agreement: Agreement, position: int) -> M
         if detail.get("retention_days", 1) > agreement.retention_days:
             raise _refused(position, "retention_days", "longer than the agreement allows")
         completed.setdefault("required_fields", [])
-        completed.setdefault("valid_days", VALID_DAYS)
-        completed.setdefault("retention_days", agreement.retention_days)
     return completed
 
 

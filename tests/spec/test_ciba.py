@@ -157,6 +157,18 @@ class TestAsking:
         inbox.world.clock.move(-86_400)
         assert inbox.ask(party=desk).status_code == 200
 
+    def test_near_the_end_of_an_agreement_days_that_nobody_asked_for_are_those_left(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        desk = inbox.register_desk("desk-in-june")
+        inbox.world.clock.at = datetime(2027, 6, 20, 12, tzinfo=UTC)
+        assert inbox.ask(person, desk, authorization_details=json.dumps([SECOND])).status_code == 200
+        terms = only(inbox, person).terms
+        assert (terms.valid_days, terms.retention_days) == (11, 180)
+        details = json.dumps([{**SECOND, "valid_days": 12}])
+        told = refused(inbox.ask(party=desk, authorization_details=details), DETAILS_ERROR)
+        assert told == "the agreement does not permit it: valid_days_too_long"
+
     def test_ciba_7_1_the_binding_message_is_shown_to_the_person(
         self, inbox: InboxFlow, person: Citizen
     ) -> None:

@@ -158,7 +158,7 @@ def test_a_client_that_asks_absent_people_only_is_registered_and_asks_at_once(of
         base_url=ISSUER,
     )
     assert asked.status_code == 200, asked.json
-    assert set(asked.json) == {"auth_req_id", "expires_in", "interval"}
+    assert set(asked.get_json()) == {"auth_req_id", "expires_in", "interval"}
     assert world.token(desk, "request_consent").count(".") == 2
 
 
