@@ -9,9 +9,8 @@ from typing import TypeAlias
 
 from broker.api.calls import Call
 from broker.api.operations_log import LOG, note_check, note_request
-from broker.api.problems import MEDIA_TYPE, Reply, plain_problem, problem_of, problem_reply
+from broker.api.problems import INTERNAL, MEDIA_TYPE, Reply, plain_problem, problem_of, problem_reply
 from broker.api.reading import BodyUnreadable
-from broker.errors import BrokerError
 
 Handler: TypeAlias = Callable[[Call], tuple[Reply, str]]
 """A face's method: the reply, and the gateway code for the metrics, "" where there is none."""
@@ -52,8 +51,8 @@ class Exchange:
         return Reply(reply.status, (*reply.headers, ("X-Request-Id", call.request_id)), reply.body)
 
     def refusal(self, error: Exception, call: Call) -> Reply:
-        """Return the problem document for an error; what is not in the table is logged by type and place."""
-        if not isinstance(error, BrokerError):
+        """Return the problem document for an error; one without a row is logged by type and place."""
+        if problem_of(error) is INTERNAL:
             LOG.error("unexpected", exc_info=error, extra={"facts": {"request_id": call.request_id}})
         return problem_reply(
             error, issuer=self.issuer, request_id=call.request_id, vietnamese=call.vietnamese

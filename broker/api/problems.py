@@ -102,6 +102,7 @@ _BY_KIND: Final[Mapping[str, str]] = {
     "proof_invalid": "proof-invalid",
     "evidence_unavailable": "evidence-unavailable",
     "store_unavailable": "evidence-unavailable",
+    "signing_key_unavailable": "evidence-unavailable",
     "source_outage": "source-outage",
     "grant_not_found": "not-found",
     "consent_terms_refused": "consent-terms-refused",

@@ -67,7 +67,7 @@ EXPECTED: dict[type[BrokerError], tuple[BrokerError, str]] = {
     StoreUnavailable: (StoreUnavailable(), "evidence-unavailable"),
     SettingsInvalid: (SettingsInvalid(), "internal"),
     MetadataRefused: (MetadataRefused([InputFault("/scope", "y")]), "client-metadata-refused"),
-    SigningKeyUnavailable: (SigningKeyUnavailable(), "internal"),
+    SigningKeyUnavailable: (SigningKeyUnavailable(), "evidence-unavailable"),
     CitizenSecretUnreadable: (CitizenSecretUnreadable(), "internal"),
     SourceOutage: (OUTAGE, "source-outage"),
     ConsentTermsRefused: (ConsentTermsRefused("range_too_wide"), "consent-terms-refused"),
