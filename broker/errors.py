@@ -67,10 +67,12 @@ class ProofNonceNeeded(ProofInvalid):
 
 
 class ReleaseRefused(BrokerError):
-    """A station said no. The refusal stands in the evidence under `reference`.
+    """A station said no.
 
-    reason: stable code. determining_rules: ids of the rules that decided. retry_after_seconds: only for
-    limits. gateway_code: the gateway's three-digit code where one exists (054, 055).
+    reason: stable code. reference: under which the refusal stands in the evidence; "" where a call was turned
+    away before any release began, and nothing is recorded. determining_rules: ids of the rules that decided.
+    retry_after_seconds: only for limits. gateway_code: the gateway's three-digit code where one exists
+    (054, 055).
     """
 
     kind = "release_refused"
@@ -93,7 +95,7 @@ class ReleaseRefused(BrokerError):
 
 
 class ScopeInsufficient(ReleaseRefused):
-    """The token does not carry the scope that opens this door (RFC 6750, 3.1). Recorded like any refusal."""
+    """The token lacks the scope that opens this door (RFC 6750, 3.1); recorded if it has a reference."""
 
     kind = "scope_insufficient"
 

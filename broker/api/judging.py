@@ -20,7 +20,7 @@ class AccessStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AccessJudge:
-    """Lets a call in, or not."""
+    """Lets a call in, or not. Nothing is released behind it, and what it turns away is not recorded."""
 
     caller: Caller
     store: AccessStore
@@ -34,11 +34,11 @@ class AccessJudge:
         token = self.caller.verify(call, self.caller.clock())
         verdict = self.store.judge(token, call.caller.source_address)
         if verdict == "source_address_refused":
-            raise ReleaseRefused("source_address_refused", reference=call.reference)
+            raise ReleaseRefused("source_address_refused", reference="")
         if verdict == "proof_replayed":
             raise ProofInvalid("jti of the proof was used before")
         if verdict != "alive":
             raise TokenInvalid("the access token was revoked, or its client is not active")
         if scope is not None and scope not in token.scopes:
-            raise ScopeInsufficient(scope, reference=call.reference)
+            raise ScopeInsufficient(scope)
         return token

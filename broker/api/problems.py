@@ -191,11 +191,9 @@ def _particulars(error: Exception) -> dict[str, Any]:
             "error_description": error.detail,
         }
     if isinstance(error, ReleaseRefused):
-        told = {
-            "instance": f"urn:uuid:{error.reference}",
-            "reason": error.reason,
-            "determining_rules": list(error.determining_rules),
-        }
+        told = {"reason": error.reason, "determining_rules": list(error.determining_rules)}
+        if error.reference:
+            told["instance"] = f"urn:uuid:{error.reference}"
         return told if error.gateway_code is None else {**told, "gateway_code": error.gateway_code}
     if isinstance(error, ConsentTermsRefused | ConsentTransitionRefused):
         return {"reason": error.reason}

@@ -282,6 +282,7 @@ class TestWhoMay:
         answer = act(flow, body["grant_id"], machine_token(flow, held))
         document = problem(answer, 403, "scope-insufficient")
         assert document["reason"] == "scope_insufficient"
+        assert document["instance"] == f"urn:uuid:{document['request_id']}", "nothing is recorded"
         challenge = answer.headers["WWW-Authenticate"]
         assert 'error="insufficient_scope"' in challenge
         assert f'scope="{needed}"' in challenge

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -198,7 +199,7 @@ class TestWhoIsRefused:
 
     def test_from_another_network_than_the_one_registered(self, database: Database) -> None:
         flow = Flow(World(database, trusted_proxies=MTLS["trusted_proxies"]))
-        token = machine_token(flow)
+        token, request_id = machine_token(flow), str(uuid4())
         with flow.world.engine.begin() as connection:
             networks = {"networks": [str(ip_network("203.0.113.0/24"))]}
             statement = "UPDATE clients SET source_networks = CAST(:networks AS cidr[])"
@@ -207,6 +208,7 @@ class TestWhoIsRefused:
         def ask(address: str) -> TestResponse:
             proof = flow.bank.proof(flow.world.clock(), "GET", flow.world.issuer + PATH, token)
             headers = {"Authorization": f"DPoP {token}", "DPoP": proof, "X-Forwarded-For": address}
+            headers["X-Request-Id"] = request_id
             answer: TestResponse = flow.world.http.get(PATH, headers=headers, base_url=flow.world.issuer)
             return answer
 
@@ -214,7 +216,9 @@ class TestWhoIsRefused:
         for address in ("192.0.2.7", "", "nonsense"):
             answer = ask(address)
             assert answer.status_code == 403, answer.text
-            assert answer.get_json()["reason"] == "source_address_refused"
+            document = answer.get_json()
+            assert document["reason"] == "source_address_refused"
+            assert document["instance"] == f"urn:uuid:{request_id}", "nothing is recorded"
 
     def test_another_method_is_not_offered(self, flow: Flow) -> None:
         answer = flow.get(PATH, machine_token(flow), method="POST")

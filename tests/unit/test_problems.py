@@ -141,6 +141,17 @@ def test_a_refusal_is_told_with_its_reference_reason_and_rules() -> None:
 
 
 @pytest.mark.parametrize(
+    "error",
+    [ReleaseRefused("source_address_refused", reference=""), ScopeInsufficient("manage_clients")],
+    ids=repr,
+)
+def test_what_is_not_recorded_has_no_evidence_reference(error: Exception) -> None:
+    _, document = reply_to(error)
+    assert document["instance"] == "urn:uuid:q-1", "the request id"
+    assert document["determining_rules"] == []
+
+
+@pytest.mark.parametrize(
     ("error", "seconds"),
     [
         (ReleaseRefused("limit_reached", reference="r", retry_after_seconds=61), "61"),
