@@ -24,7 +24,9 @@ from broker.evidence.canonical import canonical_bytes
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.authorization import AuthorizationRefused, Authorizations, Subjects
 from broker.oauth.authorization_request import Approval, AuthorizationRequest, Grant, IssuedCode
+from broker.oauth.bound_tokens import Details
 from broker.oauth.granted import secret_hash
+from broker.oauth.narrowing import differs_only_in_fields
 from policies.civil_time import civil_date
 from policies.compile import PolicySet
 
@@ -74,6 +76,8 @@ class RedirectConsents:
         not_permitted, and those of ConsentTransitionRefused), StoreUnavailable, also of the source.
         """
         self.authorizations.check(request, approval)
+        if not _is_taken_over(approval.details, request.details):
+            raise AuthorizationRefused("not_narrower")
         if not request.details:
             return self.authorizations.approve(request, approval, at)
         if notice is None:
@@ -214,6 +218,15 @@ class RedirectConsents:
             )
         except ConsentMoved:
             raise AuthorizationRefused("request_unknown") from None
+
+
+def _is_taken_over(given: Details, asked: Details) -> bool:
+    """Whether all that was given will stand in the consents: of what was asked fewer fields, each once."""
+    by_agreement = {detail["agreement_id"]: detail for detail in asked}
+    names = [detail["agreement_id"] for detail in given]
+    return len(set(names)) == len(names) and all(
+        differs_only_in_fields(detail, by_agreement[detail["agreement_id"]]) for detail in given
+    )
 
 
 def _joined(opened: Change, after: Change) -> Change:

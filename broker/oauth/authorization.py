@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from authlib.common.urls import add_params_to_uri  # type: ignore[import-untyped]
 
-from broker.oauth.authorization_details import is_narrowing, scopes_of
+from broker.oauth.authorization_details import scopes_of
 from broker.oauth.authorization_request import (
     CODE_SECONDS,
     DECISION_SECONDS,
@@ -32,6 +32,7 @@ from broker.oauth.authorization_request import (
 )
 from broker.oauth.bound_tokens import Details
 from broker.oauth.detail_types import SCOPE_OF
+from broker.oauth.narrowing import is_narrowing
 from broker.oauth.registration import ClientRegistration, ClientStore
 
 BARE_GRANT: Final = timedelta(days=1)

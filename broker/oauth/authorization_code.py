@@ -16,12 +16,12 @@ from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant  # type: ignore
 from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
 
 from broker.errors import GrantNotFound
-from broker.oauth.authorization_details import narrowed
 from broker.oauth.authorization_request import Grant, IssuedCode
 from broker.oauth.bound_tokens import TokenIssuer
 from broker.oauth.granted import granted_answer, secret_hash
 from broker.oauth.grants import GrantEnder, GrantStore
 from broker.oauth.id_tokens import IdTokens
+from broker.oauth.narrowing import narrowed
 from broker.oauth.registration import AUTHENTICATION_METHODS
 
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")

@@ -6,7 +6,7 @@ that agreement's id, so that whoever decides, and later the release, knows under
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -82,11 +82,14 @@ class StatisticsExportSchema(DetailSchema):
     field_names = _names("fields")
 
 
-_SCHEMAS: Final[Mapping[str, Schema]] = {
+DETAIL_SCHEMAS: Final[Mapping[str, Schema]] = {
     INSURANCE_RECORD: InsuranceRecordSchema(),
     ENTITLEMENT_CHECK: EntitlementCheckSchema(),
     STATISTICS_EXPORT: StatisticsExportSchema(),
 }
+_KNOWN: Final = frozenset(
+    one.data_key or name for schema in DETAIL_SCHEMAS.values() for name, one in schema.fields.items()
+)
 PERSONAL_TYPES: Final = frozenset({INSURANCE_RECORD})
 """What a citizen decides on; the other types are for clients that act for themselves."""
 
@@ -109,7 +112,7 @@ class DetailReader:
         """
         details = tuple(
             self._checked(one, position, client, personal=personal, with_days=with_days)
-            for position, one in enumerate(_listed(text))
+            for position, one in enumerate(listed_details(text))
         )
         agreements = [detail["agreement_id"] for detail in details if detail["type"] in PERSONAL_TYPES]
         if len(set(agreements)) != len(agreements):
@@ -126,21 +129,21 @@ class DetailReader:
         with_days: bool,
     ) -> Mapping[str, Any]:
         kind = given.get("type")
-        schema = _SCHEMAS.get(kind) if isinstance(kind, str) else None
+        schema = DETAIL_SCHEMAS.get(kind) if isinstance(kind, str) else None
         if schema is None or not isinstance(kind, str) or (kind in PERSONAL_TYPES) is not personal:
-            raise _refused(position, "type", "is not offered for this grant")
+            raise refused_detail(position, "type", "is not offered for this grant")
         if client.detail_types is not None and kind not in client.detail_types:
-            raise _refused(position, "type", "is not registered for this client")
+            raise refused_detail(position, "type", "is not registered for this client")
         try:
             detail: dict[str, Any] = schema.load(given)
         except ValidationError as faults:
             names = sorted(name for name in faults.messages_dict if name in _KNOWN)
-            raise _refused(position, " ".join(names) or "members", "not as the type asks") from None
+            raise refused_detail(position, " ".join(names) or "members", "not as the type asks") from None
         if detail.get("locations", [self._audience]) != [self._audience]:
-            raise _refused(position, "locations", "must be the identifier of this broker")
+            raise refused_detail(position, "locations", "must be the identifier of this broker")
         agreement = self._agreement(detail, client)
         if agreement is None:
-            raise _refused(position, "purpose or agreement_id", "no agreement of the client fits")
+            raise refused_detail(position, "purpose or agreement_id", "no agreement of the client fits")
         completed = _completed(detail, agreement, position)
         if with_days and kind == INSURANCE_RECORD:
             completed = {"valid_days": VALID_DAYS, "retention_days": agreement.retention_days, **completed}
@@ -173,17 +176,17 @@ def _completed(detail: dict[str, Any], agreement: Agreement, position: int) -> M
     permitted = {name for rule in agreement.rules for name in rule.fields}
     asked = detail.pop("field_names", None)
     if asked is not None and not permitted.issuperset(asked):
-        raise _refused(position, "fields", "not all of them are in the agreement")
+        raise refused_detail(position, "fields", "not all of them are in the agreement")
     if not set(agreement.lookup_keys).issuperset(detail.get("lookup_keys", ())):
-        raise _refused(position, "lookup_keys", "not all of them are in the agreement")
+        raise refused_detail(position, "lookup_keys", "not all of them are in the agreement")
     completed = {**detail, "agreement_id": agreement.id}
     if asked is not None:
         completed["fields"] = asked
     if detail["type"] == INSURANCE_RECORD:
         if not set(detail.get("required_fields", ())) <= set(asked or ()):
-            raise _refused(position, "required_fields", "must be among fields")
+            raise refused_detail(position, "required_fields", "must be among fields")
         if detail.get("retention_days", 1) > agreement.retention_days:
-            raise _refused(position, "retention_days", "longer than the agreement allows")
+            raise refused_detail(position, "retention_days", "longer than the agreement allows")
         completed.setdefault("required_fields", [])
     return completed
 
@@ -193,61 +196,11 @@ def scopes_of(details: Sequence[Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(SCOPE_OF[detail["type"]] for detail in details)
 
 
-def is_narrowing(granted: Sequence[Mapping[str, Any]], requested: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether every granted detail is a requested one, at most with fewer fields and days.
+def listed_details(text: str | None) -> list[Mapping[str, Any]]:
+    """Return the objects in a request parameter as they stand there, none without it.
 
-    All required fields must be left: a detail without them is left out, not cut down.
+    Raises InvalidAuthorizationDetails: not an array of 1 to 8 objects, too long, a member named twice.
     """
-    return all(any(_is_within(one, other) for other in requested) for one in granted)
-
-
-def narrowed(text: str | None, granted: Details) -> Details:
-    """Return what a token request asks of the details granted: all of them, or fewer (RFC 9396, 6).
-
-    What an asked detail leaves out stays as it was granted. Raises InvalidAuthorizationDetails.
-    """
-    asked = []
-    for position, one in enumerate(_listed(text)):
-        fitting = [
-            {**other, **one}
-            for other in granted
-            if _is_well_formed(one, other["type"]) and _is_within({**other, **one}, other)
-        ]
-        if not fitting:
-            raise _refused(position, "members", "not within what was granted")
-        asked.append(fitting[0])
-    return tuple(asked) or granted
-
-
-_NARROWABLE: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
-    "fields": lambda one, other: bool(one) and set(one) <= set(other),
-    "lookup_keys": lambda one, other: bool(one) and set(one) <= set(other),
-    "valid_days": lambda one, other: 0 < one <= other,
-    "retention_days": lambda one, other: 0 < one <= other,
-}
-_FIXED: Final = frozenset({"type", "locations", "actions", "purpose", "agreement_id", "required_fields"})
-_KNOWN: Final = _FIXED | _NARROWABLE.keys()
-
-
-def _is_well_formed(one: Mapping[str, Any], kind: str) -> bool:
-    """Whether the members that may be narrowed have the form of their type; the others must be equal."""
-    narrowable = {name: value for name, value in one.items() if name in _NARROWABLE}
-    return not _SCHEMAS[kind].validate(narrowable, partial=True)
-
-
-def _is_within(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    for name in {*one, *other}:
-        if name in _NARROWABLE and name in other:
-            if name not in one or not _NARROWABLE[name](one[name], other[name]):
-                return False
-        elif name in _NARROWABLE and name in one:
-            continue  # named here, open there
-        elif one.get(name) != other.get(name):
-            return False
-    return set(other.get("required_fields", ())) <= set(one.get("fields", ()))
-
-
-def _listed(text: str | None) -> list[Mapping[str, Any]]:
     if text is None:
         return []
     if len(text) > MAX_CHARACTERS:
@@ -265,5 +218,6 @@ def _listed(text: str | None) -> list[Mapping[str, Any]]:
     return listed
 
 
-def _refused(position: int, place: str, remedy: str) -> InvalidAuthorizationDetails:
+def refused_detail(position: int, place: str, remedy: str) -> InvalidAuthorizationDetails:
+    """Return the refusal of one detail, which names the place and repeats no value."""
     return InvalidAuthorizationDetails(f"authorization_details {position}: {place}: {remedy}")

@@ -17,10 +17,11 @@ from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
 )
 from authlib.oauth2.rfc6749.grants import RefreshTokenGrant  # type: ignore[import-untyped]
 
-from broker.oauth.authorization_details import narrowed, scopes_of
+from broker.oauth.authorization_details import scopes_of
 from broker.oauth.bound_tokens import Details, TokenIssuer, TokenTerms, granted_scope
 from broker.oauth.detail_types import SCOPE_OF
 from broker.oauth.grants import GrantStore, claims_of
+from broker.oauth.narrowing import narrowed
 from broker.oauth.registration import AUTHENTICATION_METHODS
 from broker.oauth.scopes import SCOPES
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from broker.oauth.authorization_details import DetailReader, is_narrowing, narrowed
+from broker.oauth.authorization_details import DetailReader
+from broker.oauth.narrowing import is_narrowing, narrowed
 from broker.oauth.registration import ClientRegistration
 from broker.oauth.token_errors import InvalidAuthorizationDetails
 from tests.oauth_flow import COMPLETED, INCOME
@@ -119,8 +120,9 @@ def test_a_token_request_gets_no_more_than_was_granted(
         found = narrowed(json.dumps(asked), tuple(granted))
     except InvalidAuthorizationDetails:
         return
-    assert len(found) == len(asked)
+    assert len(found) == len(asked) == len({one["agreement_id"] for one in found})
     assert are_no_more_than(found, granted)
+    assert all(one.keys() == COMPLETED.keys() for one in found)
     for one, words in zip(found, asked, strict=True):
         assert {name: one[name] for name in words} == dict(words)
 

@@ -207,6 +207,9 @@ class TestWhatIsGiven:
             {"type": "insurance_record", "agreement_id": "hospital_entitlement_check"},
             {"type": "insurance_record", "locations": ["https://other.example"]},
             {"type": "insurance_record", "more": 1},
+            {"type": "insurance_record", "anything": None},
+            {"type": "insurance_record", "locations": None},
+            {"type": "insurance_record", "lookup_keys": None},
             {"type": "insurance_record", "consent_id": "01a2018f-2653-70d1-bd94-3efab94f4944"},
             {"type": "insurance_record", "record_hash": "0" * 64},
             {"type": "entitlement_check"},
@@ -229,6 +232,14 @@ class TestWhatIsGiven:
         refused(flow.redeem(attempt, authorization_details=listed(asked)), ERROR)
         body = flow.redeem(attempt).get_json()
         refused(flow.refresh(body["refresh_token"], authorization_details=listed(asked)), ERROR)
+
+    def test_rfc9396_6_a_token_request_names_each_agreement_once(self, flow: Flow, citizen: Citizen) -> None:
+        attempt = flow.granted(citizen)
+        asked = listed({"type": "insurance_record"}, {"type": "insurance_record", "valid_days": 1})
+        told = refused(flow.redeem(attempt, authorization_details=asked), ERROR)
+        assert told == "authorization_details 1: agreement_id: one detail for each agreement"
+        body = flow.redeem(attempt).get_json()
+        refused(flow.refresh(body["refresh_token"], authorization_details=asked), ERROR)
 
     def test_rfc9396_6_what_a_citizen_left_out_cannot_be_asked_back(
         self, flow: Flow, citizen: Citizen

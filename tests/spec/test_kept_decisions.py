@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
 from broker.cli.embedded import EmbeddedCluster
-from broker.consent.record import Signing
+from broker.consent.record import Notice, Signing
 from broker.errors import ConsentTransitionRefused, StoreUnavailable
+from broker.oauth.authorization import AuthorizationRefused
+from broker.oauth.authorization_request import Approval, request_ref_of
 from consent_ui.words import WORDS
 from tests.citizen_world import Citizen
-from tests.oauth_flow import Attempt, Flow
+from tests.oauth_flow import COMPLETED, Attempt, Flow
 from tests.oauth_world import World, oauth_database
 
 TABLES = (
@@ -94,6 +97,43 @@ def test_who_must_sign_cannot_be_known_and_nothing_is_given(
     people.fault = None
     assert flow.press(person, flow.decision_page(person, attempt), attempt).status_code == 303
     assert flow.redeem(attempt).status_code == 200, "it was still waiting"
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        [{**COMPLETED, "valid_days": 7}],
+        [{**COMPLETED, "retention_days": 30}],
+        [COMPLETED, COMPLETED],
+        [{**COMPLETED, "fields": ["salary_base"]}, COMPLETED],
+    ],
+    ids=repr,
+)
+def test_what_would_not_stand_in_the_consent_is_not_approved(
+    flow: Flow, person: Citizen, details: list[dict[str, Any]]
+) -> None:
+    attempt, world = Attempt(), flow.world
+    flow.push(attempt)
+    flow.decision_page(person, attempt)
+    doors = world.wiring.consents.redirects(world.wiring.authorizations())
+    at = world.clock()
+    waiting = doors.find(request_ref_of(attempt.request_uri), at)
+    assert waiting is not None
+    approval = Approval(
+        citizen_id=person.citizen_id,
+        level=2,
+        authenticated_at=at,
+        details=tuple(details),
+        scopes=("share_record",),
+    )
+    notice = Notice(version="1", language="vi", rendered_hash="ab" * 32, served_at=at)
+    before = counts(flow)
+    with pytest.raises(AuthorizationRefused) as caught:
+        doors.approve(waiting, approval, at, notice)
+    assert caught.value.reason == "not_narrower"
+    assert counts(flow) == before
+    fewer = replace(approval, details=({**COMPLETED, "fields": ["si_status", "salary_base"]},))
+    assert "code=" in doors.approve(waiting, fewer, at, notice)
 
 
 @pytest.mark.parametrize(
