@@ -59,8 +59,8 @@ def two_agreements() -> PolicySet:
 class InboxFlow(Flow):
     """A bank of two agreements that asks absent citizens, and the citizens who decide."""
 
-    def __init__(self, database: Database) -> None:
-        super().__init__(World(database, policies=two_agreements()))
+    def __init__(self, database: Database, **settings: Any) -> None:
+        super().__init__(World(database, policies=two_agreements(), **settings))
         self.desk = self.register_desk("desk-a")
 
     def register_desk(self, client_id: str, organisation_id: str = "bank-1", **metadata: Any) -> Party:

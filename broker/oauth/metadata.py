@@ -79,6 +79,8 @@ def authorization_server_metadata(
             "introspection_endpoint": addresses.mtls_url + INTROSPECTION_PATH,
             "revocation_endpoint": addresses.mtls_url + REVOCATION_PATH,
             "backchannel_authentication_endpoint": addresses.mtls_url + BACKCHANNEL_PATH,
+            # Not an endpoint at which clients authenticate, but their tokens may be bound to a certificate.
+            "grant_management_endpoint": addresses.mtls_url + GRANTS_PATH,
         }
     return document
 
