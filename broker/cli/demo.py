@@ -19,8 +19,10 @@ import psycopg
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from broker.cli.demo_cast import ADULT, CaseMissing
+from broker.cli.demo_borrowing import ASKED
+from broker.cli.demo_cast import PARENT, CaseMissing
 from broker.cli.demo_desk import CHECK
+from broker.cli.demo_inbox import HIRING, ask, recruiter
 from broker.cli.demo_lender import open_account
 from broker.cli.demo_opening import Opened, Options, opened
 from broker.cli.demo_show import Screen, plain_console
@@ -137,10 +139,10 @@ class _Demo:
         """Say how to be the citizen oneself, where the example lies beside the program."""
         borrowing, citizen = ready.play.borrowing, self.options.directory / "citizen.json"
         # Somebody else than the story's borrower, who has just refused: the same bank may not ask again yet.
-        asked = ready.play.cast.person("asked", ADULT)
+        asked = ready.play.cast.person("asked", PARENT)
         borrower = open_account(ready.play.stage, asked.personal_id)
         write_private(citizen, json.dumps(asdict(borrower), indent=1) + "\n")
-        if borrowing.ask_in_inbox(borrower.personal_id):
+        if self._ask(ready, borrower.personal_id):
             self._say("waiting")
         self._say("pages", address=f"{ready.issuer}{PAGES}")
         uri = enrolment_uri(borrower.totp_secret, "demo", ready.play.stage.settings.data_owner)
@@ -155,6 +157,22 @@ class _Demo:
         self._say("code")
         print_code = "import json,pyotp,sys;print(pyotp.TOTP(json.load(sys.stdin)['totp_secret']).now())"
         click.echo(f"  {python} -c {shlex.quote(print_code)} < {file}")
+
+    def _ask(self, ready: Opened, personal_id: str) -> bool:
+        """Let a bank and an employer ask the same citizen; whether both requests wait."""
+        play = ready.play
+        here, back = self.options.directory, play.borrowing.redirect_uri
+        hiring = recruiter(play.stage, ready.issuer, play.cast.run, here, back)
+        try:
+            return all(
+                ask(caller, personal_id, item, {"vi": words.vi, "en": words.en})
+                for caller, item, words in (
+                    (play.borrowing.caller, ASKED, START["loan"]),
+                    (hiring, HIRING, START["job"]),
+                )
+            )
+        finally:
+            hiring.close()
 
     def _say(self, name: str, **values: object) -> None:
         text = START[name].say(self.options.lang).format(**values)

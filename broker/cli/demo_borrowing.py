@@ -11,7 +11,6 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pyotp
-import uuid_utils
 
 from broker.cli.caller import Answer, Caller
 from broker.cli.demo_browser import Browser
@@ -31,7 +30,6 @@ LEFT_OUT: Final = "si_status"
 TOKEN_INFO: Final = "/v1/token-info"  # noqa: S105 (a path)
 RECORD: Final = "/v1/consented-record"
 CONSENTS: Final = "/citizen/consents"
-REQUESTS: Final = "/v1/consent-requests"
 _SECRETS: Final = ("access_token", "refresh_token", "id_token", "request_uri", "code")
 _PROVEN: Final = {"DPoP": "<proof>", "Content-Type": "application/x-www-form-urlencoded"}
 
@@ -78,18 +76,6 @@ class Borrowing:
         exchange = _exchange("POST", PUSHED_REQUEST_PATH, shown, answer)
         told = urlsplit(self.address())._replace(query=f"client_id={self.caller.client_id}&request_uri=…")
         return replace(exchange, response={**(exchange.response or {}), "browser_goes_to": told.geturl()})
-
-    def ask_in_inbox(self, personal_id: str) -> bool:
-        """Let the bank ask somebody without a browser; False where that person refused lately."""
-        item = {name: value for name, value in ASKED.items() if name != "type"}
-        document = {
-            "request_id": str(uuid_utils.uuid4()),
-            "personal_id": personal_id,
-            "items": [item],
-            "message": {"vi": "Hồ sơ vay thử nghiệm", "en": "A trial loan"},
-        }
-        answer = self.caller.request("POST", REQUESTS, json.dumps(document).encode())
-        return bool(answer.status == 201)
 
     def address(self) -> str:
         """Return the URL to which the bank sends the citizen's browser."""

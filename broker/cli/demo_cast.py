@@ -12,7 +12,8 @@ from sqlalchemy import Connection, func, select
 
 from broker.actions.person_match import NameMatch, match_names
 from connectors.national_insurance.cases import SyntheticCard, SyntheticPerson, find_cases
-from connectors.national_insurance.schema import contribution
+from connectors.national_insurance.children import PARENTS
+from connectors.national_insurance.schema import contribution, family_member
 from connectors.national_insurance.schema import person as person_table
 
 CANDIDATES: Final = 500
@@ -40,6 +41,8 @@ class Staff:
 
 ADULT: Final = "adult"
 """Of the persons with a valid card those who are of age and pay contributions."""
+PARENT: Final = "parent"
+"""Of the adults those whom a child's own record names as a parent; all where there is none."""
 
 
 def invented_personal_id() -> str:
@@ -78,6 +81,8 @@ def find_candidates(connection: Connection, on_date: date) -> dict[str, list[Syn
     of_age = [one for one in plain["valid"] if born_from <= one.birth_date <= born_by]
     paying = _paying(connection, [one.person_key for one in of_age], on_date)
     plain[ADULT] = [one for one in of_age if one.person_key in paying]
+    parents = _parents(connection, [one.personal_id for one in plain[ADULT]])
+    plain[PARENT] = [one for one in plain[ADULT] if one.personal_id in parents] or plain[ADULT]
     for name, persons in plain.items():
         if not persons:
             raise CaseMissing(name)
@@ -91,6 +96,15 @@ def _paying(connection: Connection, person_keys: Sequence[int], on_date: date) -
         contribution.c.contribution_to >= on_date - timedelta(days=180),
     )
     return set(connection.scalars(paid))
+
+
+def _parents(connection: Connection, personal_ids: Sequence[str]) -> set[str]:
+    """Return those of the numbers that a child's record names."""
+    named = select(family_member.c.family_personal_id).where(
+        family_member.c.family_personal_id.in_(personal_ids),
+        family_member.c.family_relation.in_(PARENTS),
+    )
+    return set(connection.scalars(named))
 
 
 def _in_force(card: SyntheticCard, on_date: date) -> bool:

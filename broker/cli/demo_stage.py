@@ -48,6 +48,12 @@ BANK: Final = Organisation(
     name_vi="Ngân hàng Thử Nghiệm",
     name_en="Trial Bank",
 )
+EMPLOYER: Final = Organisation(
+    organisation_id="demo-employer",
+    kind="employer",
+    name_vi="Công ty Thử Nghiệm",
+    name_en="Trial Company",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class Stage:
         """Suspend clients and revoke staff of earlier runs; turn the source on, should one have died."""
         self.turn_source_on()
         clients, staff = PostgresClients(self.store.engine), PostgresStaff(self.store.engine)
-        ours = (HOSPITAL.organisation_id, BANK.organisation_id)
+        ours = {one.organisation_id for one in (HOSPITAL, BANK, EMPLOYER)}
         for client in clients.list_clients():
             if client.organisation_id in ours and client.status == "active":
                 clients.suspend_client(client.client_id, system_clock())

@@ -99,9 +99,11 @@ START: Final[Mapping[str, Words]] = {
         "The server keeps running. Open a second terminal and paste:",
     ),
     "waiting": Words(
-        "Ngân hàng vừa hỏi một công dân khác: yêu cầu đang chờ trong hộp thư của người đó.",
-        "The bank has just asked another citizen: the request waits in that person's inbox.",
+        "Ngân hàng và một công ty vừa hỏi một công dân khác: hai yêu cầu đang chờ trong hộp thư.",
+        "The bank and a company have just asked another citizen: both requests wait in that person's inbox.",
     ),
+    "loan": Words("Hồ sơ vay thử nghiệm", "A trial loan"),
+    "job": Words("Hồ sơ ứng tuyển thử nghiệm", "A trial application for a job"),
     "pages": Words("Trang của công dân đó: {address}", "That citizen's pages: {address}"),
     "account": Words(
         "Số định danh {number}, mật khẩu {password}, ứng dụng mã dùng một lần: {uri}",

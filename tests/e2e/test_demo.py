@@ -330,16 +330,30 @@ def test_the_screen_tells_the_story_in_vietnamese(run: Run) -> None:
     assert run.printed.rstrip().endswith("Đã dừng máy chủ và PostgreSQL.")
 
 
-def be_the_citizen(directory: Path, port: int, pasted: Sequence[str]) -> None:
+def account_of(directory: Path) -> Account:
+    citizen = json.loads((directory / "citizen.json").read_text(encoding="utf-8"))
+    return Account(citizen["personal_id"], citizen["password"], citizen["totp_secret"])
+
+
+def look_at_the_inbox(browser: HandBrowser, account: Account) -> None:
+    """Sign in as the citizen: a bank and an employer wait for an answer."""
+    inbox = f"{browser.site}/citizen/consents?lang=en"
+    page = browser.go(inbox)
+    assert "/citizen/sign-in" in page.url
+    assert browser.sign_in(page, account).status == 200
+    page = browser.go(inbox)
+    assert "Trial Bank" in page.text
+    assert "Trial Company" in page.text
+
+
+def be_the_citizen(browser: HandBrowser, account: Account, directory: Path, pasted: Sequence[str]) -> None:
     """Paste the line that asks as the bank, decide in a browser, and see that the bank's program goes on."""
     line = next(line for line in pasted if "read_by_consent.py" in line)
     code = next(line for line in pasted if "pyotp" in line)
-    citizen = json.loads((directory / "citizen.json").read_text(encoding="utf-8"))
     shown = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    assert pyotp.TOTP(citizen["totp_secret"]).verify(shown.stdout.strip(), valid_window=1)
+    assert pyotp.TOTP(account.totp_secret).verify(shown.stdout.strip(), valid_window=1)
     with asking(shlex.split(line), directory) as (example, address):
-        account = Account(citizen["personal_id"], citizen["password"], citizen["totp_secret"])
-        location = HandBrowser(f"http://127.0.0.1:{port}").decide(address, account)
+        location = browser.decide(address, account)
         urllib3.request("GET", location, timeout=10)
         printed, faults = example.communicate(timeout=30)
     assert (example.returncode, faults) == (0, "")
@@ -369,7 +383,7 @@ def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -
             assert "an earlier run is used again" in text
             assert "41 scenes, all of them as expected." in text
             assert time.monotonic() - started < 85, "it ran into the watchdog"
-            assert "the request waits in that person's inbox" in text
+            assert "both requests wait in that person's inbox" in text
             assert f"That citizen's pages: http://127.0.0.1:{port}/citizen/consents" in text
             assert "otpauth://totp/" in text
             pasted = [line.strip() for line in printed if line.startswith("  ")]
@@ -380,7 +394,10 @@ def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -
             )
             assert told.returncode == 0, told.stderr
             assert json.loads(told.stdout)["gateway_code"] == "000"
-            be_the_citizen(run.directory, port, pasted)
+            browser, account = HandBrowser(f"http://127.0.0.1:{port}"), account_of(run.directory)
+            look_at_the_inbox(browser, account)
+            be_the_citizen(browser, account, run.directory, pasted)
+            browser.pool.clear()
         finally:
             os.killpg(demo.pid, signal.SIGINT)
             rest = demo.stdout.read() if demo.stdout else ""

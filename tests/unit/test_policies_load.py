@@ -393,6 +393,7 @@ def test_the_shipped_directory_loads_in_the_order_of_ids() -> None:
         "bank_income_proof",
         "citizen_own_record",
         "employer_own_unit_contributions",
+        "employer_work_history",
         "hospital_entitlement_check",
         "ministry_of_finance_statistics",
         "ministry_of_health_statistics",

@@ -92,7 +92,8 @@ def test_the_register_holds_the_bases_of_the_law_and_what_they_need() -> None:
 
 DPV_PURPOSES = {
     # terms of dpv/modules/purposes of DPV 2.0 and 2.1
-    "Verification", "PaymentManagement", "HumanResourceManagement", "LegalCompliance", "CreditChecking",
+    "Verification", "PaymentManagement", "HumanResourceManagement", "PersonnelHiring", "LegalCompliance",
+    "CreditChecking",
     "ProvideOfficialStatistics", "ImproveHealthcare", "PublicPolicyMaking", "ImprovePublicServices",
     "RightsFulfillment",
 }  # fmt: skip
