@@ -20,8 +20,9 @@ from broker.settings import Settings
 LOOK_SECONDS = 5.0
 COMPANION_SECONDS = 15.0
 BESIDE: Final = (("maintain", "--every", "60"),)
-WORKER: Final = ("worker", "--json")
 """What runs beside the server, as words after `broker`."""
+WORKER: Final = ("worker", "--json")
+"""What runs beside it too where one machine does all. It reads policies, so a reload starts it anew."""
 
 
 @click.command()
@@ -38,7 +39,7 @@ def serve_command(server: str, with_worker: bool) -> None:
 
     Reads BROKER_* settings (docs/settings.md). Without BROKER_DATABASE_URL it starts a PostgreSQL of its own
     under BROKER_STATE_DIRECTORY (default .demo). SIGHUP reloads workers one generation after the other
-    without dropping a request; SIGTERM finishes the requests under way.
+    without dropping a request, and the worker beside it; SIGTERM finishes the requests under way.
     """
     with deployment() as (environ, _):
         command = server_command(settings_of(environ), server)
@@ -76,13 +77,16 @@ def run_server(
 ) -> int:
     """Run the server as a child, hand signals through, and return its exit code.
 
-    beside: commands of ours that run as long as the server does, and are started anew when one ends.
+    beside: commands of ours that run as long as the server does, and are started anew when one ends. On
+    SIGHUP the worker among them is told to end, so that it comes back with the policies of then.
     """
     child = subprocess.Popen(command, env=dict(environ))
     companions = {words: _started(words, environ) for words in beside}
 
     def hand_through(number: int, _frame: FrameType | None) -> None:
         child.send_signal(number)
+        if number == signal.SIGHUP and WORKER in companions:
+            companions[WORKER].send_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, hand_through)

@@ -145,7 +145,8 @@ def worker_command(once: bool, as_json: bool) -> None:
     """Tell recipients what became of consents, and settle consents whose time has come.
 
     Any number of workers may run, on any machine. SIGTERM and SIGINT end it after the round under way, a few
-    seconds; what a killed worker had in hand is taken up again by another within a minute.
+    seconds, and SIGHUP too: whoever runs it starts it anew, with the policies of then. What a killed worker
+    had in hand is taken up again by another within a minute.
     """
     with open_session() as session:
         outbox = PostgresOutbox(session.engine)
@@ -165,7 +166,8 @@ def _stopped_by_signals(worker: Worker) -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
         worker.stop.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:

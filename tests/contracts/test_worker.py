@@ -20,11 +20,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 import broker.cli.outbox
+import broker.cli.serve
 from broker.cli import main
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.serve import WORKER, run_server
 from broker.cli.session import Session
 from broker.cli.worker import Job, Worker, settling_job
+from broker.consent.writing import QueuedNotice
 from broker.errors import StoreUnavailable
 from broker.storage.outbox import LEASE
 from connectors.notify import EventPusher
@@ -161,8 +163,9 @@ class TestAsAProcess:
         assert job.run() == {"taken": 1, "delivered": 1}
         assert machine.pushed() == [notice.message_id] * 2
 
-    def test_sigterm_lets_the_push_under_way_end(
-        self, told: OutboxWorld, machine: Machine, opened: ExitStack
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    def test_a_signal_lets_the_push_under_way_end(
+        self, told: OutboxWorld, machine: Machine, opened: ExitStack, number: signal.Signals
     ) -> None:
         told.recipient("bank-a", machine.url)
         notice = told.queue("bank-a")
@@ -176,7 +179,7 @@ class TestAsAProcess:
         machine.host.answer = answer
         process = machine.start(opened)
         wait_until(lambda: bool(machine.host.posted), "a push is under way", 20)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         assert process.poll() is None
         let_go.set()
         told_lines = lines(process)
@@ -199,28 +202,77 @@ class TestAsAProcess:
     ) -> None:
         told.recipient("bank-a", machine.url)
         notice = told.queue("bank-a")
-        wait = "import os, sys, time\nwhile not os.path.exists(sys.argv[1]): time.sleep(0.1)\nsys.exit(7)"
-        ended = machine.directory / "ended"
-        server = [sys.executable, "-c", wait, str(ended)]
-        numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-        before = {number: signal.getsignal(number) for number in numbers}
-
-        def end_when_told() -> None:
-            wait_until(lambda: told.row(notice)["delivered_at"] is not None, "the recipient was told", 20)
-            ended.touch()
-
-        watch = Thread(target=end_when_told)
-        watch.start()
-        try:
-            assert run_server(server, machine.environ, (WORKER,)) == 7
-        finally:
-            ended.touch()
-            watch.join()
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        run_beside_a_server(machine, lambda: wait_until_told(told, notice))
         told_lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
         assert told_lines[-1]["event"] == "stopped"
         assert machine.pushed() == [notice.message_id]
+
+    def test_a_reload_of_the_server_starts_the_worker_anew(
+        self,
+        told: OutboxWorld,
+        machine: Machine,
+        capfd: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        told.recipient("bank-a", machine.url)
+        notices, started = [told.queue("bank-a")], []
+        start = broker.cli.serve._started
+
+        def counted(*arguments: Any) -> subprocess.Popen[bytes]:
+            started.append(start(*arguments))
+            return started[-1]
+
+        monkeypatch.setattr(broker.cli.serve, "_started", counted)
+        monkeypatch.setattr(broker.cli.serve, "LOOK_SECONDS", 0.1)
+
+        def reload_and_tell_more() -> None:
+            wait_until_told(told, notices[0])
+            os.kill(os.getpid(), signal.SIGHUP)
+            wait_until(lambda: len(started) == 2, "another worker was started", 20)
+            notices.append(told.queue("bank-a"))
+            wait_until_told(told, notices[1])
+
+        run_beside_a_server(machine, reload_and_tell_more)
+        assert [process.returncode for process in started] == [0, 0]
+        told_lines = [json.loads(line)["event"] for line in capfd.readouterr().out.splitlines()]
+        assert told_lines == ["heartbeat", "job done", "stopped"] * 2
+        assert machine.pushed() == [notice.message_id for notice in notices]
+
+
+def wait_until_told(told: OutboxWorld, notice: QueuedNotice) -> None:
+    wait_until(lambda: told.row(notice)["delivered_at"] is not None, "the recipient was told", 20)
+
+
+def run_beside_a_server(machine: Machine, watch: Callable[[], None]) -> None:
+    """Run a server that knows no signal, with a worker beside it, and end it when watch returns."""
+    ended = machine.directory / "ended"
+    script = (
+        "import os, signal, sys, time\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        f"while not os.path.exists({str(ended)!r}): time.sleep(0.1)\n"
+        "sys.exit(7)"
+    )
+    faults: list[BaseException] = []
+
+    def end_afterwards() -> None:
+        try:
+            watch()
+        except BaseException as fault:
+            faults.append(fault)
+        ended.touch()
+
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in numbers}
+    thread = Thread(target=end_afterwards)
+    thread.start()
+    try:
+        assert run_server([sys.executable, "-c", script], machine.environ, (WORKER,)) == 7
+    finally:
+        ended.touch()
+        thread.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert faults == []
 
 
 class TestTheLoop:

@@ -154,3 +154,13 @@ def test_the_proxy_never_sends_a_request_twice_and_logs_no_path() -> None:
 def test_the_proxy_keeps_operators_pages_inside(path: str) -> None:
     [block] = re.findall(rf"location = {path} +\{{([^}}]*)\}}", NGINX)
     assert "deny all;" in block
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["PartOf=insurance-broker.service", "ReloadPropagatedFrom=insurance-broker.service",
+     "ExecReload=/bin/kill -HUP $MAINPID", "Restart=always"],
+)  # fmt: skip
+def test_the_worker_follows_what_is_said_to_the_server(line: str) -> None:
+    # Else it would go on with the policies that it once read; what SIGHUP does to it is tested with it.
+    assert (DEPLOY / "systemd/insurance-broker-worker.service").read_text("utf-8").count(f"\n{line}\n") == 1
