@@ -145,7 +145,6 @@ class ClientsFace:
         headers = (
             ("Content-Type", "application/json"),
             ("Cache-Control", "no-store"),
-            ("Location", f"/v1/clients/{record.client_id}"),
         )
         return Reply(201, headers, json.dumps(document, ensure_ascii=False).encode()), ""
 

@@ -135,13 +135,18 @@ def _parameter(name: str, place: str) -> Row:
 
 
 def _success(one: Operation) -> Row:
-    names = ["X-Request-Id", *(["Location"] if one.status == 201 else [])]
+    names = ["X-Request-Id", *(["Location"] if one.status == 201 and _can_be_read(one) else [])]
     row: Row = {"description": str(one.words), "headers": _headers(names)}
     if one.tells is not None:
         row["content"] = {"application/json": {"schema": one.tells}}
         if one.receipt:
             row["content"]["application/jwt"] = {"schema": _JWT}
     return row
+
+
+def _can_be_read(one: Operation) -> bool:
+    """Return whether what an operation makes has an address of its own."""
+    return any(other.method == "GET" and other.rule.startswith(f"{one.rule}/<") for other in OPERATIONS)
 
 
 def _refusals(one: Operation, issuer: str) -> Row:

@@ -47,7 +47,7 @@ _ORGANISATION = (
     click.option("--kind", required=True, help="Kind of recipient, as in recipient_kinds.toml: hospital."),
     click.option("--name-vi", required=True, help="Vietnamese name of the organisation."),
     click.option("--name-en", required=True, help="English name of the organisation."),
-    click.option("--facility-code", help="Five-character code of a health facility."),
+    click.option("--facility-code", help="Code of a health facility, 5 to 13 characters."),
     click.option("--contact-officer", default="", help="Who answers questions about the use of data."),
 )
 _METADATA = (

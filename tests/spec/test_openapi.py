@@ -374,6 +374,17 @@ def test_every_operation_names_its_scope_and_every_way_to_show_a_token(whole: Do
     }
 
 
+def test_an_address_is_told_of_what_was_made_only_where_it_can_be_read_there(whole: Document) -> None:
+    located = {
+        path
+        for path, item in whole["paths"].items()
+        for operation in item.values()
+        if isinstance(operation, dict)
+        and "Location" in operation["responses"].get("201", {}).get("headers", {})
+    }
+    assert located == {"/v1/consent-requests"}
+
+
 def test_without_a_host_for_mutual_tls_there_is_no_word_of_certificates(document: Document) -> None:
     assert set(document["components"]["securitySchemes"]) == {"oauth", "dpop", "proof"}
     assert len(document["servers"]) == 1
