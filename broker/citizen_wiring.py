@@ -17,6 +17,7 @@ from broker.storage.citizens import PostgresCitizens
 from broker.storage.complaints import PostgresComplaints
 from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.history import PostgresHistory
+from broker.storage.outbox import PostgresOutbox
 from broker.storage.represented import RepresentedAccounts
 from broker.storage.session import Store
 from connectors.base import Families, Source
@@ -46,7 +47,8 @@ class CitizenWiring:
             new_id=_new_id,
         )
         requests = PostgresConsentRequests(self.store.engine)
-        representation = RepresentationParts(self._represent(decisions), requests.organisation_names)
+        told_of = PostgresOutbox(self.store.engine).list_of_consent
+        representation = RepresentationParts(self._represent(decisions), requests.organisation_names, told_of)
         return OwnParts(history, record, complaints, representation)
 
     def _represent(self, decisions: Decisions) -> Represent:

@@ -36,6 +36,7 @@ from broker.storage.client_registrations import PreparedClients
 from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.consents import PostgresConsents
 from broker.storage.grants import PostgresGrants
+from broker.storage.outbox import PostgresOutbox
 from broker.storage.register import PreparedRegister
 from broker.storage.session import Store
 from connectors.base import Source
@@ -105,7 +106,8 @@ class ConsentWiring:
 
     def page_parts(self) -> ConsentParts:
         """Return what the citizen's own pages of consents need."""
-        return ConsentParts(self.verbs(), self.requests.organisation_names)
+        told_of = PostgresOutbox(self.store.engine).list_of_consent
+        return ConsentParts(self.verbs(), self.requests.organisation_names, told_of)
 
     def redirects(self, authorizations: Authorizations) -> RedirectConsents:
         """Return what decides on requests that came by redirect."""

@@ -24,6 +24,7 @@ from consent_ui.consent_presenting import (
 )
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import notice_of
+from consent_ui.told import Told, told_views
 from consent_ui.visit import Visit
 from policies.compile import PolicySet
 
@@ -32,10 +33,14 @@ CONSENTS_PAGE: Final = "consents"
 
 @dataclass(frozen=True, slots=True)
 class ConsentParts:
-    """What these pages need from behind. names_of: organisation → its two names."""
+    """What these pages need from behind. names_of: organisation → its two names.
+
+    told_of: consent → how far the notices of it have come, the oldest first.
+    """
 
     verb: DecideConsent
     names_of: Callable[[str], tuple[str, str]]
+    told_of: Callable[[str], Sequence[Told]]
 
 
 class ConsentViews:
@@ -205,6 +210,7 @@ class ConsentViews:
             error=error,
             view=view,
             events=event_views(events, whose.words),
+            notices=told_views(self._parts.told_of(consent.consent_id), whose.words),
             ticked=frozenset(request.form.getlist("field")) if error else frozenset(),
             action=self._address(consent.consent_id),
             token=visit.tokens.token(whose.cookie, _bound(view), whose.at),

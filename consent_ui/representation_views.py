@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import notice_of
 from consent_ui.representation import ChildRequestView, request_view
 from consent_ui.sign_in_page import BUSY_SECONDS
+from consent_ui.told import Told
 from consent_ui.visit import Visit
 from consent_ui.words import Words
 from policies.compile import PolicySet
@@ -33,10 +34,14 @@ _CONSENT_ID: Final = "<consent_id>"
 
 @dataclass(frozen=True, slots=True)
 class RepresentationParts:
-    """What these pages need from behind. names_of: organisation → its two names."""
+    """What these pages need from behind. names_of: organisation → its two names.
+
+    told_of: consent → how far the notices of it have come, the oldest first.
+    """
 
     verb: Represent
     names_of: Callable[[str], tuple[str, str]]
+    told_of: Callable[[str], Sequence[Told]]
 
 
 class RepresentationViews:

@@ -19,6 +19,7 @@ from consent_ui.representation_views import (
     RepresentationParts,
     RepresentationViews,
 )
+from consent_ui.told import told_views
 from consent_ui.visit import Visit
 
 
@@ -28,6 +29,7 @@ class RepresentedConsentViews:
     def __init__(self, visit: Visit, parts: RepresentationParts, listing: RepresentationViews) -> None:
         self._visit = visit
         self._verb = parts.verb
+        self._told_of = parts.told_of
         self._listing = listing
 
     def show(self, consent_id: str) -> Response:
@@ -133,6 +135,7 @@ class RepresentedConsentViews:
             name=child.full_name,
             view=view,
             events=event_views(events, whose.words, "representative"),
+            notices=told_views(self._told_of(consent.consent_id), whose.words),
             action=self._address(consent.consent_id),
             withdrawal=visit.addresses.page(
                 CHILD_WITHDRAWAL_RULE.replace("<consent_id>", consent.consent_id), language

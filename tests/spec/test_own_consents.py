@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +39,12 @@ def act(flow: Flow, browser: Client, path: str, choice: str, **more: Any) -> Tes
 def own_form(page: TestResponse) -> Form:
     assert page.status_code == 200, page.text
     return next(form for form in Forms(page.text).forms if form.action.startswith(CONSENTS))
+
+
+def told_on(page: TestResponse) -> list[str]:
+    """Return what a page of a consent says that its recipient was told."""
+    section = page.text.split('aria-labelledby="told"')[1].split("</section>")[0]
+    return re.findall("<li>(.*)</li>", section)
 
 
 def consent_path(tokens: dict[str, Any]) -> str:
@@ -161,6 +168,34 @@ class TestGivenByRedirect:
         assert "/citizen/sign-in" in led.headers["Location"]
         assert "đang tạm dừng" in get(flow, browser, path).text
         assert act(flow, browser, path, "withdraw").headers["Location"].startswith(path)
+
+    def test_it_says_what_the_recipient_was_told_and_whether_it_answered(
+        self, flow: Flow, citizen: Citizen
+    ) -> None:
+        browser, tokens = given(flow, citizen)
+        path = consent_path(tokens)
+        shown = told_on(get(flow, browser, path + "?lang=en"))
+        assert len(shown) == 1
+        assert re.fullmatch(r"Consent was given \([0-9:/ ]+\): not yet; it is being tried", shown[0])
+        steps = [
+            ("delivered_at = now()", r"told on [0-9:/ ]+; not acknowledged yet"),
+            ("acknowledged_at = now()", r"told on [0-9:/ ]+; acknowledged on [0-9:/ ]+"),
+            ("deletion_attested_at = now()", r".*; the recipient says it deleted on [0-9:/ ]+"),
+            (
+                "delivered_at = NULL, acknowledged_at = NULL, dead_at = now()",
+                "could not be told in many tries.*",
+            ),
+        ]
+        for change, words in steps:
+            with flow.world.engine.begin() as connection:
+                statement = f"UPDATE outbox_messages SET {change} WHERE consent_id = CAST(:one AS uuid)"  # noqa: S608
+                connection.execute(text(statement), {"one": path.rpartition("/")[2]})
+            shown = told_on(get(flow, browser, path + "?lang=en"))
+            assert re.fullmatch(r"Consent was given \([0-9:/ ]+\): " + words, shown[0]), shown
+        assert act(flow, browser, path, "withdraw").status_code == 303
+        shown = told_on(get(flow, browser, path + "?lang=en"))
+        assert shown[0].startswith("The consent was taken back ("), "the latest stands first"
+        assert len(shown) == 2
 
     def test_english_is_spoken_where_it_is_asked_for(self, flow: Flow, citizen: Citizen) -> None:
         browser, tokens = given(flow, citizen)
