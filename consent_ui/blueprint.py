@@ -26,6 +26,7 @@ from consent_ui.addresses import (
     Addresses,
     handle_of,
 )
+from consent_ui.consent_changes import ConsentChangeViews
 from consent_ui.consent_views import ConsentParts, ConsentViews
 from consent_ui.cookies import Cookies
 from consent_ui.decision import DecisionViews
@@ -118,6 +119,7 @@ def citizen_blueprint(
     ReceiptViews(visit, receipts).add_to(blueprint)
     if consents is not None:
         ConsentViews(visit, policies, consents).add_to(blueprint)
+        ConsentChangeViews(visit, policies, consents).add_to(blueprint)
     if own is not None:
         add_own_pages(blueprint, visit, policies, own)
 

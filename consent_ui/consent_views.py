@@ -12,7 +12,7 @@ from flask import Blueprint, Response, request
 from broker.actions.decide_consent import DecideConsent
 from broker.consent.record import Actor, Consent, Notice, Signer
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
-from consent_ui.addresses import CONSENT_RULE, CONSENTS_RULE
+from consent_ui.addresses import CONSENT_RULE, CONSENTS_RULE, EXTENSION_RULE, WITHDRAWAL_RULE
 from consent_ui.consent_presenting import (
     ACTIVE,
     OPENING,
@@ -22,6 +22,7 @@ from consent_ui.consent_presenting import (
     consent_view,
     event_views,
 )
+from consent_ui.extending import lengths_of
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import notice_of
 from consent_ui.told import Told, told_views
@@ -41,6 +42,16 @@ class ConsentParts:
     verb: DecideConsent
     names_of: Callable[[str], tuple[str, str]]
     told_of: Callable[[str], Sequence[Told]]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedConsent:
+    """One line of the list, with where one acts. withdrawal, extension: "" where that cannot be."""
+
+    view: ConsentView
+    address: str
+    withdrawal: str
+    extension: str
 
 
 class ConsentViews:
@@ -74,7 +85,8 @@ class ConsentViews:
             return self._list(whose, 403, whose.words("form_stale"))
         left = self._parts.verb.pause_all(_actor(whose), whose.at)
         if left:
-            names = "; ".join(f"{one.organisation} – {one.purpose}" for one in self._views(whose, left))
+            views = [self._view(whose, one) for one in left]
+            names = "; ".join(f"{one.organisation} – {one.purpose}" for one in views)
             return self._list(whose, 409, whose.words("consents_not_paused", which=names))
         return self._visit.pages.redirect(self._visit.addresses.page(CONSENTS_RULE, whose.words.language))
 
@@ -92,7 +104,7 @@ class ConsentViews:
             return found
         whose, consent, view = found
         words, visit = whose.words, self._visit
-        shown_at = visit.form_shown_at(whose.cookie, _bound(view), whose.at)
+        shown_at = visit.form_shown_at(whose.cookie, bound_to(view), whose.at)
         if shown_at is None:
             return self._page(whose, consent, view, 403, words("form_stale"))
         choice = request.form.get("choice", "")
@@ -155,9 +167,6 @@ class ConsentViews:
         names = self._parts.names_of(consent.organisation_id)
         return consent_view(consent, names, self._policies, whose.words, whose.citizen_id, whose.at)
 
-    def _views(self, whose: SignedInVisitor, consents: Sequence[Consent]) -> list[ConsentView]:
-        return [self._view(whose, one) for one in consents]
-
     def _list(self, whose: SignedInVisitor, status: int = 200, error: str = "") -> Response:
         visit, verb = self._visit, self._parts.verb
         try:
@@ -165,12 +174,12 @@ class ConsentViews:
         except (StoreUnavailable, ConsentTransitionRefused):
             # Who must sign cannot be known now; what was opened before is shown all the same.
             error = error or whose.words("consents_source_away")
-        views = self._views(whose, verb.find_mine(whose.citizen_id, whose.at))
-        sorted_out = {
-            "waiting": [one for one in views if one.state in WAITING],
-            "active": [one for one in views if one.state in ACTIVE],
-            "resting": [one for one in views if one.state in RESTING],
-            "ended": [one for one in views if one.state not in WAITING | ACTIVE | RESTING],
+        listed = [self._listed(whose, one) for one in verb.find_mine(whose.citizen_id, whose.at)]
+        sections = {
+            "waiting": [one for one in listed if one.view.state in WAITING],
+            "active": [one for one in listed if one.view.state in ACTIVE],
+            "resting": [one for one in listed if one.view.state in RESTING],
+            "ended": [one for one in listed if one.view.state not in WAITING | ACTIVE | RESTING],
         }
         return own_page(
             visit,
@@ -180,15 +189,27 @@ class ConsentViews:
             status,
             is_error=bool(error),
             error=error,
-            sections=[
-                (key, [(one, self._address(one.consent_id, whose.words.language)) for one in views])
-                for key, views in sorted_out.items()
-            ],
-            has_active=bool(sorted_out["active"]),
+            sections=list(sections.items()),
+            has_active=bool(sections["active"]),
             action=visit.addresses.page(CONSENTS_RULE),
             token=visit.tokens.token(whose.cookie, CONSENTS_PAGE, whose.at),
             other_address=visit.addresses.page(CONSENTS_RULE, whose.words.other),
         )
+
+    def _listed(self, whose: SignedInVisitor, consent: Consent) -> ListedConsent:
+        view, language = self._view(whose, consent), whose.words.language
+        return ListedConsent(
+            view=view,
+            address=self._address(view.consent_id, language),
+            withdrawal=self._address(view.consent_id, language, WITHDRAWAL_RULE) if view.can else "",
+            extension=self._extension(whose, consent),
+        )
+
+    def _extension(self, whose: SignedInVisitor, consent: Consent) -> str:
+        """Return where a consent is extended, "" where it cannot be."""
+        if not lengths_of(consent, self._policies, whose.at, whose.words):
+            return ""
+        return self._address(consent.consent_id, whose.words.language, EXTENSION_RULE)
 
     def _page(
         self,
@@ -210,20 +231,23 @@ class ConsentViews:
             error=error,
             view=view,
             events=event_views(events, whose.words),
+            withdrawal=self._address(consent.consent_id, whose.words.language, WITHDRAWAL_RULE),
+            extension=self._extension(whose, consent),
             notices=told_views(self._parts.told_of(consent.consent_id), whose.words),
             ticked=frozenset(request.form.getlist("field")) if error else frozenset(),
             action=self._address(consent.consent_id),
-            token=visit.tokens.token(whose.cookie, _bound(view), whose.at),
+            token=visit.tokens.token(whose.cookie, bound_to(view), whose.at),
             other_address=self._address(consent.consent_id, whose.words.other),
         )
 
-    def _address(self, consent_id: str, language: str = "") -> str:
-        return self._visit.addresses.page(CONSENT_RULE.replace("<consent_id>", consent_id), language)
+    def _address(self, consent_id: str, language: str = "", rule: str = CONSENT_RULE) -> str:
+        return self._visit.addresses.page(rule.replace("<consent_id>", consent_id), language)
 
 
 def _actor(whose: SignedInVisitor) -> Actor:
     return Actor(kind="data_subject", reference=whose.citizen_id)
 
 
-def _bound(view: ConsentView) -> str:
+def bound_to(view: ConsentView) -> str:
+    """Return what a form token of a consent's page vouches for: this consent, as it was shown."""
     return f"consent {view.consent_id} {view.fingerprint}"

@@ -18,8 +18,9 @@ NOTICE_VERSION: Final = "2"
 def hash_of_shown(page: str, content: Mapping[str, Json], words: Words) -> str:
     """Return the SHA-256 (hex) of all that a page says of a request: RFC 8785 bytes of one object.
 
-    page: "decision", "consent" or "child". content: every member of the page's view, without the boxes that
-    are ticked, and never a value of a record: of so few possible values a hash would give them away.
+    page: "decision", "consent", "child" or "extension". content: every member of the page's view, without the
+    boxes that are ticked, and never a value of a record: of so few possible values a hash would give them
+    away.
     """
     shown: dict[str, Json] = {
         "page": page,

@@ -62,6 +62,8 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.complaint_form": "thing",
     # Pages and files that name something.
     "citizen.consent": "thing",
+    "citizen.withdrawal": "thing",
+    "citizen.extension": "thing",
     "citizen.receipt_pdf": "thing",
     "citizen.receipt_jws": "thing",
     "citizen.receipt_iso": "thing",
@@ -74,6 +76,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.act_for_child": "form on a thing",
     # Forms; what they name stands in their fields.
     "citizen.act_on_consent": "form on a thing",
+    "citizen.extend_consent": "form on a thing",
     "citizen.pause_all": "form",
     "citizen.sign_out": "form",
     "citizen.read_record": "form",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +15,7 @@ from broker.errors import ConsentMoved
 from broker.storage.consents import PostgresConsents
 from consent_ui.terms_words import why_of
 from consent_ui.words import WORDS, Words
+from policies.civil_time import VIET_NAM
 from tests.citizen_world import Citizen, Form, Forms, shipped_policies
 from tests.oauth_flow import Attempt, Flow
 
@@ -39,6 +41,15 @@ def act(flow: Flow, browser: Client, path: str, choice: str, **more: Any) -> Tes
 def own_form(page: TestResponse) -> Form:
     assert page.status_code == 200, page.text
     return next(form for form in Forms(page.text).forms if form.action.startswith(CONSENTS))
+
+
+def days_later(flow: Flow, citizen: Citizen, days: int) -> Client:
+    """Return the browser in which a citizen has signed in again after so many days."""
+    flow.world.clock.move(days * 86_400)
+    attempt = Attempt()
+    flow.push(attempt)
+    assert flow.decision_page(citizen, attempt).status_code == 200
+    return flow.signed_in(citizen)
 
 
 def told_on(page: TestResponse) -> list[str]:
@@ -202,6 +213,88 @@ class TestGivenByRedirect:
         page = get(flow, browser, consent_path(tokens) + "?lang=en")
         assert "Take the consent back" in page.text
         assert 'lang="en"' in page.text
+
+
+class TestThinkingItOver:
+    def test_two_clicks_from_the_list_take_it_back_and_the_page_between_says_what_follows(
+        self, flow: Flow, citizen: Citizen
+    ) -> None:
+        browser, tokens = given(flow, citizen)
+        first = f"{consent_path(tokens)}/withdraw?lang=en"
+        assert f'href="{first}"' in get(flow, browser, f"{CONSENTS}?lang=en").text
+        assert f'href="{first}"' in get(flow, browser, f"{consent_path(tokens)}?lang=en").text
+        flow.world.clock.move(400)
+        page = get(flow, browser, first)
+        for told in ("nothing is sent any more", "must stop using and delete", "It cannot be undone"):
+            assert told in page.text
+        form = own_form(page)
+        assert form.buttons == [("choice", "withdraw")]
+        assert "active" in get(flow, browser, f"{consent_path(tokens)}?lang=en").text
+        done = browser.post(
+            form.action, data={**form.fields, "choice": "withdraw"}, base_url=flow.world.issuer
+        )
+        assert (done.status_code, done.headers["Location"]) == (303, f"{consent_path(tokens)}?lang=en")
+        assert "taken back" in get(flow, browser, f"{consent_path(tokens)}?lang=en").text
+        assert flow.refresh(tokens["refresh_token"]).get_json()["error"] == "invalid_grant"
+        again = get(flow, browser, first)
+        assert (again.status_code, again.headers["Location"]) == (303, f"{consent_path(tokens)}?lang=en")
+        assert first not in get(flow, browser, f"{CONSENTS}?lang=en").text
+
+    def test_extending_makes_another_consent_that_lasts_longer_and_tokens_go_on(self, flow: Flow) -> None:
+        citizen = flow.citizen()
+        _, tokens = given(flow, citizen)
+        browser, path = days_later(flow, citizen, 20), f"{consent_path(tokens)}/extend"
+        assert f'href="{path}?lang=vi"' in get(flow, browser, f"{CONSENTS}?lang=vi").text
+        form = own_form(get(flow, browser, path))
+        lengths = re.findall(r'name="days" value="(\d+)"', get(flow, browser, path).text)
+        assert lengths == ["30"], "seven days more is less than it lasts anyway; thirty is all that was asked"
+        assert "checked" not in get(flow, browser, path).text
+        for days in ("", "7", "365", "x"):
+            again = browser.post(path, data={**form.fields, "days": days}, base_url=flow.world.issuer)
+            assert again.status_code == 422
+            assert "Hãy chọn một thời hạn." in again.text
+        stolen = browser.post(path, data={"days": "30", "token": "x"}, base_url=flow.world.issuer)
+        assert (stolen.status_code, "Trang này đã quá cũ" in stolen.text) == (403, True)
+        done = browser.post(path, data={**form.fields, "days": "30"}, base_url=flow.world.issuer)
+        assert done.status_code == 303, done.text
+        new = done.headers["Location"]
+        assert new.startswith(CONSENTS)
+        assert not new.startswith(consent_path(tokens))
+        assert "đã được thay bằng sự đồng ý mới" in get(flow, browser, consent_path(tokens)).text
+        until = flow.world.clock() + timedelta(days=30)
+        assert f"{until.astimezone(VIET_NAM):%H:%M %d/%m/%Y}" in get(flow, browser, new).text
+        renewed = flow.refresh(tokens["refresh_token"]).get_json()
+        assert renewed["authorization_details"][0]["consent_id"] in new
+
+    def test_extending_needs_a_fresh_sign_in(self, flow: Flow) -> None:
+        citizen = flow.citizen()
+        _, tokens = given(flow, citizen)
+        browser, path = days_later(flow, citizen, 20), f"{consent_path(tokens)}/extend"
+        form = own_form(get(flow, browser, path))
+        flow.world.clock.move(400)
+        led = browser.post(path, data={**form.fields, "days": "30"}, base_url=flow.world.issuer)
+        assert led.headers["Location"].startswith("/citizen/sign-in?next=consents")
+        assert "đang có hiệu lực" in get(flow, browser, consent_path(tokens)).text
+
+    def test_what_rests_or_has_ended_is_not_extended(self, flow: Flow, citizen: Citizen) -> None:
+        browser, tokens = given(flow, citizen)
+        flow.world.clock.move(60)
+        path = f"{consent_path(tokens)}/extend"
+        form = own_form(get(flow, browser, path))
+        assert act(flow, browser, consent_path(tokens), "pause").status_code == 303
+        late = browser.post(path, data={**form.fields, "days": "30"}, base_url=flow.world.issuer)
+        assert late.status_code == 403
+        page = get(flow, browser, path + "?lang=en")
+        assert (page.status_code, "as long as it may" in page.text) == (200, True)
+        assert "/extend" not in get(flow, browser, consent_path(tokens)).text
+
+    @pytest.mark.parametrize("ending", ["withdraw", "extend"])
+    def test_nobody_elses_is_thought_over(self, flow: Flow, citizen: Citizen, ending: str) -> None:
+        _, tokens = given(flow, citizen)
+        stranger, _ = given(flow, flow.citizen())
+        others = get(flow, stranger, f"{consent_path(tokens)}/{ending}")
+        nobodys = get(flow, stranger, f"{CONSENTS}/{uuid4()}/{ending}")
+        assert (others.status_code, others.text) == (404, nobodys.text)
 
 
 class TestOnesOwnOnly:

@@ -1,0 +1,45 @@
+"""For how much longer a consent may be given: lengths to choose from, none beyond what was agreed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from broker.consent.record import Consent
+from broker.consent.terms import is_within_agreement
+from consent_ui.words import Words
+from policies.civil_time import civil_date
+from policies.compile import PolicySet
+
+_USUAL: Final = (7, 30, 90, 180, 365)
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """One of them. until: when it would end, if it were chosen now."""
+
+    days: int
+    label: str
+    until: str
+
+
+def lengths_of(consent: Consent, policies: PolicySet, at: datetime, words: Words) -> tuple[Length, ...]:
+    """Return the lengths from now by which a consent may be extended, the shortest first.
+
+    At most what was asked for, within the agreement as it stands now, and longer than it lasts anyway. None
+    for a consent that is not active or that needs two signatures: that is asked for anew (docs/consent.md).
+    """
+    table, today = policies.tables.get(consent.terms.agreement_id), civil_date(at)
+    if consent.state != "active" or consent.valid_to_at is None or table is None:
+        return ()
+    if consent.required_roles != ("data_subject",):
+        return ()
+    most = min(consent.terms.valid_days, (table.last_day - today).days)
+    days = sorted({one for one in (*_USUAL, most) if 1 <= one <= most})
+    return tuple(
+        Length(one, words.days(one), words.moment(at + timedelta(days=one)))
+        for one in days
+        if at + timedelta(days=one) > consent.valid_to_at
+        and is_within_agreement(replace(consent.terms, valid_days=one), table, today)
+    )
