@@ -126,7 +126,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     whole = ReadingWiring(settings, store, key_ring, policy_set, enforcement, source)
     families = InsuranceFamilies(settings.source_url)
     citizens = CitizenWiring(settings, store, source, families)
-    own = citizens.own_parts(whole.own_record(), consents.verbs())
+    own = citizens.own_parts(whole.own_record(), whole.preview(), consents.verbs())
     wiring = Wiring(settings, store, key_ring, policy_set, callers, consents, system_clock, own)
     caller = wiring.caller()
     app = Flask("broker", static_folder=None)

@@ -22,6 +22,7 @@ from broker.storage.represented import RepresentedAccounts
 from broker.storage.session import Store
 from connectors.base import Families, Source
 from consent_ui.own_parts import OwnParts
+from consent_ui.previews import Previews
 from consent_ui.record_views import OwnRecords
 from consent_ui.representation_views import RepresentationParts
 from policies.load import SHIPPED, load_holidays
@@ -36,8 +37,11 @@ class CitizenWiring:
     source: Source
     families: Families
 
-    def own_parts(self, record: OwnRecords, decisions: Decisions) -> OwnParts:
-        """Return the verbs behind the pages. record: reads the own record; decisions: on requests."""
+    def own_parts(self, record: OwnRecords, preview: Previews, decisions: Decisions) -> OwnParts:
+        """Return the verbs behind the pages. decisions: on requests.
+
+        record: reads the own record; preview: what of it a recipient would get.
+        """
         directory = Path(self.settings.policy_directory) if self.settings.policy_directory else SHIPPED
         history = self.history()
         complaints = Complain(
@@ -49,7 +53,7 @@ class CitizenWiring:
         requests = PostgresConsentRequests(self.store.engine)
         told_of = PostgresOutbox(self.store.engine).list_of_consent
         representation = RepresentationParts(self._represent(decisions), requests.organisation_names, told_of)
-        return OwnParts(history, record, complaints, representation)
+        return OwnParts(history, record, preview, complaints, representation)
 
     def _represent(self, decisions: Decisions) -> Represent:
         pseudonyms = self._pseudonyms()

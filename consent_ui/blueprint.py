@@ -36,6 +36,7 @@ from consent_ui.identity_views import IdentityViews
 from consent_ui.own_parts import OwnParts, add_own_pages
 from consent_ui.pages import Pages, font_response, script_response, style_response
 from consent_ui.passkey_views import PasskeyViews
+from consent_ui.previews import Previewing
 from consent_ui.receipt_views import ReceiptParts, ReceiptViews
 from consent_ui.sessions import SessionViews
 from consent_ui.sign_in import SignInViews
@@ -95,7 +96,8 @@ def citizen_blueprint(
         clock=clock,
     )
     page = SignInPage(visit, ways.buttons, can_have_passkeys(issuer))
-    signing, deciding = SignInViews(visit, callers, page), DecisionViews(visit, policies)
+    previewing = Previewing(visit, policies, None if own is None else own.preview)
+    signing, deciding = SignInViews(visit, callers, page), DecisionViews(visit, policies, previewing)
     listing, others = SessionViews(visit, ways.sessions), IdentityViews(visit, callers, page, ways)
     passkeys = PasskeyViews(visit, callers, page, ways)
     blueprint = Blueprint("citizen", __name__)
@@ -118,7 +120,7 @@ def citizen_blueprint(
 
     ReceiptViews(visit, receipts).add_to(blueprint)
     if consents is not None:
-        ConsentViews(visit, policies, consents).add_to(blueprint)
+        ConsentViews(visit, policies, consents, previewing).add_to(blueprint)
         ConsentChangeViews(visit, policies, consents).add_to(blueprint)
     if own is not None:
         add_own_pages(blueprint, visit, policies, own)

@@ -25,6 +25,7 @@ from consent_ui.consent_presenting import (
 from consent_ui.extending import lengths_of
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import notice_of
+from consent_ui.previews import Previewing, PreviewView, asked_in_inbox
 from consent_ui.told import Told, told_views
 from consent_ui.visit import Visit
 from policies.compile import PolicySet
@@ -57,10 +58,13 @@ class ListedConsent:
 class ConsentViews:
     """Views of /citizen/consents."""
 
-    def __init__(self, visit: Visit, policies: PolicySet, parts: ConsentParts) -> None:
+    def __init__(
+        self, visit: Visit, policies: PolicySet, parts: ConsentParts, previewing: Previewing
+    ) -> None:
         self._visit = visit
         self._policies = policies
         self._parts = parts
+        self._previewing = previewing
 
     def add_to(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint of the citizen's pages."""
@@ -109,6 +113,10 @@ class ConsentViews:
             return self._page(whose, consent, view, 403, words("form_stale"))
         choice = request.form.get("choice", "")
         given = frozenset(request.form.getlist("field")) & consent.terms.field_names
+        if choice == "show" and view.may_decide:
+            asked = asked_in_inbox(consent, self._policies)
+            preview = self._previewing.show(whose.session, asked, CONSENTS_PAGE, words)
+            return self._page(whose, consent, view, preview=preview)
         allowed = ("give", "refuse") if view.may_decide else view.can
         if choice not in allowed:
             return self._page(whose, consent, view, 422, words("consents_choose"))
@@ -218,6 +226,7 @@ class ConsentViews:
         view: ConsentView,
         status: int = 200,
         error: str = "",
+        preview: PreviewView | None = None,
     ) -> Response:
         visit = self._visit
         events = self._parts.verb.history(whose.citizen_id, consent.consent_id)
@@ -230,6 +239,11 @@ class ConsentViews:
             is_error=bool(error),
             error=error,
             view=view,
+            preview=(
+                preview or self._previewing.offer(whose.session, CONSENTS_PAGE, whose.words)
+                if view.may_decide
+                else None
+            ),
             events=event_views(events, whose.words),
             withdrawal=self._address(consent.consent_id, whose.words.language, WITHDRAWAL_RULE),
             extension=self._extension(whose, consent),

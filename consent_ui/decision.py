@@ -17,6 +17,7 @@ from broker.oauth.detail_types import SCOPE_OF
 from consent_ui.addresses import origin_of
 from consent_ui.notices import notice_of
 from consent_ui.presenting import NotShowable, RequestView, field_name, present
+from consent_ui.previews import Previewing, PreviewView, asked_by_redirect
 from consent_ui.sign_in import SIGN_OUT_PAGE
 from consent_ui.visit import Visit, words_of_request
 from consent_ui.words import Words
@@ -26,9 +27,10 @@ from policies.compile import PolicySet
 class DecisionViews:
     """Views of /citizen/requests/<handle>."""
 
-    def __init__(self, visit: Visit, policies: PolicySet) -> None:
+    def __init__(self, visit: Visit, policies: PolicySet, previewing: Previewing) -> None:
         self._visit = visit
         self._policies = policies
+        self._previewing = previewing
 
     def show(self, handle: str) -> Response:
         """Show a request to whoever is signed in for it; 303 to the sign-in page otherwise.
@@ -52,6 +54,8 @@ class DecisionViews:
     def decide(self, handle: str) -> Response:
         """Take the answer: 303 to the client, or the page again (422) where the answer is none.
 
+        Whoever asks for the values has not answered: the page again, with what would leave.
+
         Only a form that stood on this very page, for this very content and session, is an answer.
         """
         at, visit = self._visit.clock(), self._visit
@@ -71,6 +75,10 @@ class DecisionViews:
         if shown_at is None:
             unticked = present(asked_for, self._policies, words, at)
             return self._page(asked_for, unticked, session, handle, words, at, 403, {"": words("form_stale")})
+        if request.form.getlist("choice") == ["show"]:
+            asked = asked_by_redirect(asked_for)
+            preview = self._previewing.show(session, asked, handle, words)
+            return self._page(asked_for, view, session, handle, words, at, preview=preview)
         try:
             notice = notice_of(view.fingerprint, words, shown_at)
             return self._answered(asked_for, view, session, handle, words, at, notice)
@@ -117,8 +125,9 @@ class DecisionViews:
         at: datetime,
         status: int = 200,
         errors: Mapping[str, str] | None = None,
+        preview: PreviewView | None = None,
     ) -> Response:
-        """Return the page. errors: by name of a box, "" for the whole form."""
+        """Return the page. errors: by name of a box, "" for the whole form. preview: None for none yet."""
         visit = self._visit
         cookie = visit.cookies.session(request)
         return visit.pages.page(
@@ -129,6 +138,7 @@ class DecisionViews:
             is_error=bool(errors),
             errors=dict(errors or {}),
             view=view,
+            preview=preview or self._previewing.offer(session, handle, words),
             action=visit.addresses.request(handle),
             handle=handle,
             token=visit.tokens.token(cookie, _page(handle, view), at),

@@ -20,6 +20,7 @@ from consent_ui.addresses import (
 )
 from consent_ui.complaint_views import ComplaintViews
 from consent_ui.history_views import HistoryViews
+from consent_ui.previews import Previews
 from consent_ui.record_views import OwnRecords, RecordViews
 from consent_ui.representation_views import RepresentationParts, RepresentationViews
 from consent_ui.represented_consents import RepresentedConsentViews
@@ -33,6 +34,7 @@ class OwnParts:
 
     history: ShowHistory
     record: OwnRecords
+    preview: Previews
     complaints: Complain
     representation: RepresentationParts
 

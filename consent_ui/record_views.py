@@ -57,12 +57,7 @@ class RecordViews:
             return self._page(whose, None, 403, words("form_stale"))
         if whose.session.level < LEVEL:
             return self._page(whose, None, 403, reason_in_words("level_too_low", words))
-        reader = OwnReader(
-            citizen_id=whose.citizen_id,
-            level=whose.session.level,
-            authenticated_at=whose.session.authenticated_at,
-            personal_id=visit.sign_in.personal_id(whose.session),
-        )
+        reader = visit.reader(whose.session)
         try:
             return self._page(whose, self._verb.read(reader, whose.at))
         except ReleaseRefused as refused:

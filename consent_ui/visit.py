@@ -7,6 +7,7 @@ from datetime import datetime
 
 from flask import Response, request
 
+from broker.actions.own_reading import OwnReader
 from broker.clock import Clock
 from broker.oauth.authorization_request import AuthorizationRequest
 from broker.oauth.citizens import CitizenSession, CitizenSignIn
@@ -79,6 +80,15 @@ class Visit:
         if not is_from_own_page(request.headers, self.addresses.origin):
             return None
         return self.tokens.made_at(request.form.get("token", ""), cookie, page, at)
+
+    def reader(self, session: CitizenSession) -> OwnReader:
+        """Return who looks at the own record. Raises StoreUnavailable."""
+        return OwnReader(
+            citizen_id=session.citizen_id,
+            level=session.level,
+            authenticated_at=session.authenticated_at,
+            personal_id=self.sign_in.personal_id(session),
+        )
 
     def last_digits(self, session: CitizenSession) -> str:
         """Return the last three digits of who is signed in: enough to see that it is oneself."""
