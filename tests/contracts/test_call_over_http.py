@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,34 +11,21 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from broker.cli import main
 from broker.cli.caller import ASSERTION_TYPE, Caller, ClientKey, KeyUnreadable, TokenRefused
 from broker.cli.embedded import EmbeddedCluster
 from tests.oauth_world import Party, World, oauth_database
-
-
-class Quiet(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log(self, *_: Any) -> None:
-        """Say nothing."""
+from tests.serving import SilentKeepAlive, serving
 
 
 @contextmanager
 def listening(cluster: EmbeddedCluster, **settings: Any) -> Iterator[World]:
     """Give an authorization server listening on the loopback, with the system's time."""
-    with oauth_database(cluster) as database:
-        server = make_server("127.0.0.1", 0, lambda *_: [], threaded=True, request_handler=Quiet)
-        world = World(database, f"http://127.0.0.1:{server.server_port}", real_time=True, **settings)
-        server.app = world.app
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with oauth_database(cluster) as database, serving(handler=SilentKeepAlive) as place:
+        world = World(database, place.url, real_time=True, **settings)
+        place.put(world.app)
         yield world
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @pytest.fixture(scope="module")

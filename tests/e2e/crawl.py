@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 from flask import Flask
 from werkzeug.exceptions import HTTPException
@@ -39,6 +39,13 @@ class _Page(Forms):
             if method == "get"
         ]
         return [*self.links, *asking]
+
+
+def in_language(address: str, language: str) -> str:
+    """Return an address of a page with its query and a language, whichever it had before."""
+    parts = urlsplit(address)
+    query = [one for one in parse_qsl(parts.query) if one[0] != "lang"]
+    return f"{parts.path}?{urlencode([*query, ('lang', language)])}"
 
 
 def posted_forms(html: str) -> list[Form]:

@@ -13,11 +13,12 @@ import pytest
 from selenium.webdriver import Chrome
 
 from tests.contracts.source_fixtures import InsuranceDatabase
-from tests.doors import free_port
-from tests.e2e.crawl import reachable_pages
+from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen
+from tests.e2e.crawl import in_language, reachable_pages
 from tests.e2e.pages import PagesBrowser, PagesWorld, pages_world
-from tests.e2e.test_decision_page_in_browser import CHROMIUM, DRIVER, Serving, driver_of
 from tests.release_world import World
+from tests.serving import serving
+from tests.spec.test_idor_matrix import of_kind
 
 AXE = Path(__file__).parents[1] / "data" / "axe-core"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
@@ -30,31 +31,23 @@ axe.run(document, {runOnly: {type: 'tag', values: rules}, resultTypes: ['violati
   fault => done({fault: String(fault)}));
 """
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM.exists() and DRIVER.exists()), reason="there is no Chromium with its driver here"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_browser]
 
 
 @pytest.fixture(scope="module")
 def pages(world: World, insurance: InsuranceDatabase) -> Iterator[PagesWorld]:
-    port = free_port()
-    with pages_world(world, insurance, f"http://127.0.0.1:{port}") as made:
-        serving = Serving(made.app, port)
+    with serving() as place, pages_world(world, insurance, place.url) as made:
+        place.put(made.app)
         yield made
-        serving.stop()
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    driver = driver_of(tmp_path_factory.mktemp("chromium"), scripts=True)
-    driver.set_script_timeout(30)
-    # The pages allow no script but their own; this browser of the tests is told to run one all the same.
-    driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
-    yield driver
-    driver.quit()
+    with driver_of(tmp_path_factory.mktemp("chromium"), scripts=True) as driver:
+        driver.set_script_timeout(30)
+        # The pages allow no script but their own; this browser of the tests is told to run one all the same.
+        driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +77,9 @@ def in_every_size(driver: Chrome, what: str) -> list[str]:
     """Return the violations of the page that is open, on a phone and on a desk; none may scroll sideways."""
     faults = []
     for size, (width, height) in SIZES.items():
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        set_screen(driver, width, height, is_mobile=size == "phone")
         faults += [f"{what}, {size}: {one}" for one in violations(driver)]
-        wide = driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]["width"]
-        faults += [f"{what}, {size}: wider than the screen"] if wide > width else []
+        faults += [f"{what}, {size}: wider than the screen"] if page_width(driver) > width else []
     return faults
 
 
@@ -100,6 +91,11 @@ def lend_cookies(driver: Chrome, browser: PagesBrowser) -> None:
     assert cookie is not None
     given = {"name": cookie.key, "value": cookie.value, "domain": host, "path": "/", "httpOnly": True}
     driver.execute_cdp_cmd("Network.setCookie", given)
+
+
+def status_of(driver: Chrome) -> int:
+    """Return the status with which the page that is open came."""
+    return int(driver.execute_script("return performance.getEntriesByType('navigation')[0].responseStatus"))
 
 
 def test_the_rules_are_those_that_were_published() -> None:
@@ -124,13 +120,11 @@ def test_every_page_of_ones_own_is_without_fault(
 ) -> None:
     lend_cookies(driver, visited)
     reached = reachable_pages(visited)
-    assert {"citizen.sessions", "citizen.passkeys", "citizen.receipts", "citizen.check_page"} <= set(reached)
+    assert set(of_kind("page")) <= set(reached)
     faults = []
     for endpoint, path in reached.items():
-        address = path.partition("?")[0] + f"?lang={language}"
-        if endpoint == "citizen.sign_in_page":
-            address = f"/citizen/sign-in?next=sessions&lang={language}"
-        driver.get(visited.world.issuer + address)
+        driver.get(visited.world.issuer + in_language(path, language))
+        assert status_of(driver) == 200, endpoint
         assert driver.find_element("tag name", "html").get_attribute("lang") == language, endpoint
         faults += in_every_size(driver, endpoint)
     assert faults == []
@@ -145,14 +139,16 @@ def test_asking_signing_in_deciding_and_what_goes_wrong_are_without_fault(
     driver.get(address)
     faults = in_every_size(driver, "sign-in")
     driver.find_element("id", "personal_id").send_keys("1")
-    driver.find_element("css selector", "main button[type=submit]").click()
+    follow(driver, driver.find_element("css selector", "main button[type=submit]"))
+    assert driver.find_elements("css selector", "[role=alert]") != []
     faults += in_every_size(driver, "sign-in with what is missing")
     browser = pages.browser()
     page = browser.sign_in(citizen, address)
     lend_cookies(driver, browser)
     driver.get(pages.issuer + page.request.path + f"?lang={language}")
     faults += in_every_size(driver, "decision")
-    driver.find_element("css selector", "button[value=give]").click()
+    follow(driver, driver.find_element("css selector", "button[value=give]"))
+    assert driver.find_elements("css selector", "[role=alert]") != []
     faults += in_every_size(driver, "decision with what is missing")
     for unknown in (
         "/citizen/requests/unknown",

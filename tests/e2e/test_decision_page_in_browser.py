@@ -3,76 +3,29 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from selenium.common.exceptions import WebDriverException
-from selenium.webdriver import ActionChains, Chrome, ChromeOptions, ChromeService, Keys
+from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.authorization_request import AuthorizationRequest
 from consent_ui.words import WORDS
 from tests.citizen_world import INCOME, PASSWORD, Citizen, CitizenWorld
-from tests.doors import free_port, wait_until
+from tests.doors import wait_until
+from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen, the_client
 from tests.oauth_world import Database, oauth_database
+from tests.serving import serving
 from tests.spec.test_decision_page import contrast
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 OTHER = {**INCOME, "fields": ["first_contribution_month", "employer_tax_code"], "required_fields": []}
 PHONE_WIDTHS = (360, 320)  # a small phone; the width to which WCAG 2.2, 1.4.10 wants pages to flow
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM.exists() and DRIVER.exists()), reason="there is no Chromium with its driver here"
-    ),
-]
-
-
-class SilentHandler(WSGIRequestHandler):
-    def log(self, *_: object) -> None:
-        """Write nothing."""
-
-
-class Serving:
-    """A WSGI application on a port of the loopback, in a thread."""
-
-    def __init__(self, application: WSGIApplication, port: int) -> None:
-        self.server: BaseWSGIServer = make_server(
-            "127.0.0.1", port, application, threaded=True, request_handler=SilentHandler
-        )
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    def stop(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-def the_client(_environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    """The bank's own page, to which browsers come back."""
-    start_response("200 OK", [("Content-Type", "text/html; charset=utf-8")])
-    return [b'<!DOCTYPE html><html lang="en"><title>back at the bank</title>']
-
-
-def _is_gone(element: WebElement) -> bool:
-    """Return whether an element's page was left; the driver says so in more than one way."""
-    try:
-        element.is_enabled()
-    except WebDriverException:
-        return True
-    return False
+pytestmark = [pytest.mark.slow, needs_browser]
 
 
 class Person:
@@ -106,9 +59,7 @@ class Person:
 
     def follow(self, element: WebElement) -> None:
         """Click, and wait until the page is another one."""
-        before = self.find("html")
-        element.click()
-        wait_until(lambda: _is_gone(before), "another page is there")
+        follow(self.driver, element)
 
     def press(self, *keys: str) -> None:
         ActionChains(self.driver).send_keys(*keys).perform()
@@ -125,9 +76,8 @@ class Person:
 
     def width(self, pixels: int) -> int:
         """Make the screen so wide, and return how wide the page then is."""
-        metrics = {"width": pixels, "height": 740, "deviceScaleFactor": 1, "mobile": True}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        return int(self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]["width"])
+        set_screen(self.driver, pixels, is_mobile=True)
+        return page_width(self.driver)
 
     def complaints(self) -> list[str]:
         """Return what the browser has complained about: refused styles, blocked redirects, missing files."""
@@ -143,34 +93,17 @@ def database(cluster: EmbeddedCluster) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def world(database: Database) -> Iterator[CitizenWorld]:
-    port, client_port = free_port(), free_port()
-    world = CitizenWorld(
-        database, f"http://127.0.0.1:{port}", f"http://127.0.0.1:{client_port}/callback", real_time=True
-    )
-    serving = [Serving(world.app, port), Serving(the_client, client_port)]
-    yield world
-    for one in serving:
-        one.stop()
-
-
-def driver_of(directory: Path, *, scripts: bool) -> Chrome:
-    options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.add_argument(f"--user-data-dir={directory}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    blocked = {} if scripts else {"profile.managed_default_content_settings.javascript": 2}
-    options.add_experimental_option("prefs", {"intl.accept_languages": "vi", **blocked})
-    return Chrome(options=options, service=ChromeService(str(DRIVER)))
+    with serving() as place, serving(the_client) as client:
+        world = CitizenWorld(database, place.url, f"{client.url}/callback", real_time=True)
+        place.put(world.app)
+        yield world
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A browser without scripts."""
-    driver = driver_of(tmp_path_factory.mktemp("chromium"), scripts=False)
-    yield driver
-    driver.quit()
+    with driver_of(tmp_path_factory.mktemp("chromium"), scripts=False) as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -395,8 +328,7 @@ def test_signing_out_leads_to_the_sign_in_page(person: Person) -> None:
 
 
 def test_a_browser_with_scripts_does_the_same(world: CitizenWorld, tmp_path: Path) -> None:
-    driver = driver_of(tmp_path / "chromium", scripts=True)
-    try:
+    with driver_of(tmp_path / "chromium", scripts=True) as driver:
         person = Person(world, driver)
         person.open(world.request(INCOME))
         person.sign_in(world.citizen())
@@ -406,5 +338,3 @@ def test_a_browser_with_scripts_does_the_same(world: CitizenWorld, tmp_path: Pat
         person.choose("give")
         assert "code" in person.answer()
         assert [line for line in person.complaints() if "favicon" not in line] == []
-    finally:
-        driver.quit()

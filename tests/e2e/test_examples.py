@@ -27,7 +27,7 @@ from tests.bank_and_citizen import (
 )
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server, wait_until
-from tests.e2e.test_decision_page_in_browser import CHROMIUM, DRIVER, driver_of
+from tests.e2e.browser import driver_of, needs_browser
 from tests.house.project import ROOT
 
 PYTHON, SHELL = ROOT / "docs/examples/read_by_consent.py", ROOT / "docs/examples/read_by_consent.sh"
@@ -163,32 +163,29 @@ class TestShell:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not (CHROMIUM.exists() and DRIVER.exists()), reason="there is no Chromium with its driver here"
-)
+@needs_browser
 def test_somebody_decides_in_a_real_browser_without_scripts_and_the_example_goes_on(
     server: Server, bank: Bank, citizen: Account, tmp_path: Path
 ) -> None:
-    driver = driver_of(tmp_path / "chromium", scripts=False)
-    try:
-        with python_example(server, bank, tmp_path) as (example, address):
-            driver.get(address)
-            for name, typed in {
-                "personal_id": citizen.personal_id,
-                "password": citizen.password,
-                "one_time_code": citizen.code(),
-            }.items():
-                driver.find_element(By.ID, name).send_keys(typed)
-            driver.find_element(By.CSS_SELECTOR, "main button[type=submit]").click()
-            wait_until(lambda: bool(driver.find_elements(By.NAME, "field")), "the decision page is there")
-            boxes = driver.find_elements(By.NAME, "field")
-            assert [box.get_attribute("checked") for box in boxes] == [None, None]
-            next(box for box in boxes if str(box.get_attribute("value")).endswith("si_status")).click()
-            driver.find_element(By.CSS_SELECTOR, "button[value=give]").click()
-            wait_until(lambda: "Thank you" in driver.page_source, "the browser is back at the example")
-            printed, faults = example.communicate(timeout=SECONDS)
-    finally:
-        driver.quit()
+    with (
+        driver_of(tmp_path / "chromium", scripts=False) as driver,
+        python_example(server, bank, tmp_path) as (example, address),
+    ):
+        driver.get(address)
+        for name, typed in {
+            "personal_id": citizen.personal_id,
+            "password": citizen.password,
+            "one_time_code": citizen.code(),
+        }.items():
+            driver.find_element(By.ID, name).send_keys(typed)
+        driver.find_element(By.CSS_SELECTOR, "main button[type=submit]").click()
+        wait_until(lambda: bool(driver.find_elements(By.NAME, "field")), "the decision page is there")
+        boxes = driver.find_elements(By.NAME, "field")
+        assert [box.get_attribute("checked") for box in boxes] == [None, None]
+        next(box for box in boxes if str(box.get_attribute("value")).endswith("si_status")).click()
+        driver.find_element(By.CSS_SELECTOR, "button[value=give]").click()
+        wait_until(lambda: "Thank you" in driver.page_source, "the browser is back at the example")
+        printed, faults = example.communicate(timeout=SECONDS)
     assert (example.returncode, faults) == (0, "")
     info, _ = first_json(printed)
     # Only what was ticked.

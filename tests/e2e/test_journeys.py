@@ -18,29 +18,19 @@ from selenium.webdriver.remote.webelement import WebElement
 from consent_ui.words import WORDS
 from tests.citizen_world import Citizen
 from tests.contracts.source_fixtures import InsuranceDatabase
-from tests.doors import free_port, wait_until
+from tests.doors import wait_until
+from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen, the_client
 from tests.e2e.crawl import reachable_pages
 from tests.e2e.pages import PagesBank, PagesBrowser, PagesWorld, pages_world
-from tests.e2e.test_decision_page_in_browser import (
-    CHROMIUM,
-    DRIVER,
-    Serving,
-    _is_gone,
-    driver_of,
-    the_client,
-)
 from tests.release_world import World
+from tests.serving import serving
+from tests.spec.test_idor_matrix import of_kind
 
 SCREENSHOTS = Path(__file__).parents[2] / ".artifacts" / "screenshots"
 SIZES = {"phone": (360, 740), "desktop": (1280, 900)}
 Language = Literal["vi", "en"]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM.exists() and DRIVER.exists()), reason="there is no Chromium with its driver here"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_browser]
 
 
 @dataclass
@@ -79,9 +69,7 @@ class Person:
 
     def click(self, element: WebElement) -> None:
         """Click, and wait until the page is another one."""
-        before = self.find("html")
-        element.click()
-        wait_until(lambda: _is_gone(before), "another page is there")
+        follow(self.driver, element)
 
     def button(self, selector: str) -> None:
         self.click(self.find(selector))
@@ -139,27 +127,22 @@ class Person:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         file = f"{self.journey}-{self.language}-{self.size}-{self.taken:02d}-{name}.png"
         self.driver.save_screenshot(str(SCREENSHOTS / file))
-        wide = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]["width"]
-        assert wide <= SIZES[self.size][0], f"{name} is wider than the screen"
+        assert page_width(self.driver) <= SIZES[self.size][0], f"{name} is wider than the screen"
         assert self.find("html").get_attribute("lang") == self.language, name
 
 
 @pytest.fixture(scope="module")
 def pages(world: World, insurance: InsuranceDatabase) -> Iterator[PagesWorld]:
-    port = free_port()
-    with pages_world(world, insurance, f"http://127.0.0.1:{port}") as made:
-        serving = Serving(made.app, port)
+    with serving() as place, pages_world(world, insurance, place.url) as made:
+        place.put(made.app)
         yield made
-        serving.stop()
 
 
 @pytest.fixture(scope="module")
 def client_address() -> Iterator[str]:
     """The address of the bank, to which browsers come back."""
-    port = free_port()
-    serving = Serving(the_client, port)
-    yield f"http://127.0.0.1:{port}/callback"
-    serving.stop()
+    with serving(the_client) as place:
+        yield f"{place.url}/callback"
 
 
 @pytest.fixture
@@ -170,14 +153,8 @@ def bank(pages: PagesWorld, client_address: str) -> PagesBank:
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A browser without scripts."""
-    driver = driver_of(tmp_path_factory.mktemp("chromium"), scripts=False)
-    yield driver
-    driver.quit()
-
-
-def screen(driver: Chrome, width: int, height: int, *, is_mobile: bool = False) -> None:
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_mobile}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    with driver_of(tmp_path_factory.mktemp("chromium"), scripts=False) as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -185,7 +162,7 @@ def person(
     request: pytest.FixtureRequest, pages: PagesWorld, driver: Chrome, language: Language, size: str
 ) -> Person:
     driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
-    screen(driver, *SIZES[size], is_mobile=size == "phone")
+    set_screen(driver, *SIZES[size], is_mobile=size == "phone")
     journey = str(request.function.__name__).removeprefix("test_")
     return Person(pages, driver, pages.citizen(), language, size, journey[:40])
 
@@ -254,7 +231,9 @@ def test_what_was_read_and_what_was_refused_stand_in_the_history(person: Person,
     assert person.history_counts() == (1, 0)
     ended = bank.caller.request("DELETE", f"/oauth/grants/{tokens['grant_id']}")
     assert ended.status == 204
-    assert bank.read(tokens["access_token"]).status == 401
+    refused = bank.read(tokens["access_token"])
+    # The consent ended with its grant; a recipient is told no more than that it is over (ADR 0016).
+    assert (refused.status, refused.json()["reason"]) == (403, "not_active_expired")
     assert person.history_counts() == (1, 1)
     person.picture("history")
 
@@ -286,9 +265,10 @@ def test_at_twice_the_size_nothing_needs_scrolling_sideways(person: Person, bank
     person.button("button[name=choice][value=give]")
     person.is_at_the_client()
     browser = person.lent_browser()
-    for endpoint, path in reachable_pages(browser).items():
+    reached = reachable_pages(browser)
+    assert set(of_kind("page")) <= set(reached)
+    for endpoint, path in reached.items():
         person.open(path)
         for width in (640, 320):
-            screen(person.driver, width, 700)
-            wide = person.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]["width"]
-            assert wide <= width, f"{endpoint} at {width}"
+            set_screen(person.driver, width, 700)
+            assert page_width(person.driver) <= width, f"{endpoint} at {width}"

@@ -13,18 +13,14 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 
 from broker.storage.clients import Organisation
-from tests.doors import free_port, running_app, wait_until
-from tests.e2e.test_decision_page_in_browser import CHROMIUM, DRIVER, Serving, _is_gone, driver_of
+from tests.doors import running_app
+from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen
 from tests.history_world import Told, keep, reference_at
 from tests.own_pages_world import COMPLAINTS, HISTORY, RECORD, REPRESENTATION, Visitor, signed_in
 from tests.release_world import World
+from tests.serving import serving
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM.exists() and DRIVER.exists()), reason="there is no Chromium with its driver here"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_browser]
 WIDTHS = (360, 320)
 LONG = "Trung tâm Chăm sóc Sức khỏe Liênkếthợptácxãdịchvụytếvàbảohiểmtoàntỉnhkhôngcókhoảngtrắng"
 
@@ -32,55 +28,35 @@ LONG = "Trung tâm Chăm sóc Sức khỏe Liênkếthợptácxãdịchvụytế
 @pytest.fixture(scope="module")
 def visitor(world: World, app_log: Any) -> Iterator[Visitor]:
     """A person with some history, signed in at a broker on a port; the cookie is for its browser."""
-    port = free_port()
-    settings = replace(world.settings, issuer=f"http://127.0.0.1:{port}")
-    with running_app(settings) as app:
-        serving = Serving(app, port)
-        try:
-            made = signed_in(app, world, world.unseen_person().personal_id)
-            organisation = f"long-{secrets.token_hex(4)}"
-            world.clients.register_organisation(
-                Organisation(organisation_id=organisation, kind="hospital", name_vi=LONG, name_en=LONG)
-            )
-            ref = world.pseudonyms.data_subject_ref(f"citizen:{made.citizen_id}")
-            at = datetime.now(UTC)
-            keep(
-                world.owner,
-                [
-                    Told(
-                        reference_at(at - timedelta(days=20 * one), one),
-                        at - timedelta(days=20 * one),
-                        ref,
-                        organisation,
-                    )
-                    for one in range(15)
-                ],
-            )
-            yield replace(made, issuer=settings.issuer)
-        finally:
-            serving.stop()
+    with serving() as place, running_app(replace(world.settings, issuer=place.url)) as app:
+        place.put(app)
+        made = signed_in(app, world, world.unseen_person().personal_id)
+        keep_history(world, made)
+        yield replace(made, issuer=place.url)
+
+
+def keep_history(world: World, made: Visitor) -> None:
+    """Let an organisation with a long name have asked about somebody in every month of a year."""
+    organisation = f"long-{secrets.token_hex(4)}"
+    world.clients.register_organisation(
+        Organisation(organisation_id=organisation, kind="hospital", name_vi=LONG, name_en=LONG)
+    )
+    ref = world.pseudonyms.data_subject_ref(f"citizen:{made.citizen_id}")
+    days = [datetime.now(UTC) - timedelta(days=20 * one) for one in range(15)]
+    keep(world.owner, [Told(reference_at(at, one), at, ref, organisation) for one, at in enumerate(days)])
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory, visitor: Visitor) -> Iterator[Chrome]:
-    driver = driver_of(tmp_path_factory.mktemp("chromium"), scripts=False)
-    driver.get(f"{visitor.issuer}/citizen/sign-in?next=who_saw")
-    driver.add_cookie({"name": visitor.cookie[0], "value": visitor.cookie[1]})
-    yield driver
-    driver.quit()
+    with driver_of(tmp_path_factory.mktemp("chromium"), scripts=False) as driver:
+        driver.get(f"{visitor.issuer}/citizen/sign-in?next=who_saw")
+        driver.add_cookie({"name": visitor.cookie[0], "value": visitor.cookie[1]})
+        yield driver
 
 
-def overflow(driver: Chrome) -> int:
-    """Return by how many pixels a page is wider than its screen; asked of the browser, not of the page."""
-    metrics = driver.execute_cdp_cmd("Page.getLayoutMetrics", {})
-    return int(metrics["cssContentSize"]["width"] - metrics["cssLayoutViewport"]["clientWidth"])
-
-
-def follow(driver: Chrome, selector: str) -> str:
+def press(driver: Chrome, selector: str) -> str:
     """Press the first button there is, wait for another page, and return what stands on it."""
-    before = driver.find_element(By.TAG_NAME, "html")
-    driver.find_elements(By.CSS_SELECTOR, selector)[0].click()
-    wait_until(lambda: _is_gone(before), "another page is there")
+    follow(driver, driver.find_elements(By.CSS_SELECTOR, selector)[0])
     return driver.find_element(By.TAG_NAME, "main").text
 
 
@@ -98,8 +74,7 @@ def pages(visitor: Visitor) -> list[str]:
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_every_page_fits_a_phone(driver: Chrome, visitor: Visitor, width: int) -> None:
-    size = {"width": width, "height": 740, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    set_screen(driver, width)
     too_wide = []
     for language in ("vi", "en"):
         for path in pages(visitor):
@@ -107,21 +82,20 @@ def test_every_page_fits_a_phone(driver: Chrome, visitor: Visitor, width: int) -
             assert driver.find_elements(By.TAG_NAME, "h1"), path
             for details in driver.find_elements(By.CSS_SELECTOR, "details > summary"):
                 details.click()
-            if overflow(driver) > 0:
-                too_wide.append((path, language, overflow(driver)))
+            if page_width(driver) > width:
+                too_wide.append((path, language, page_width(driver)))
     assert too_wide == []
 
 
 def test_the_whole_record_is_read_on_a_phone_and_complained_about(driver: Chrome, visitor: Visitor) -> None:
-    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    set_screen(driver, 360)
     driver.get(f"{visitor.issuer}{RECORD}?lang=en")
-    assert "This look was written into your history" in follow(driver, "main form button")
-    assert overflow(driver) == 0
+    assert "This look was written into your history" in press(driver, "main form button")
+    assert page_width(driver) <= 360
     driver.get(f"{visitor.issuer}{HISTORY}?lang=en&result=released")
     # Entries of one's own have no such button.
-    follow(driver, "section.entry form button")
+    press(driver, "section.entry form button")
     driver.find_element(By.ID, "text").send_keys("I was never there.")
-    told = follow(driver, "main form[method=post] button")
+    told = press(driver, "main form[method=post] button")
     assert "I was never there." in told
     assert "Acknowledged at the latest on" in told

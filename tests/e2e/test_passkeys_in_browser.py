@@ -8,27 +8,18 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
+from sqlalchemy import text
 
 from broker.cli.embedded import EmbeddedCluster
 from consent_ui.words import WORDS
-from tests.citizen_world import INCOME, CitizenWorld
-from tests.doors import free_port, wait_until
-from tests.e2e.test_decision_page_in_browser import (
-    CHROMIUM,
-    DRIVER,
-    Person,
-    Serving,
-    driver_of,
-    the_client,
-)
+from tests.citizen_world import INCOME, Citizen, CitizenWorld
+from tests.doors import wait_until
+from tests.e2e.browser import driver_of, needs_browser, the_client
+from tests.e2e.test_decision_page_in_browser import Person
 from tests.oauth_world import Database, oauth_database
+from tests.serving import serving
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not (CHROMIUM.exists() and DRIVER.exists()), reason="there is no Chromium with its driver here"
-    ),
-]
+pytestmark = [pytest.mark.slow, needs_browser]
 
 
 @pytest.fixture(scope="module")
@@ -39,23 +30,19 @@ def database(cluster: EmbeddedCluster) -> Iterator[Database]:
 
 @pytest.fixture(scope="module")
 def world(database: Database) -> Iterator[CitizenWorld]:
-    port, client_port = free_port(), free_port()
-    # A passkey belongs to a name: an address has none.
-    world = CitizenWorld(
-        database, f"http://localhost:{port}", f"http://127.0.0.1:{client_port}/callback", real_time=True
-    )
-    serving = [Serving(world.app, port), Serving(the_client, client_port)]
-    yield world
-    for one in serving:
-        one.stop()
+    with serving() as place, serving(the_client) as client:
+        # A passkey belongs to a name: an address has none.
+        issuer = f"http://localhost:{place.port}"
+        world = CitizenWorld(database, issuer, f"{client.url}/callback", real_time=True)
+        place.put(world.app)
+        yield world
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     """A browser with scripts."""
-    driver = driver_of(tmp_path_factory.mktemp("chromium"), scripts=True)
-    yield driver
-    driver.quit()
+    with driver_of(tmp_path_factory.mktemp("chromium"), scripts=True) as driver:
+        yield driver
 
 
 @pytest.fixture
@@ -63,8 +50,10 @@ def person(world: CitizenWorld, driver: Chrome) -> Iterator[Person]:
     driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
     person = Person(world, driver)
     person.complaints()
-    yield person
-    driver.remove_virtual_authenticator()
+    try:
+        yield person
+    finally:
+        driver.remove_virtual_authenticator()
     assert [line for line in person.complaints() if "favicon" not in line and "status of 4" not in line] == []
 
 
@@ -80,8 +69,8 @@ def with_authenticator(driver: Chrome, *, verifies: bool = True) -> None:
     driver.add_virtual_authenticator(options)
 
 
-def register(person: Person) -> None:
-    """Sign in with a code, and make a passkey."""
+def register(person: Person) -> Citizen:
+    """Sign in with a code, and make a passkey; return who did."""
     world, citizen = person.world, person.world.citizen(with_codes=True)
     person.driver.get(f"{world.issuer}/citizen/passkeys")
     person.find("#personal_id").send_keys(citizen.personal_id)
@@ -91,6 +80,7 @@ def register(person: Person) -> None:
     person.find("#label").send_keys("Điện thoại")
     person.follow(person.all("main form")[-1].find_element(By.CSS_SELECTOR, "button"))
     assert not person.find("#passkey-unusable").is_displayed()
+    return citizen
 
 
 def test_somebody_makes_a_passkey_and_signs_in_with_it_to_decide(person: Person) -> None:
@@ -111,10 +101,10 @@ def test_somebody_makes_a_passkey_and_signs_in_with_it_to_decide(person: Person)
 
 def test_an_authenticator_that_does_not_know_the_person_leaves_everything_as_it_was(person: Person) -> None:
     with_authenticator(person.driver, verifies=False)
-    register(person)
+    citizen = register(person)
     person.find("#passkey-go").click()
     wait_until(lambda: person.find("#passkey-failed").is_displayed(), "it says that nothing came of it", 150)
     assert person.find("#passkey-go").is_enabled()
     with person.world.owner.connect() as connection:
-        kept = connection.exec_driver_sql("SELECT count(*) FROM citizen_passkeys WHERE last_used_at IS NULL")
-        assert kept.scalar_one() == 0
+        statement = text("SELECT count(*) FROM citizen_passkeys WHERE citizen_id = :citizen")
+        assert connection.execute(statement, {"citizen": citizen.citizen_id}).scalar_one() == 0

@@ -10,10 +10,8 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from threading import Thread
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -24,7 +22,6 @@ import urllib3
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, from_schema
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from broker.api.openapi import OPENAPI_PATH
 from broker.cli.caller import Caller
@@ -36,6 +33,7 @@ from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server
 from tests.oauth_world import ASSERTION_TYPE, Party
 from tests.release_world import AGREEMENT, BATCH, CHECKS, Hospital, World
+from tests.serving import serving
 
 CHECKED = {
     "not_a_server_error",
@@ -220,8 +218,10 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(server: Server, world: World, insurance: InsuranceDatabase) -> Iterator[Desk]:
     bank = BankDesk(server.issuer, world, insurance)
-    yield Desk(server.issuer, world, bank)
-    bank.caller.close()
+    try:
+        yield Desk(server.issuer, world, bank)
+    finally:
+        bank.caller.close()
 
 
 @pytest.fixture(scope="module")
@@ -373,25 +373,6 @@ def test_a_resource_that_is_not_as_it_should_be_makes_the_check_fail(
     alone = {**document, "paths": {"/v1/token-info": document["paths"]["/v1/token-info"]}}
     credentials = {"Authorization": "DPoP good", "DPoP": "good"}
     provider = type("Provider", (Credentials,), {"credentials": staticmethod(lambda *_: credentials)})
-    with serving(toy) as url:
-        done = run(alone, url, provider, 1)
+    with serving(toy) as place:
+        done = run(alone, place.url, provider, 1)
     assert [fault for fault in done.faults if f": {check}: " in fault], done.faults
-
-
-@contextmanager
-def serving(application: Any) -> Iterator[str]:
-    """Give the URL of a server of an application, in a thread."""
-    made = make_server("127.0.0.1", 0, application, threaded=True, request_handler=Silent)
-    thread = Thread(target=made.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{made.server_port}"
-    made.shutdown()
-    thread.join()
-    made.server_close()
-
-
-class Silent(WSGIRequestHandler):
-    """Says nothing on standard error."""
-
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
-        """Leave it."""
