@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +14,7 @@ from itsdangerous import Signer as TextSigner
 from broker.actions.cancel_request import CancelRequest
 from broker.actions.consent_doors import People
 from broker.actions.consent_writer import ConsentWriter
-from broker.actions.decide_consent import DecideConsent, details_of
+from broker.actions.decide_consent import DecideConsent
 from broker.actions.end_grant import EndGrant
 from broker.actions.people import SourcePeople
 from broker.actions.request_consent import RequestConsent
@@ -25,6 +25,7 @@ from broker.api.redirect_consents import RedirectConsents
 from broker.consent.receipt_names import PolicyNames
 from broker.consent.receipts import ReceiptIssuer
 from broker.consent.record import Consent, Signer
+from broker.consent.terms import terms_to_detail
 from broker.consent.writing import KeptRequest
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.keys import KeyRing
@@ -159,24 +160,21 @@ class ConsentWiring:
         signer = TextSigner(key, salt=b"auth_req_id", key_derivation="hmac", digest_method=hashlib.sha256)
         return signer.get_signature(request_id).decode("ascii")
 
-    def _grant_of(
-        self, kept: KeptRequest, given: Sequence[Consent], signer: Signer, at: datetime
-    ) -> Mapping[str, Any]:
-        """Return the grant of what was given on a request, as the columns of its table."""
-        first, ends = given[0], [one.valid_to_at or at for one in given]
+    def _grant_of(self, kept: KeptRequest, given: Consent, signer: Signer, at: datetime) -> Mapping[str, Any]:
+        """Return a grant that begins with a consent given on a request, as the columns of its table."""
         clients = PreparedClients(self.store.prepared, self.settings.store_deadline_seconds)
-        client = clients.find_registration(first.client_id)
+        client = clients.find_registration(given.client_id)
         return {
             "grant_id": new_id(),
-            "client_id": first.client_id,
-            "citizen_id": first.citizen_id,
-            "subject": first.subject,
+            "client_id": given.client_id,
+            "citizen_id": given.citizen_id,
+            "subject": given.subject,
             "scope": kept.opening.scope,
-            "authorization_details": [dict(one) for one in details_of(given)],
+            "authorization_details": [dict(terms_to_detail(given))],
             "level": signer.level,
             "authenticated_at": signer.authenticated_at,
             "granted_at": at,
-            "expires_at": min([*([] if client is None else [client.expires_at]), *ends]),
+            "expires_at": min([given.valid_to_at or at, *([] if client is None else [client.expires_at])]),
         }
 
 

@@ -13,6 +13,7 @@ from broker.consent.writing import (
     HeldConsent,
     IssuedReceipt,
     KeptRequest,
+    RequestStep,
 )
 from broker.evidence.recording import EvidenceRow
 
@@ -49,10 +50,9 @@ class ConsentStore(Protocol):
         writings: Sequence[ConsentWriting],
         evidence: Sequence[EvidenceRow],
         *,
-        decided: tuple[str, datetime, str | None] | None = None,
         cancelled: tuple[str, datetime] | None = None,
         opened: tuple[str, datetime] | None = None,
-        waiting: tuple[str, str] | None = None,
+        step: RequestStep | None = None,
         grant: Mapping[str, Any] | None = None,
     ) -> None:
         """Write all of one action, or nothing. Raises ConsentMoved when something is no longer as read."""

@@ -6,7 +6,7 @@ own account and answers None, or raises ConsentNotFound, for anybody else's cons
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -17,8 +17,7 @@ from broker.consent import life
 from broker.consent.change import Change
 from broker.consent.record import Actor, Consent, Notice, Signer
 from broker.consent.standing import stand, state_at
-from broker.consent.terms import terms_to_detail
-from broker.consent.writing import ChainedEvent, HeldConsent, KeptRequest
+from broker.consent.writing import ChainedEvent, HeldConsent, KeptRequest, RequestStep
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused
 
 ACTION: Final = "decide_consent"
@@ -27,7 +26,7 @@ _UNDECIDED: Final = frozenset({"requested", "pending_cosign"})
 
 @dataclass(frozen=True, slots=True)
 class DecideConsent:
-    """The verbs with their doors. new_id gives a fresh UUIDv7; grant_of the grant of given consents."""
+    """The verbs with their doors. new_id: fresh UUIDv7. grant_of: a grant that begins with a consent."""
 
     store: ConsentStore
     requests: WaitingRequests
@@ -36,7 +35,7 @@ class DecideConsent:
     new_id: Callable[[], str]
     subject_of: Callable[[str, str], str]
     organisation_of: Callable[[str], str]
-    grant_of: Callable[[KeptRequest, Sequence[Consent], Signer, datetime], Any]
+    grant_of: Callable[[KeptRequest, Consent, Signer, datetime], Mapping[str, Any]]
 
     def find_pending(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
         """Return what waits for this person's decision; requests that were kept before are opened now.
@@ -84,8 +83,9 @@ class DecideConsent:
     ) -> Consent:
         """Decide on a request: give the named fields, or refuse it by giving none.
 
-        signer: whose session it is; a representative's carries the hash of the relation. With the last
-        decision on a request its grant begins, and the recipient may fetch its token.
+        signer: whose session it is; a representative's carries the hash of the relation. With the first
+        consent that is given on a request its grant begins, and the others come under it. The recipient may
+        fetch its token once all is decided, or time has ended the rest.
         Raises ConsentNotFound, ConsentTransitionRefused, ConsentMoved, StoreUnavailable.
         """
         held = self._signable(signer, consent_id)
@@ -196,7 +196,7 @@ class DecideConsent:
             return
 
     def _write_decision(self, held: HeldConsent, change: Change, signer: Signer, at: datetime) -> Consent:
-        """Write a decision; with the last one of a request also its end and the grant of what was given."""
+        """Write a decision with what it does to its request, and the grant that begins or grows with it."""
         request_id = held.consent.request_id
         others = [
             stand(one.consent, at).consent
@@ -208,22 +208,28 @@ class DecideConsent:
             raise ConsentMoved("the request was decided, cancelled or has expired")
         if change.consent.state in _UNDECIDED:
             return self._write(held, change, at)
-        if any(one.state in _UNDECIDED for one in others):
-            return self._write(held, change, at, waiting=(request_id, change.consent.consent_id))
-        given = [one for one in (change.consent, *others) if one.state == "active"]
-        grant = self.grant_of(kept, given, signer, at) if given else None
-        grant_id = None if grant is None else grant["grant_id"]
-        if change.consent in given:
+        grant, grant_id = None, kept.grant_id
+        if change.consent.state == "active":
+            # A grant lives as long as a consent under it, also one that rests; else another one begins.
+            if not any(one.grant_id == grant_id is not None and one.state in life.GIVEN for one in others):
+                grant = self.grant_of(kept, change.consent, signer, at)
+                grant_id = str(grant["grant_id"])
             change = replace(change, consent=replace(change.consent, grant_id=grant_id))
+        step = RequestStep(
+            request_id=request_id,
+            consent_id=change.consent.consent_id,
+            at=at,
+            is_last=all(one.state not in _UNDECIDED for one in others),
+            grant_before=kept.grant_id,
+            grant_id=grant_id,
+        )
         writings, evidence = self.writer.compose(change, held, at)
-        self.store.write(writings, evidence, decided=(request_id, at, grant_id), grant=grant)
+        self.store.write(writings, evidence, step=step, grant=grant)
         return change.consent
 
-    def _write(
-        self, held: HeldConsent, change: Change, at: datetime, waiting: tuple[str, str] | None = None
-    ) -> Consent:
+    def _write(self, held: HeldConsent, change: Change, at: datetime) -> Consent:
         writings, evidence = self.writer.compose(change, held, at)
-        self.store.write(writings, evidence, waiting=waiting)
+        self.store.write(writings, evidence)
         return writings[-1].consent
 
     def _held(self, consent_id: str) -> HeldConsent | None:
@@ -250,8 +256,3 @@ class DecideConsent:
         if held is None or not (is_own or is_shown):
             raise ConsentNotFound
         return held
-
-
-def details_of(consents: Sequence[Consent]) -> tuple[Any, ...]:
-    """Return the authorization_details of given consents, as their tokens will carry them."""
-    return tuple(terms_to_detail(one) for one in consents)

@@ -74,6 +74,21 @@ class ConsentWriting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestStep:
+    """What the decision on one consent does to the request for it. is_last: nothing else of it waits.
+
+    grant_before: the grant of the request as it was read; grant_id: from now on. None for no grant.
+    """
+
+    request_id: str
+    consent_id: str
+    at: datetime
+    is_last: bool
+    grant_before: str | None
+    grant_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestOpening:
     """A request about to be kept. citizen_ref: keyed hash of the personal id, whoever that is.
 
@@ -94,7 +109,7 @@ class RequestOpening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptRequest:
-    """A request as it lies in the store. citizen_id: None while nobody has an account under the reference."""
+    """A request as it lies in the store. grant_id: from the first consent on that was given on it."""
 
     opening: RequestOpening
     viewed_at: datetime | None
@@ -105,9 +120,14 @@ class KeptRequest:
     grant_id: str | None
 
     def status(self, at: datetime) -> RequestStatus:
-        """Return what the client may be told; the same for a person without account as for a silent one."""
+        """Return what the client may be told; the same for a person without account as for a silent one.
+
+        Where time has ended the rest of a request of which something was given, it is decided.
+        """
         if self.cancelled_at is not None:
             return "cancelled"
         if self.decided_at is not None:
             return "decided"
-        return "expired" if self.opening.expires_at <= at else "pending"
+        if at < self.opening.expires_at:
+            return "pending"
+        return "expired" if self.grant_id is None else "decided"

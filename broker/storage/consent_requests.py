@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from broker.consent.codec import terms_document, terms_from
-from broker.consent.writing import KeptRequest, RequestOpening
+from broker.consent.writing import KeptRequest, RequestOpening, RequestStep
 from broker.storage.faults import store_answers
 from broker.storage.tables import citizens, consent_requests, consents, organisations
 
@@ -152,27 +152,43 @@ def is_unopened(connection: Connection, request_id: str, at: datetime) -> bool:
     return connection.execute(opened).one_or_none() is None
 
 
-def is_undecided(connection: Connection, request_id: str) -> bool:
-    """Return whether a consent of a request waits for its decision. The request's row is held already."""
+def is_undecided(connection: Connection, request_id: str, besides: str | None = None) -> bool:
+    """Return whether a consent of a request waits for its decision. The request's row is held already.
+
+    besides: one that does not count.
+    """
     waiting = (
         select(consents.c.consent_id)
         .where(consents.c.request_id == request_id, consents.c.state.in_(("requested", "pending_cosign")))
         .limit(1)
     )
+    if besides is not None:
+        waiting = waiting.where(consents.c.consent_id != besides)
     return connection.execute(waiting).one_or_none() is not None
 
 
-def is_waiting_for_more(connection: Connection, request_id: str, consent_id: str) -> bool:
-    """Return whether another consent of a request waits for its decision; decisions wait for one another."""
-    held = select(consent_requests.c.request_id).where(consent_requests.c.request_id == request_id)
-    others = (
-        select(consents.c.consent_id)
-        .where(consents.c.request_id == request_id, consents.c.consent_id != consent_id)
-        .where(consents.c.state.in_(("requested", "pending_cosign")))
-        .limit(1)
+def take_step(connection: Connection, step: RequestStep) -> bool:
+    """Let a request go where a decision takes it, on a connection whose transaction holds more.
+
+    False if the request is over, or if a decision came in between: decisions wait for one another.
+    """
+    pending = (
+        select(consent_requests.c.grant_id)
+        .where(consent_requests.c.request_id == step.request_id, consent_requests.c.decided_at.is_(None))
+        .where(consent_requests.c.cancelled_at.is_(None), consent_requests.c.expires_at > step.at)
+        .with_for_update()
     )
-    connection.execute(held.with_for_update())
-    return connection.execute(others).one_or_none() is not None
+    found = connection.execute(pending).one_or_none()
+    if found is None or found.grant_id != step.grant_before:
+        return False
+    if is_undecided(connection, step.request_id, besides=step.consent_id) is step.is_last:
+        return False
+    connection.execute(
+        consent_requests.update()
+        .where(consent_requests.c.request_id == step.request_id)
+        .values(grant_id=step.grant_id, decided_at=step.at if step.is_last else None)
+    )
+    return True
 
 
 def _values(opening: RequestOpening) -> dict[str, Any]:

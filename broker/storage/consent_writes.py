@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, cast, func, select, text
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
 
 from broker.consent.codec import consent_document
 from broker.consent.record import ActorKind, Consent
@@ -81,7 +81,8 @@ def write_consent(connection: Connection, writing: ConsentWriting) -> None:
         if moved.rowcount != 1:
             raise ConsentMoved("the consent was changed in the meantime")
         if consent.grant_id is not None and consent.state == "active":
-            # Confirmed after a birthday, it is signed by others: another agreement, with another hash.
+            # Given on a request of which more was given before, it comes under that grant. Confirmed after
+            # a birthday, it is signed by others: another agreement, with another hash.
             _speak_of(connection, consent, consent.consent_id)
     for event in writing.events:
         connection.execute(consent_events.insert().values(_event_values(event)))
@@ -107,23 +108,13 @@ def end_grant(connection: Connection, ended: tuple[str, GrantEnd, datetime], *, 
         raise ConsentMoved("another consent has come under the grant in the meantime")
 
 
-def attach_grant(connection: Connection, request_id: str, grant_id: str) -> None:
-    """Put all that was given on a request under its grant: also what was given before the last decision."""
-    given = (consents.c.request_id == request_id) & (consents.c.state == "active")
-    record = func.jsonb_set(consents.c.record, text("'{grant_id}'"), func.to_jsonb(cast(grant_id, Text)))
-    connection.execute(
-        consents.update().where(given, consents.c.grant_id.is_(None)).values(grant_id=grant_id, record=record)
-    )
-
-
 def _take_over(connection: Connection, consent: Consent) -> None:
     """Let a grant speak of the consent that superseded another: the next token is for the new terms.
 
     Its refresh tokens last as long as it does, and it at most as long as the client's registration.
     """
     _speak_of(connection, consent, consent.supersedes)
-    registered = select(clients.c.expires_at).where(clients.c.client_id == consent.client_id)
-    until = func.least(consent.valid_to_at, registered.scalar_subquery())
+    until = func.least(consent.valid_to_at, _registered_until(consent))
     connection.execute(grants.update().where(grants.c.grant_id == consent.grant_id).values(expires_at=until))
     connection.execute(
         refresh_tokens.update()
@@ -135,18 +126,30 @@ def _take_over(connection: Connection, consent: Consent) -> None:
 def _speak_of(connection: Connection, consent: Consent, told_id: str | None) -> None:
     """Let the grant of a consent tell what was agreed now, in the place of what it told of told_id.
 
-    Raises ConsentMoved if it has ended: no token could be made of it.
+    Where it told nothing of it the grant grows: it lasts as long as the longest consent under it, at most as
+    long as the client's registration. Raises ConsentMoved if it has ended: no token could be made of it.
     """
     held = grants.c.grant_id == consent.grant_id
     found = select(grants.c.authorization_details, grants.c.revoked_at).where(held)
     before, revoked_at = connection.execute(found.with_for_update(key_share=True)).one()
     if revoked_at is not None:
         raise ConsentMoved("the grant has ended in the meantime")
-    after = [
-        dict(terms_to_detail(consent)) if detail.get("consent_id") == told_id else detail for detail in before
-    ]
+    detail = dict(terms_to_detail(consent))
+    if all(one.get("consent_id") != told_id for one in before):
+        until = func.least(
+            func.greatest(grants.c.expires_at, consent.valid_to_at), _registered_until(consent)
+        )
+        grown = {"authorization_details": [*before, detail], "expires_at": until}
+        connection.execute(grants.update().where(held).values(grown))
+        return
+    after = [detail if one.get("consent_id") == told_id else one for one in before]
     if after != before:
         connection.execute(grants.update().where(held).values(authorization_details=after))
+
+
+def _registered_until(consent: Consent) -> ScalarSelect[Any]:
+    registered = select(clients.c.expires_at).where(clients.c.client_id == consent.client_id)
+    return registered.scalar_subquery()
 
 
 def _end_grant(connection: Connection, consent: Consent, ended_by: ActorKind) -> None:

@@ -21,6 +21,7 @@ from broker.consent.writing import (
     HeldConsent,
     IssuedReceipt,
     RequestOpening,
+    RequestStep,
 )
 from broker.errors import ConsentMoved
 from broker.evidence.recording import EvidenceRow
@@ -31,11 +32,10 @@ from broker.storage.consent_requests import (
     decide_request,
     is_undecided,
     is_unopened,
-    is_waiting_for_more,
     keep_request,
+    take_step,
 )
 from broker.storage.consent_writes import (
-    attach_grant,
     decide_redirect,
     end_grant,
     record_evidence,
@@ -156,7 +156,7 @@ class PostgresConsents:
         decided: tuple[str, datetime, str | None] | None = None,
         cancelled: tuple[str, datetime] | None = None,
         opened: tuple[str, datetime] | None = None,
-        waiting: tuple[str, str] | None = None,
+        step: RequestStep | None = None,
         redirect: tuple[bytes, datetime, Grant | None, IssuedCode | None] | None = None,
         grant: Mapping[str, Any] | None = None,
         ended: tuple[str, GrantEnd, datetime] | None = None,
@@ -165,10 +165,9 @@ class PostgresConsents:
 
         opening: a request that begins with it. decided: (request_id, at, grant_id) of a request that ends
         with it. cancelled: (request_id, at) of one that is taken back. opened: (request_id, at) of one whose
-        consents begin with it. waiting: (request_id, consent_id) of one that goes on, because another consent
-        than this waits for its decision. redirect: (request_ref, at, grant, code) of the authorization
-        endpoint's request that ends with it; without grant and code it was refused. grant: one that begins
-        without a redirect, as the columns of its table; it is the grant of all that is given on the request.
+        consents begin with it. step: where a decision takes a request. redirect: (request_ref, at, grant,
+        code) of the authorization endpoint's request that ends with it; without grant and code it was
+        refused. grant: one that begins without a redirect, as the columns of its table.
         ended: (grant_id, by whom, at) of a grant that ends with all that lives under it.
         Raises ConsentMoved when anything is no longer as it was read, GrantNotFound where there was nothing
         to end.
@@ -180,15 +179,13 @@ class PostgresConsents:
                 connection.execute(grants.insert().values(dict(grant)))
             if opening is not None:
                 keep_request(connection, opening)
-            _check_request(connection, decided, cancelled, opened, waiting)
+            _check_request(connection, decided, cancelled, opened, step)
             for writing in writings:
                 write_consent(connection, writing)
             if cancelled is not None and is_undecided(connection, cancelled[0]):
                 raise ConsentMoved("the request was opened in the meantime")
             if ended is not None:
                 end_grant(connection, ended, is_empty=not writings)
-            if grant is not None and decided is not None:
-                attach_grant(connection, decided[0], str(grant["grant_id"]))
             for row in evidence:
                 record_evidence(connection, row)
 
@@ -224,7 +221,7 @@ def _check_request(
     decided: tuple[str, datetime, str | None] | None,
     cancelled: tuple[str, datetime] | None,
     opened: tuple[str, datetime] | None,
-    waiting: tuple[str, str] | None,
+    step: RequestStep | None,
 ) -> None:
     """Hold the request's row, and let it go where the action takes it. Raises ConsentMoved."""
     if decided is not None and not decide_request(connection, *decided):
@@ -233,8 +230,8 @@ def _check_request(
         raise ConsentMoved("the request was decided, cancelled or has expired")
     if opened is not None and not is_unopened(connection, *opened):
         raise ConsentMoved("the request was opened already, or is over")
-    if waiting is not None and not is_waiting_for_more(connection, *waiting):
-        raise ConsentMoved("the rest of the request was decided in the meantime")
+    if step is not None and not take_step(connection, step):
+        raise ConsentMoved("the request is over, or more of it was decided in the meantime")
 
 
 def _receipt(row: Any) -> IssuedReceipt:

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from werkzeug.test import TestResponse
 
+from broker.actions.trying import tried_again
 from broker.cli.embedded import EmbeddedCluster
 from broker.consent.chain import verify_chain
 from broker.consent.record import Consent
@@ -370,6 +371,90 @@ class TestDeciding:
         assert told["local_social_policy"]["state"] == "refused"
         [detail] = inbox.poll(asked["auth_req_id"]).get_json()["authorization_details"]
         assert detail["purpose"] == "prove_income"
+
+    def test_what_was_given_before_time_ended_the_rest_is_handed_out(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        asked = kept(inbox.request(person, items=[ITEM, OTHER_ITEM], expires_in_seconds=600))
+        first, second = inbox.waiting(person)
+        given = inbox.answer(person, first)
+        refused(inbox.poll(asked["auth_req_id"]), "authorization_pending")
+        inbox.world.clock.move(600)
+        told = inbox.status(asked["request_id"])
+        assert told["status"] == "decided"
+        assert {one["consent_id"]: one["state"] for one in told["consents"]} == {
+            given.consent_id: "active",
+            second.consent_id: "request_expired",
+        }
+        body = inbox.poll(asked["auth_req_id"]).get_json()
+        [detail] = body["authorization_details"]
+        assert detail["consent_id"] == given.consent_id
+        [row] = inbox.rows("consents", "consent_id = :id", id=given.consent_id)
+        assert row["grant_id"] == body["grant_id"]
+
+    @pytest.mark.parametrize("is_answered", [True, False])
+    def test_what_was_paused_before_the_rest_was_decided_is_under_the_grant(
+        self, inbox: InboxFlow, person: Citizen, is_answered: bool
+    ) -> None:
+        asked = kept(inbox.request(person, items=[ITEM, OTHER_ITEM], expires_in_seconds=600))
+        first, second = inbox.waiting(person)
+        given = inbox.answer(person, first)
+        inbox.verbs.pause(inbox.actor(person), given.consent_id, inbox.world.clock())
+        if is_answered:
+            inbox.answer(person, second)
+        else:
+            inbox.world.clock.move(600)
+        body = inbox.poll(asked["auth_req_id"]).get_json()
+        told = {detail["consent_id"] for detail in body["authorization_details"]}
+        assert told == ({given.consent_id, second.consent_id} if is_answered else {given.consent_id})
+        resumed = inbox.verbs.resume(inbox.signer(person), given.consent_id, inbox.world.clock())
+        assert (resumed.state, resumed.grant_id) == ("active", body["grant_id"])
+
+    def test_what_was_withdrawn_before_the_rest_was_given_comes_under_no_grant(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        asked = kept(inbox.request(person, items=[ITEM, OTHER_ITEM]))
+        first, second = inbox.waiting(person)
+        inbox.answer(person, first)
+        inbox.verbs.withdraw(inbox.actor(person), first.consent_id, inbox.world.clock())
+        inbox.answer(person, second)
+        [detail] = inbox.poll(asked["auth_req_id"]).get_json()["authorization_details"]
+        assert detail["consent_id"] == second.consent_id
+
+    def test_what_was_withdrawn_before_time_ended_the_rest_is_no_more_than_refused(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        asked = kept(inbox.request(person, items=[ITEM, OTHER_ITEM], expires_in_seconds=600))
+        first, _ = inbox.waiting(person)
+        inbox.answer(person, first)
+        inbox.verbs.withdraw(inbox.actor(person), first.consent_id, inbox.world.clock())
+        inbox.world.clock.move(600)
+        refused(inbox.poll(asked["auth_req_id"]), "access_denied")
+
+    def test_a_grant_lasts_as_long_as_the_longest_consent_under_it(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        items = [{**ITEM, "valid_days": 5}, {**OTHER_ITEM, "valid_days": 20}]
+        asked = kept(inbox.request(person, items=items))
+        consents = [inbox.answer(person, one) for one in inbox.waiting(person)]
+        body = inbox.poll(asked["auth_req_id"]).get_json()
+        [grant] = inbox.rows("grants", "grant_id = :id", id=body["grant_id"])
+        assert grant["expires_at"] == max(one.valid_to_at for one in consents if one.valid_to_at)
+
+    def test_purposes_that_are_given_at_the_same_moment_come_under_one_grant(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        """Each may begin the grant: one does, and the others are told to look again."""
+        asked = kept(inbox.request(person, items=[ITEM, OTHER_ITEM]))
+        waiting = inbox.waiting(person)
+
+        def answered(consent: Consent) -> Consent:
+            return tried_again(lambda: inbox.answer(person, consent))
+
+        given = at_once(answered, waiting)
+        [grant_id] = {one.grant_id for one in given}
+        assert len(inbox.rows("grants", "citizen_id = :id", id=person.citizen_id)) == 1
+        assert inbox.poll(asked["auth_req_id"]).get_json()["grant_id"] == grant_id
 
     def test_two_purposes_that_are_decided_at_the_same_moment_come_to_an_end(
         self, inbox: InboxFlow, person: Citizen
