@@ -161,12 +161,12 @@ class ConsentRequestConflict(BrokerError):
 
 
 class ConsentAskedTooSoon(BrokerError):
-    """The person refused the same a short while ago. retry_after_seconds: until it may be asked again."""
+    """The same waits for the person already, or was refused. retry_after_seconds: until it may be asked."""
 
     kind = "consent_asked_too_soon"
 
     def __init__(self, retry_after_seconds: int) -> None:
-        super().__init__("the person refused this a short while ago")
+        super().__init__("the person is being asked already, or refused a short while ago")
         self.retry_after_seconds = retry_after_seconds
 
 

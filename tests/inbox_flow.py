@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import tempfile
@@ -35,6 +36,12 @@ SECOND: Mapping[str, Any] = {
 ITEM: Mapping[str, Any] = {name: value for name, value in INCOME.items() if name != "type"}
 NOBODY = "000000000000"
 """A personal id of nobody: there is no such province."""
+_nobodies = itertools.count(1)
+
+
+def nobody() -> str:
+    """Return a personal id of nobody that nobody was asked by before."""
+    return f"{next(_nobodies):012d}"
 
 
 @cache
@@ -91,7 +98,7 @@ class InboxFlow(Flow):
         party = party or self.desk
         document = {
             "request_id": str(uuid4()),
-            "personal_id": NOBODY if citizen is None else citizen.personal_id,
+            "personal_id": nobody() if citizen is None else citizen.personal_id,
             "items": [ITEM],
             **changes,
         }
@@ -125,7 +132,7 @@ class InboxFlow(Flow):
         """Ask by the backchannel (CIBA, 7.1); a change to ... leaves the parameter out."""
         form = {
             "scope": "openid",
-            "login_hint": NOBODY if citizen is None else citizen.personal_id,
+            "login_hint": nobody() if citizen is None else citizen.personal_id,
             "authorization_details": json.dumps([INCOME]),
             **changes,
         }

@@ -66,8 +66,8 @@ class WaitingRequests(Protocol):
         """Return a request by its id, or None."""
         ...
 
-    def find_waiting_for(self, citizen_id: str, at: datetime) -> Sequence[KeptRequest]:
-        """Return the requests that wait for one account's decision, the oldest first."""
+    def find_unopened(self, citizen_id: str, at: datetime, limit: int) -> Sequence[KeptRequest]:
+        """Return the requests that no page of an account's holder has opened yet, the oldest first."""
         ...
 
     def note_viewed(self, request_id: str, at: datetime) -> None:

@@ -15,12 +15,14 @@ from broker.actions.consent_doors import ConsentStore, People, WaitingRequests
 from broker.actions.consent_writer import ConsentWriter
 from broker.consent import life
 from broker.consent.change import Change
-from broker.consent.record import Actor, Consent, Notice, Signer
+from broker.consent.record import Actor, Consent, Notice, Signer, Signing
 from broker.consent.standing import stand, state_at
 from broker.consent.writing import ChainedEvent, HeldConsent, KeptRequest, RequestStep
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused
 
 ACTION: Final = "decide_consent"
+OPENED_MAX: Final = 50
+"""How many requests one page opens; the next one opens what is left."""
 _UNDECIDED: Final = frozenset({"requested", "pending_cosign"})
 
 
@@ -45,14 +47,16 @@ class DecideConsent:
         return [one for one in self.find_all(citizen_id, at) if one.state in _UNDECIDED]
 
     def find_all(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
-        """Return what find_mine does; requests that were kept before are opened first.
+        """Return what find_mine does; requests that were kept before are opened first, at most 50 at once.
 
         Raises StoreUnavailable, also where the source cannot say who must sign, and
         ConsentTransitionRefused (person_unknown).
         """
-        for kept in self.requests.find_waiting_for(citizen_id, at):
-            if not self.store.find_of_request(kept.opening.request_id):
-                self._open(kept, citizen_id, at)
+        unopened = self.requests.find_unopened(citizen_id, at, OPENED_MAX)
+        # The source is asked once who must sign, and not at all where there is nothing new.
+        signing = self.people.signing(citizen_id, at) if unopened else Signing()
+        for kept in unopened:
+            self._open(kept, citizen_id, signing, at)
         return self.find_mine(citizen_id, at)
 
     def find_mine(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
@@ -169,8 +173,8 @@ class DecideConsent:
             count += 1
         return count
 
-    def _open(self, kept: KeptRequest, citizen_id: str, at: datetime) -> None:
-        opening, signing = kept.opening, self.people.signing(citizen_id, at)
+    def _open(self, kept: KeptRequest, citizen_id: str, signing: Signing, at: datetime) -> None:
+        opening = kept.opening
         organisation_id = self.organisation_of(opening.client_id)
         writings, evidence = [], []
         for terms in opening.items:

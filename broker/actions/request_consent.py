@@ -7,15 +7,15 @@ same is kept, the same is answered. Silence never gives consent.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Final, Protocol
 
-from broker.consent.codec import canonical_json, terms_document
+from broker.consent.codec import canonical_json
 from broker.consent.record import Terms
-from broker.consent.terms import HAS_CONSENTED, SHARE_RECORD, AskedTerms, terms_of
+from broker.consent.terms import HAS_CONSENTED, SHARE_RECORD, AskedTerms, asked_document, terms_of
 from broker.consent.writing import Channel, KeptRequest, RequestOpening
 from broker.errors import ConsentAskedTooSoon, ConsentRequestConflict, ConsentTermsRefused
 from policies.civil_time import civil_date
@@ -42,8 +42,14 @@ class AskingClient:
 class RequestKeeper(Protocol):
     """Keeps requests; `broker.storage.consent_requests` has one. All raise StoreUnavailable."""
 
-    def keep(self, opening: RequestOpening) -> bool:
-        """Keep a request; False if its id is taken."""
+    def keep(self, opening: RequestOpening, organisation_id: str) -> KeptRequest:
+        """Keep a request, unless its id is taken or find_waiting would find one; return what lies there."""
+        ...
+
+    def find_waiting(
+        self, organisation_id: str, citizen_ref: bytes, purposes: Collection[str], at: datetime
+    ) -> KeptRequest | None:
+        """Return a request of an organisation for one of these purposes that waits for the person."""
         ...
 
     def find_request(self, request_id: str) -> KeptRequest | None:
@@ -86,32 +92,48 @@ class RequestConsent:
     ) -> KeptRequest:
         """Keep a request and return it; the same request_id with the same words finds the first one again.
 
+        Whatever has become of the agreement meanwhile: a repetition is only compared. By the backchannel,
+        where the broker chooses the id, the same words find again what still waits.
         items: one for each purpose. Raises ConsentTermsRefused, ConsentAskedTooSoon,
         ConsentRequestConflict (the id stands for something else), StoreUnavailable.
         """
-        terms = tuple(self._terms(client, item, at) for item in items)
         citizen_ref = self.references.citizen_ref(personal_id)
+        request_hash = _request_hash(client.client_id, citizen_ref, items, scope, wait)
+        kept = self.keeper.find_request(request_id)
+        if kept is not None:
+            return _same(kept, request_hash)
+        terms = tuple(self._terms(client, item, at) for item in items)
         opening = RequestOpening(
             request_id=request_id,
             client_id=client.client_id,
             citizen_ref=citizen_ref,
             channel=channel,
-            request_hash=_request_hash(client.client_id, citizen_ref, terms, scope, wait),
+            request_hash=request_hash,
             auth_request_hash=hashlib.sha256(self.poll_secret_of(request_id).encode()).digest(),
             items=terms,
             scope=scope,
             requested_at=at,
             expires_at=at + min(wait, WAIT_MAX),
         )
-        kept = self.keeper.find_request(request_id)
-        if kept is None:
-            # Only what is new is asked too soon: a repetition is told what came of the first.
-            self._check_cool_down(client, citizen_ref, terms, at)
-            self.keeper.keep(opening)
-            kept = self.keeper.find_request(request_id)
-        if kept is None or kept.opening.request_hash != opening.request_hash:
-            raise ConsentRequestConflict
-        return kept
+        kept = self._new(client, opening)
+        if kept.opening.request_id == request_id:
+            return _same(kept, request_hash)
+        if channel == kept.opening.channel == "ciba_poll" and kept.opening.request_hash == request_hash:
+            return kept
+        raise ConsentAskedTooSoon(ceil((kept.opening.expires_at - at).total_seconds()))
+
+    def _new(self, client: AskingClient, opening: RequestOpening) -> KeptRequest:
+        """Return the request as it is kept now, or the one that stands in its way.
+
+        What still waits goes before what was refused: of a request that is decided in part nothing is told.
+        """
+        organisation_id, citizen_ref, at = client.organisation_id, opening.citizen_ref, opening.requested_at
+        purposes = [one.purpose for one in opening.items]
+        waiting = self.keeper.find_waiting(organisation_id, citizen_ref, purposes, at)
+        if waiting is not None:
+            return waiting
+        self._check_cool_down(client, citizen_ref, opening.items, at)
+        return self.keeper.keep(opening, organisation_id)
 
     def _check_cool_down(
         self, client: AskingClient, citizen_ref: bytes, terms: Sequence[Terms], at: datetime
@@ -137,13 +159,20 @@ class RequestConsent:
         return terms_of(self.policies, found[0], asked, civil_date(at))
 
 
+def _same(kept: KeptRequest, request_hash: bytes) -> KeptRequest:
+    if kept.opening.request_hash != request_hash:
+        raise ConsentRequestConflict
+    return kept
+
+
 def _request_hash(
-    client_id: str, citizen_ref: bytes, terms: Sequence[Terms], scope: str, wait: timedelta
+    client_id: str, citizen_ref: bytes, items: Sequence[AskedTerms], scope: str, wait: timedelta
 ) -> bytes:
+    """Return SHA-256 of the words as they were asked, before the agreement has completed them."""
     words: Mapping[str, object] = {
         "client": client_id,
         "person": citizen_ref.hex(),
-        "items": [terms_document(one) for one in terms],
+        "items": [asked_document(one) for one in items],
         "scope": scope,
         "wait_seconds": int(wait.total_seconds()),
     }

@@ -167,8 +167,8 @@ class Inbox:
         self.canceller.cancel(kept, self.judge.caller.clock())
         return Reply(204, (("Cache-Control", "no-store"),), b""), ""
 
-    def ask(self, asking: BackchannelAsking) -> str:
-        """Keep a backchannel request and return its auth_req_id. Raises AskedTooSoon."""
+    def ask(self, asking: BackchannelAsking) -> tuple[str, int]:
+        """Keep a backchannel request; return its auth_req_id and its seconds left. Raises AskedTooSoon."""
         client, request_id = asking.client, self.new_id()
         message = {"vi": asking.message, "en": asking.message} if asking.message else {}
         facts = AskingClient(
@@ -178,7 +178,7 @@ class Inbox:
             agreement_ids=client.agreement_ids,
         )
         try:
-            self.verb.ask(
+            kept = self.verb.ask(
                 facts,
                 request_id,
                 asking.personal_id,
@@ -190,7 +190,8 @@ class Inbox:
             )
         except ConsentAskedTooSoon:
             raise AskedTooSoon from None
-        return self.verb.poll_secret_of(request_id)
+        left = int((kept.opening.expires_at - asking.at).total_seconds())
+        return self.verb.poll_secret_of(kept.opening.request_id), left
 
     def poll(self, auth_request_hash: bytes, client_id: str, at: datetime) -> tuple[PollStatus, Grant | None]:
         """Return how a backchannel request of this client stands; with "given" its grant, until used up."""

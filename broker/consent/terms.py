@@ -70,6 +70,22 @@ class AskedTerms:
     message: Mapping[str, str] | None = None
 
 
+def asked_document(asked: AskedTerms) -> dict[str, Any]:
+    """Return what is asked as a JSON object; the order in which fields are named does not count."""
+    frequency = asked.frequency
+    return {
+        "purpose": asked.purpose,
+        "fields": sorted(set(asked.field_names)),
+        "required_fields": sorted(set(asked.required_names)),
+        "valid_days": asked.valid_days,
+        "retention_days": asked.retention_days,
+        "mode": asked.mode,
+        "data_range": range_document(asked.data_range),
+        "frequency": None if frequency is None else [frequency.use_count, frequency.per],
+        "message": dict(asked.message or {}),
+    }
+
+
 def terms_of(policies: PolicySet, agreement_id: str, asked: AskedTerms, on_date: date) -> Terms:
     """Return what is asked as terms, complete, its fields in catalogue order and in the agreement's forms.
 

@@ -62,15 +62,16 @@ class BackchannelAsking:
 
 
 class AskedTooSoon(Exception):
-    """The person refused this recipient for this purpose a short while ago; asking again must wait."""
+    """The person refused this a short while ago, or is being asked already; asking again must wait."""
 
 
 class BackchannelRequests(Protocol):
     """Where such requests wait; `broker.api.inbox` has one. All raise StoreUnavailable."""
 
-    def ask(self, asking: BackchannelAsking) -> str:
-        """Keep a request and return its auth_req_id, whether or not the person is known.
+    def ask(self, asking: BackchannelAsking) -> tuple[str, int]:
+        """Keep a request, whether or not the person is known; return its auth_req_id, and its seconds left.
 
+        What is asked again in the same words while it waits is one request.
         Raises AskedTooSoon.
         """
         ...
@@ -121,14 +122,16 @@ class BackchannelEndpoint:
         if verdict != "burned":
             refuse_verdict(verdict)
         try:
-            auth_req_id = self.requests.ask(asking)
+            auth_req_id, expires_in = self.requests.ask(asking)
         except ConsentTermsRefused as refused:
             raise InvalidAuthorizationDetails(f"the agreement does not permit it: {refused.reason}") from None
         except AskedTooSoon:
-            raise _CibaError("access_denied", "the person refused a short while ago; ask later") from None
+            raise _CibaError(
+                "access_denied", "the person is being asked already, or refused a short while ago"
+            ) from None
         return {
             "auth_req_id": auth_req_id,
-            "expires_in": asking.expires_seconds,
+            "expires_in": expires_in,
             "interval": INTERVAL_SECONDS,
         }
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from broker.consent.codec import terms_document, terms_from
 from broker.consent.writing import KeptRequest, RequestOpening, RequestStep
 from broker.storage.faults import store_answers
-from broker.storage.tables import citizens, consent_requests, consents, organisations
+from broker.storage.tables import citizens, clients, consent_requests, consents, organisations
 
 
 class PostgresConsentRequests:
@@ -29,25 +29,50 @@ class PostgresConsentRequests:
         """Return the request that an auth_req_id stands for (CIBA), or None."""
         return self._one(consent_requests.c.auth_request_hash == auth_request_hash)
 
-    def find_waiting_for(self, citizen_id: str, at: datetime) -> Sequence[KeptRequest]:
-        """Return the requests that wait for one account's decision, the oldest first."""
+    def find_unopened(self, citizen_id: str, at: datetime, limit: int) -> Sequence[KeptRequest]:
+        """Return the requests that no page of an account's holder has opened yet, the oldest first."""
+        opened = select(consents.c.consent_id).where(consents.c.request_id == consent_requests.c.request_id)
         statement = (
             select(consent_requests)
             .join(citizens, citizens.c.personal_id_ref == consent_requests.c.citizen_ref)
-            .where(citizens.c.citizen_id == citizen_id, consent_requests.c.expires_at > at)
-            .where(consent_requests.c.decided_at.is_(None), consent_requests.c.cancelled_at.is_(None))
+            .where(citizens.c.citizen_id == citizen_id, _is_pending(at), ~opened.exists())
             .where(consent_requests.c.channel != "redirect")
             .order_by(consent_requests.c.requested_at)
+            .limit(limit)
         )
         with store_answers(), self._engine.connect() as connection:
             return [_kept(row) for row in connection.execute(statement)]
 
-    def keep(self, opening: RequestOpening) -> bool:
-        """Keep a request; False if its id is taken. Whoever repeats it finds the first one."""
-        statement = insert(consent_requests).values(_values(opening)).on_conflict_do_nothing()
+    def keep(self, opening: RequestOpening, organisation_id: str) -> KeptRequest:
+        """Keep a request and return what lies there now.
+
+        That is another one where its id is taken, or where one of the organisation for one of its purposes
+        waits for the person already. Of two at one moment the second waits for the first, which is why the
+        pair of organisation and person is held until the end of the transaction.
+        """
+        purposes = [one.purpose for one in opening.items]
+        waiting = _waiting(organisation_id, opening.citizen_ref, purposes, opening.requested_at)
+        pair = f"{organisation_id}\x1f{opening.citizen_ref.hex()}"
+        held = select(func.pg_advisory_xact_lock(func.hashtextextended(pair, 0)))
+        taken = select(consent_requests).where(consent_requests.c.request_id == opening.request_id)
         with store_answers(), self._engine.begin() as connection:
-            kept = connection.execute(statement.returning(consent_requests.c.request_id))
-            return kept.one_or_none() is not None
+            connection.execute(held)
+            found = connection.execute(taken).first() or connection.execute(waiting).first()
+            if found is None:
+                statement = insert(consent_requests).values(_values(opening)).on_conflict_do_nothing()
+                connection.execute(statement)
+                # Another organisation, or person, may have taken the id at this moment.
+                found = connection.execute(taken).one()
+            return _kept(found)
+
+    def find_waiting(
+        self, organisation_id: str, citizen_ref: bytes, purposes: Collection[str], at: datetime
+    ) -> KeptRequest | None:
+        """Return a request of an organisation for one of these purposes that waits for a person, or None."""
+        statement = _waiting(organisation_id, citizen_ref, purposes, at)
+        with store_answers(), self._engine.connect() as connection:
+            row = connection.execute(statement).first()
+        return None if row is None else _kept(row)
 
     def note_viewed(self, request_id: str, at: datetime) -> None:
         """Remember when the person first saw the request."""
@@ -109,6 +134,28 @@ class PostgresConsentRequests:
         with store_answers(), self._engine.connect() as connection:
             row = connection.execute(select(consent_requests).where(condition)).one_or_none()
         return None if row is None else _kept(row)
+
+
+def _is_pending(at: datetime) -> ColumnElement[bool]:
+    return (
+        consent_requests.c.decided_at.is_(None)
+        & consent_requests.c.cancelled_at.is_(None)
+        & (consent_requests.c.expires_at > at)
+    )
+
+
+def _waiting(
+    organisation_id: str, citizen_ref: bytes, purposes: Collection[str], at: datetime
+) -> Select[Any]:
+    """Return the statement for a pending request of an organisation, for one of the purposes."""
+    asks = or_(*(consent_requests.c["items"].contains([{"purpose": purpose}]) for purpose in purposes))
+    return (
+        select(consent_requests)
+        .join(clients, clients.c.client_id == consent_requests.c.client_id)
+        .where(consent_requests.c.citizen_ref == citizen_ref, _is_pending(at), asks)
+        .where(clients.c.organisation_id == organisation_id)
+        .limit(1)
+    )
 
 
 def keep_request(connection: Connection, opening: RequestOpening) -> None:

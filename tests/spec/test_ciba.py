@@ -16,7 +16,7 @@ from broker.errors import ConsentTransitionRefused
 from broker.oauth.backchannel import EXPIRES_SECONDS, INTERVAL_SECONDS
 from tests.citizen_world import Citizen
 from tests.doors import at_once
-from tests.inbox_flow import BACKCHANNEL, NOBODY, SECOND, InboxFlow, two_agreements
+from tests.inbox_flow import BACKCHANNEL, NOBODY, SECOND, InboxFlow, nobody, two_agreements
 from tests.oauth_flow import COMPLETED, INCOME, agreed, parts_of, refused
 from tests.oauth_world import ISSUER, oauth_database
 
@@ -68,7 +68,7 @@ class TestAsking:
         assert set(body) == {"auth_req_id", "expires_in", "interval"}
         assert (body["expires_in"], body["interval"]) == (EXPIRES_SECONDS, INTERVAL_SECONDS)
         assert len(body["auth_req_id"]) == 43, "256 bits (7.3 asks for 128, recommends 160)"
-        assert inbox.asked(person) != body["auth_req_id"]
+        assert inbox.asked() != body["auth_req_id"], "of another person"
 
     def test_ciba_7_1_only_the_hash_of_the_auth_req_id_is_kept(
         self, inbox: InboxFlow, person: Citizen
@@ -547,3 +547,27 @@ def test_a_grant_never_outlives_the_registration(inbox: InboxFlow, person: Citiz
     _, body = inbox.given(person, party)
     [grant] = inbox.rows("grants", "grant_id = :id", id=body["grant_id"])
     assert grant["expires_at"] == until
+
+
+class TestAskingAgain:
+    def test_the_same_words_while_it_waits_are_the_same_request(self, inbox: InboxFlow) -> None:
+        """After an answer that got lost nobody is locked out until the first request is over."""
+        person = inbox.citizen()
+        first = inbox.ask(person).get_json()
+        inbox.world.clock.move(60)
+        again = inbox.ask(person).get_json()
+        assert again == {**first, "expires_in": first["expires_in"] - 60}
+        assert len(inbox.waiting(person)) == 1
+
+    @pytest.mark.parametrize("is_known", [True, False])
+    def test_other_words_for_the_same_purpose_wait_for_the_first(
+        self, inbox: InboxFlow, is_known: bool
+    ) -> None:
+        personal_id = inbox.citizen().personal_id if is_known else nobody()
+        inbox.ask(login_hint=personal_id)
+        answer = inbox.ask(login_hint=personal_id, binding_message="Again")
+        description = "the person is being asked already, or refused a short while ago"
+        assert (answer.status_code, answer.get_json()) == (
+            400,
+            {"error": "access_denied", "error_description": description},
+        )

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from broker.actions import decide_consent
+from broker.actions.consent_doors import People
 from broker.actions.trying import tried_again
 from broker.cli.embedded import EmbeddedCluster
 from broker.consent.chain import verify_chain
-from broker.consent.record import Consent
+from broker.consent.record import Consent, Signing
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused
 from tests.citizen_world import Citizen
 from tests.doors import at_once
-from tests.inbox_flow import ITEM, NOBODY, REQUESTS, SECOND, InboxFlow
+from tests.inbox_flow import ITEM, NOBODY, REQUESTS, SECOND, InboxFlow, nobody
 from tests.oauth_flow import refused
 from tests.oauth_world import oauth_database
 
@@ -94,6 +98,27 @@ class TestAsking:
         inbox.world.clock.move(3600)
         assert kept(inbox.request(person, request_id=request_id)) == first
         assert len(inbox.waiting(person)) == 1
+
+    def test_repeating_it_finds_it_again_whatever_became_of_the_agreement(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        """The words are compared as they were asked: a new revision, or none, makes no others of them."""
+        desk = inbox.register_desk("desk-lapsed")
+        request_id = str(uuid4())
+        first = kept(inbox.request(person, desk, request_id=request_id))
+        with inbox.world.engine.begin() as connection:
+            lapsed = text("UPDATE clients SET agreement_ids = '{}' WHERE client_id = :id")
+            connection.execute(lapsed, {"id": desk.client_id})
+        assert kept(inbox.request(person, desk, request_id=request_id)) == first
+        other = inbox.request(person, desk, request_id=request_id, items=[OTHER_ITEM])
+        problem(other, 409, "consent-request-conflict")
+        problem(inbox.request(person, desk), 422, "consent-terms-refused", reason="agreement_unknown")
+
+    def test_the_order_of_fields_makes_no_other_words(self, inbox: InboxFlow, person: Citizen) -> None:
+        request_id = str(uuid4())
+        first = kept(inbox.request(person, request_id=request_id))
+        turned = {**ITEM, "fields": list(reversed(ITEM["fields"]))}
+        assert kept(inbox.request(person, request_id=request_id, items=[turned])) == first
 
     def test_eight_repetitions_at_the_same_moment_are_one_request(
         self, inbox: InboxFlow, person: Citizen
@@ -268,6 +293,79 @@ class TestAsking:
         inbox.answer(person, inbox.waiting(person)[0], ())
         problem(inbox.request(person, sibling), 429, "consent-asked-too-soon")
         assert kept(inbox.request(person, stranger))["status"] == "pending"
+
+
+class TestNotTwiceAtOnce:
+    """One request of an organisation at a time for one purpose, whoever the person is."""
+
+    @pytest.mark.parametrize("is_known", [True, False])
+    def test_while_one_waits_another_for_the_same_purpose_is_too_soon(
+        self, inbox: InboxFlow, person: Citizen, is_known: bool
+    ) -> None:
+        personal_id = person.personal_id if is_known else nobody()
+        sibling = inbox.register_desk(f"desk-again-{is_known}")
+        first = kept(inbox.request(personal_id=personal_id, expires_in_seconds=3600))["request_id"]
+        before = inbox.world.count("consent_requests")
+        inbox.world.clock.move(600)
+        for party, items in ((inbox.desk, [ITEM]), (sibling, [ITEM]), (inbox.desk, [OTHER_ITEM, ITEM])):
+            answer = inbox.request(party=party, personal_id=personal_id, items=items)
+            problem(answer, 429, "consent-asked-too-soon")
+            assert answer.headers["Retry-After"] == "3000"
+        assert inbox.world.count("consent_requests") == before
+        assert kept(inbox.request(personal_id=personal_id, items=[OTHER_ITEM]))["status"] == "pending"
+        assert inbox.send("DELETE", f"{REQUESTS}/{first}").status_code == 204
+        again = kept(inbox.request(personal_id=personal_id, expires_in_seconds=3600))
+        inbox.world.clock.move(3600)
+        assert inbox.status(again["request_id"])["status"] == "expired"
+        assert kept(inbox.request(personal_id=personal_id))["status"] == "pending", "its time was over"
+
+    def test_another_organisation_may_ask_beside_it(self, inbox: InboxFlow, person: Citizen) -> None:
+        stranger = inbox.register_desk("desk-beside", "bank-3")
+        kept(inbox.request(person))
+        assert kept(inbox.request(person, stranger))["status"] == "pending"
+
+    def test_of_a_request_that_was_refused_in_part_nothing_is_told(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        kept(inbox.request(person, items=[ITEM, OTHER_ITEM]))
+        unseen = inbox.request(person)
+        first, _ = inbox.waiting(person)
+        inbox.answer(person, first, ())
+        assert steady(inbox.request(person)) == steady(unseen)
+
+    def test_of_eight_at_the_same_moment_one_is_kept(self, inbox: InboxFlow, person: Citizen) -> None:
+        token = inbox.token_for("request_consent")
+        ids = [str(uuid4()) for _ in range(8)]
+
+        def asked(request_id: str) -> int:
+            document = {"request_id": request_id, "personal_id": person.personal_id, "items": [ITEM]}
+            return int(inbox.send("POST", REQUESTS, None, document, token).status_code)
+
+        assert sorted(at_once(asked, ids)) == [201, *[429] * 7]
+        assert len(inbox.waiting(person)) == 1
+
+    def test_a_page_asks_the_source_once_and_opens_a_bounded_number(
+        self, inbox: InboxFlow, person: Citizen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(decide_consent, "OPENED_MAX", 2)
+        for number in range(3):
+            kept(inbox.request(person, inbox.register_desk(f"desk-many-{number}", f"bank-many-{number}")))
+        people = CountedPeople(inbox.verbs.people)
+        verbs = replace(inbox.verbs, people=people)
+        at = inbox.world.clock()
+        seen = [len(verbs.find_pending(person.citizen_id, at)) for _ in range(3)]
+        assert (seen, people.asked) == ([2, 3, 3], 2)
+
+
+class CountedPeople:
+    """Who must sign, and how often that was asked."""
+
+    def __init__(self, people: People) -> None:
+        self._people, self.asked = people, 0
+
+    def signing(self, citizen_id: str, at: datetime) -> Signing:
+        self.asked += 1
+        return self._people.signing(citizen_id, at)
 
 
 class TestNobodyThere:

@@ -170,9 +170,10 @@ def ask(world: World, consents: ConsentWorld, someone: Someone, **more: Any) -> 
             scope="share_record",
             requested_at=at,
             expires_at=at + timedelta(days=1),
-        )
+        ),
+        consents.bank.organisation_id,
     )
-    assert kept
+    assert kept.opening.request_id == request_id
     return request_id
 
 
