@@ -18,8 +18,8 @@ def usable_jwks(text: str) -> str:
     """Return of a published JWK set the keys that clients may sign with here, as JSON text.
 
     A set serves many: keys for encryption, of other types or algorithms are left out (RFC 7517, 5). Refused
-    as a whole (JwksRefused): a private member, a reference to elsewhere (x5u, jku), one kid for two usable
-    keys (FAPI 2.0, 5.4.2), no usable key, more than 8 of them, more than 64 keys.
+    as a whole (JwksRefused): a private member, a reference to elsewhere (x5u, jku), two usable keys of one
+    kid and algorithm (FAPI 2.0, 5.4.3), no usable key, more than 8 of them, more than 64 keys.
     """
     try:
         listed = decode_object(text.encode("utf-8")).get("keys")

@@ -120,7 +120,7 @@ def read_jwks(text: str) -> tuple[VerifyingKey, ...]:
     """Return the keys of a public JWK set (RFC 7517, 5), parsed once per distinct text.
 
     Raises JwksRefused: not a set, no key or more than 8, a private member anywhere, a key that FAPI 2.0 does
-    not allow (5.4.1), or one kid for two keys (5.4.2).
+    not allow (5.4.1), or two keys that neither kid nor algorithm tells apart (5.4.3).
     """
     try:
         members = decode_object(text.encode("utf-8"))
@@ -130,9 +130,10 @@ def read_jwks(text: str) -> tuple[VerifyingKey, ...]:
         keys = tuple(import_public_jwk(jwk) for jwk in listed)
     except (JoseRefused, UnicodeEncodeError) as refused:
         raise JwksRefused(f"the JWK set is refused: {refused}") from None
-    named = [key.kid for key in keys if key.kid is not None]
+    # The algorithm of a key stands for its kty and use: each has one of both.
+    named = [(key.kid, key.algorithm) for key in keys if key.kid is not None]
     if len(set(named)) != len(named):
-        raise JwksRefused("two keys of the set have the same kid")
+        raise JwksRefused("two keys of the set have the same kid and algorithm")
     return keys
 
 

@@ -143,6 +143,17 @@ def test_a_set_that_fapi_does_not_allow_identifies_nobody(world: World, host: Ke
     assert ask(world, party) == REFUSED
 
 
+def test_fapi_5_4_3_a_published_kid_may_stand_for_keys_of_several_kinds(world: World, host: KeyHost) -> None:
+    signing, other = Party("agency", "ES256"), Party("agency", "PS256")
+    other.kid = signing.kid
+    encrypting = {**Party("agency").public_jwk, "kid": signing.kid, "use": "enc", "alg": "ECDH-ES"}
+    host.answer = plain({"keys": [encrypting, other.public_jwk, signing.public_jwk]})
+    assert [ask(world, party) for party in (signing, other)] == [GOOD] * 2
+    stranger = Party("agency", "PS256")
+    stranger.kid = signing.kid
+    assert ask(world, stranger) == REFUSED
+
+
 def test_a_key_of_one_client_says_nothing_for_another(world: World, host: KeyHost) -> None:
     party = Party("agency")
     publish(host, party)

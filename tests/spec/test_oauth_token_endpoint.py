@@ -17,6 +17,8 @@ from sqlalchemy import text
 from broker.cli.embedded import EmbeddedCluster
 from broker.errors import StoreUnavailable
 from broker.oauth.jose import decode_object, decode_segment
+from broker.oauth.jose_keys import ALGORITHMS, Algorithm
+from broker.oauth.registration import JwksRefused, registrable_jwks
 from broker.storage.client_registrations import PreparedClients
 from tests.oauth_world import ISSUER, TOKEN_URL, Database, Party, World, oauth_database
 
@@ -285,6 +287,30 @@ class TestClientAuthentication:
             "a.b.c",
         ):
             self.fails(world, damaged)
+
+    def test_fapi_5_4_3_of_keys_with_one_kid_the_one_that_fits_the_algorithm_counts(
+        self, world: World
+    ) -> None:
+        signers = [Party("hospital-a", algorithm) for algorithm in ALGORITHMS]
+        for party in signers:
+            party.kid = "signing"
+        jwks = registrable_jwks(json.dumps({"keys": [party.public_jwk for party in signers]}))
+        world.clients.replace_keys("hospital-a", jwks=jwks)
+        for algorithm in ALGORITHMS:
+            stranger = Party("hospital-a", algorithm)
+            stranger.kid = "signing"
+            self.fails(world, stranger.assertion(world.clock()))
+        for party in signers:
+            form = world.form(client_assertion=party.assertion(world.clock()))
+            assert world.ask(form).status_code == 200, party.algorithm
+
+    @pytest.mark.parametrize("algorithm", ALGORITHMS)
+    def test_fapi_5_4_3_keys_alike_in_kid_and_algorithm_cannot_be_registered(
+        self, algorithm: Algorithm
+    ) -> None:
+        alike = [{**Party("x", algorithm).public_jwk, "kid": "same"} for _ in range(2)]
+        with pytest.raises(JwksRefused, match="two keys of the set have the same kid and algorithm"):
+            registrable_jwks(json.dumps({"keys": alike}))
 
     def test_a_kid_is_not_needed_when_a_key_fits(self, world: World) -> None:
         assertion = world.party.assertion(world.clock(), {"kid": ...})
