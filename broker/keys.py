@@ -207,17 +207,29 @@ class KeyRing:
             "keys": [dict(stored.public_jwk) for stored in self._current().stored if _is_live(stored, now)]
         }
 
+    def signing_algorithms(self, purpose: Purpose) -> list[str]:
+        """Return the algorithms that signatures for a purpose have now or will have next.
+
+        Raises StoreUnavailable.
+        """
+        stored = self._current().stored
+        return sorted({key.algorithm for key in self._signers(stored, purpose)})
+
     def stored_keys(self) -> tuple[StoredKey, ...]:
         """Return all keys kept, oldest first, freshly loaded. Raises StoreUnavailable."""
         return self._load().stored
 
-    def _signing_key(self, purpose: Purpose) -> SigningKey:
+    def _signers(self, stored: Sequence[StoredKey], purpose: Purpose) -> list[StoredKey]:
+        """Return the keys of a purpose that sign, now or after those before them."""
         now = self._clock()
-        signing = [
-            stored
-            for stored in self._current().stored
-            if stored.purpose == purpose and (stored.signs_until is None or stored.signs_until > now)
+        return [
+            key
+            for key in stored
+            if key.purpose == purpose and (key.signs_until is None or key.signs_until > now)
         ]
+
+    def _signing_key(self, purpose: Purpose) -> SigningKey:
+        signing = self._signers(self._current().stored, purpose)
         if not signing and purpose in self._current().left_out:
             raise SigningKeyUnavailable(f"the {purpose} key cannot be decrypted")
         if not signing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from flask import Blueprint, Response, redirect, request
@@ -21,10 +21,10 @@ from broker.oauth.endpoints import (
     REVOCATION_PATH,
     TOKEN_PATH,
 )
-from broker.oauth.metadata import openid_configuration_path, well_known_path
+from broker.oauth.metadata import openid_configuration_path, signing_metadata, well_known_path
 from broker.oauth.server import AuthorizationServer
+from broker.oauth.stored_keys import Purpose
 
-METADATA_SECONDS: Final = 300
 PARAMETERS_BYTES_MAX: Final = 8192
 
 
@@ -35,6 +35,10 @@ class PublishedKeys(Protocol):
 
     def published_jwks(self) -> Mapping[str, Any]:
         """Return the JWK set (RFC 7517, 5)."""
+        ...
+
+    def signing_algorithms(self, purpose: Purpose) -> Sequence[str]:
+        """Return the algorithms that signatures for a purpose have now or will have next."""
         ...
 
 
@@ -55,15 +59,18 @@ def oauth_blueprint(
 ) -> Blueprint:
     """Return the routes that clients' programs use.
 
-    metadata: the document of RFC 8414, served as it is; its issuer decides the path. Errors speak RFC 6749,
-    5.2.
+    metadata: the document of RFC 8414, served with what the keys sign with; its issuer decides the path.
+    Errors speak RFC 6749, 5.2.
     """
     blueprint = Blueprint("oauth", __name__)
-    document = PublicDocument.of(metadata, METADATA_SECONDS)
 
     def authorization_server_metadata() -> Response:
-        """Metadata of the authorization server (RFC 8414, OpenID Connect Discovery). Public."""
-        return document.answer()
+        """Metadata of the authorization server (RFC 8414, OpenID Connect Discovery). Public.
+
+        May be kept as long as keys: an algorithm stands there before it signs.
+        """
+        document = {**metadata, **signing_metadata(keys.signing_algorithms)}
+        return PublicDocument.of(document, keys.refresh_seconds).answer()
 
     def jwks() -> Response:
         """Public keys of tokens and receipts (RFC 7517). Public.

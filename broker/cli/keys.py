@@ -12,6 +12,7 @@ from broker.cli.session import Session, open_session
 from broker.clock import system_clock
 from broker.keys import PURPOSES, KeyRing, Purpose, StoredKey
 from broker.oauth.jose_keys import ALGORITHMS, Algorithm
+from broker.storage.clients import PostgresClients
 from broker.storage.signing_keys import PostgresSigningKeys
 
 
@@ -33,12 +34,16 @@ def rotate_command(purpose: Purpose, algorithm: Algorithm, compromised: bool, as
 
     Every worker and node picks the new key up by itself. With --compromised the old key is withdrawn at once;
     workers stop accepting its tokens within half a minute, and receipts that it signed no longer verify
-    against the published keys.
+    against the published keys. Clients that are registered for another algorithm are named as a warning.
     """
     with refusals(), open_session() as session:
         ring = _ring(session)
         kid = ring.rotate(purpose, algorithm, compromised=compromised)
         made = [stored for stored in ring.stored_keys() if stored.kid == kid]
+        others = _registered_for_another(session, purpose, algorithm)
+    if others:
+        named = ", ".join(others)
+        click.echo(f"warning: registered for another algorithm than {algorithm}: {named}", err=True)
     show([_row(stored) for stored in made], as_json)
 
 
@@ -57,6 +62,16 @@ keys_group.add_command(rewrap_command, "rewrap")
 def _ring(session: Session) -> KeyRing:
     secret = session.settings.key_encryption_key_file.reveal()
     return KeyRing(PostgresSigningKeys(session.engine), secret, system_clock)
+
+
+def _registered_for_another(session: Session, purpose: Purpose, algorithm: Algorithm) -> list[str]:
+    """Return the clients that will refuse what a key signs, by what they registered (client_id, in order)."""
+    member = f"{purpose}_signed_response_alg"
+    return [
+        client.client_id
+        for client in PostgresClients(session.engine).list_clients()
+        if client.client_metadata.get(member, algorithm) != algorithm
+    ]
 
 
 def _row(stored: StoredKey) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -24,8 +24,7 @@ from broker.oauth.jose_keys import ALGORITHMS
 from broker.oauth.pushed_requests import AUTHORIZATION_CODE, LEVELS
 from broker.oauth.refresh import REFRESH_TOKEN
 from broker.oauth.registration import PRIVATE_KEY_JWT
-
-__all__ = ["JWKS_PATH", "TOKEN_PATH", "authorization_server_metadata", "well_known_path"]
+from broker.oauth.stored_keys import Purpose
 
 WELL_KNOWN: Final = "/.well-known/oauth-authorization-server"
 WELL_KNOWN_OPENID: Final = "/.well-known/openid-configuration"
@@ -34,7 +33,7 @@ WELL_KNOWN_OPENID: Final = "/.well-known/openid-configuration"
 def authorization_server_metadata(
     addresses: Addresses, scopes: Iterable[str], tls_methods: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Return the metadata document (RFC 8414, 2, and each specification named below).
+    """Return the metadata document (RFC 8414, 2, and each specification named below) but `signing_metadata`.
 
     tls_methods: the client authentication methods by certificate that are on (RFC 8705); none without an
     mtls_url.
@@ -90,8 +89,6 @@ def _authentication(addresses: Addresses, methods: list[str]) -> dict[str, Any]:
     members: dict[str, Any] = {
         "introspection_endpoint": addresses.issuer + INTROSPECTION_PATH,
         "revocation_endpoint": addresses.issuer + REVOCATION_PATH,
-        # RFC 9701, 7.
-        "introspection_signing_alg_values_supported": list(ALGORITHMS),
     }
     for endpoint in ("token", "introspection", "revocation"):
         members[f"{endpoint}_endpoint_auth_methods_supported"] = list(methods)
@@ -103,13 +100,23 @@ def _openid() -> dict[str, Any]:
     """OpenID Connect Discovery, 3: an ID token holds a pairwise pseudonym and nothing of a record."""
     return {
         "subject_types_supported": ["pairwise"],
-        "id_token_signing_alg_values_supported": list(ALGORITHMS),
         "acr_values_supported": sorted(LEVELS),
         "claims_supported": ["sub", "acr", "auth_time"],
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
         "ui_locales_supported": ["vi", "en"],
+    }
+
+
+def signing_metadata(algorithms: Callable[[Purpose], Sequence[str]]) -> dict[str, Any]:
+    """Return what the broker itself signs with, by its living keys (Discovery, 3; RFC 9701, 7).
+
+    algorithms: of a purpose. The operator chooses them by rotating, for all clients alike.
+    """
+    return {
+        "id_token_signing_alg_values_supported": list(algorithms("id_token")),
+        "introspection_signing_alg_values_supported": list(algorithms("introspection")),
     }
 
 

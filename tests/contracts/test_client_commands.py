@@ -416,6 +416,19 @@ def test_keys_are_made_rotated_and_listed_without_secrets(run: Any) -> None:
     run("keys", "rotate", "nothing", expect=2)
 
 
+def test_who_rotates_to_another_algorithm_is_told_which_clients_expect_the_old_one(
+    run: Any, tmp_path: Path
+) -> None:
+    signed = {"id_token_signed_response_alg": "ES256", "introspection_signed_response_alg": "ES256"}
+    run(*BANK, "--metadata", metadata_file(tmp_path, **signed))
+    run(*REGISTER, "--generate-key", str(tmp_path / "k"))
+    warning = "warning: registered for another algorithm than PS256: bank-a\n"
+    for purpose in ("id_token", "introspection"):
+        assert run("keys", "rotate", purpose, "--algorithm", "PS256").stderr == warning
+        assert run("keys", "rotate", purpose).stderr == ""
+    assert run("keys", "rotate", "access_token", "--algorithm", "PS256").stderr == ""
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -51,7 +51,7 @@ class TestMetadata:
         answer = world.http.get("/.well-known/oauth-authorization-server")
         assert answer.status_code == 200
         assert answer.content_type == "application/json"
-        assert answer.cache_control.max_age == 300
+        assert answer.cache_control.max_age == world.ring.refresh_seconds
         algorithms = ["ES256", "EdDSA", "PS256"]
         assert answer.get_json() == {
             "issuer": ISSUER,
@@ -92,9 +92,9 @@ class TestMetadata:
                 f"{endpoint}_endpoint_auth_signing_alg_values_supported": algorithms
                 for endpoint in ("token", "introspection", "revocation")
             },
-            "introspection_signing_alg_values_supported": algorithms,
+            "introspection_signing_alg_values_supported": ["ES256"],
             "dpop_signing_alg_values_supported": algorithms,
-            "id_token_signing_alg_values_supported": algorithms,
+            "id_token_signing_alg_values_supported": ["ES256"],
             "subject_types_supported": ["pairwise"],
             "acr_values_supported": ["level-1", "level-2"],
             "claims_supported": ["sub", "acr", "auth_time"],
@@ -103,6 +103,19 @@ class TestMetadata:
             "request_uri_parameter_supported": False,
             "ui_locales_supported": ["vi", "en"],
         }
+
+    def test_discovery_3_the_algorithms_named_are_those_that_sign(self, world: World) -> None:
+        def told(name: str) -> object:
+            path = "/.well-known/openid-configuration"
+            return world.http.get(path).get_json()[f"{name}_signing_alg_values_supported"]
+
+        world.ring.rotate("id_token", "PS256")
+        assert told("id_token") == ["ES256", "PS256"], "the successor is named before it signs"
+        assert told("introspection") == ["ES256"]
+        world.clock.move(world.ring.lead_seconds)
+        assert told("id_token") == ["PS256"]
+        world.ring.rotate("introspection", "EdDSA", compromised=True)
+        assert told("introspection") == ["EdDSA"]
 
     def test_discovery_4_the_same_document_stands_at_both_places(self, world: World) -> None:
         one = world.http.get("/.well-known/oauth-authorization-server")
