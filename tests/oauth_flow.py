@@ -14,12 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid4
 
 import pyotp
+import pytest
 from werkzeug.test import Client, TestResponse
 
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.citizen_passwords import Passwords
 from broker.oauth.citizen_secrets import CitizenSecrets
 from broker.oauth.client_metadata_schema import CIBA
+from broker.oauth.dpop import ProofVerifier
 from broker.oauth.jose import decode_object, decode_segment, encode_segment
 from broker.oauth.jose_keys import Algorithm
 from broker.oauth.one_time_codes import new_secret
@@ -52,6 +54,19 @@ _numbers = itertools.count(1)
 def challenge_of(verifier: str) -> str:
     """Return the S256 challenge of a verifier (RFC 7636, 4.2)."""
     return encode_segment(hashlib.sha256(verifier.encode()).digest()).decode()
+
+
+def verified_proofs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which every DPoP proof is added that is verified from now on."""
+    seen: list[str] = []
+    verify = ProofVerifier.verify
+
+    def seeing(self: ProofVerifier, proof: str, *given: Any, **named: Any) -> Any:
+        seen.append(proof)
+        return verify(self, proof, *given, **named)
+
+    monkeypatch.setattr(ProofVerifier, "verify", seeing)
+    return seen
 
 
 @dataclass

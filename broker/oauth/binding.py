@@ -41,29 +41,30 @@ class SenderCheck:
     proofs: ProofVerifier
 
     def find_proof(self, request: FormRequest) -> Proof | None:
-        """Return the verified DPoP proof of a request, or None when it carries none.
+        """Return the DPoP proof of a request, or None when it carries none; leave it in request.proof.
 
-        Raises InvalidDpopProof, UseDpopNonce.
+        It is verified once, however often it is asked for. Raises InvalidDpopProof, UseDpopNonce.
         """
         given = request.headers.get("DPoP")
-        if given is None:
-            return None
+        if given is None or request.proof is not None:
+            return request.proof
         try:
-            return self.proofs.verify(given, "POST", request.urls, request.at.timestamp())
+            request.proof = self.proofs.verify(given, "POST", request.urls, request.at.timestamp())
         except ProofNonceNeeded as needed:
             raise UseDpopNonce(needed.nonce) from None
         except ProofInvalid as refused:
             raise InvalidDpopProof(refused.detail) from None
+        return request.proof
 
     def bind(self, request: FormRequest, client: ClientRegistration) -> Binding:
-        """Return what the token of this request will be bound to; leave the proof in request.proof.
+        """Return what the token of this request will be bound to.
 
         A proof wins over a certificate; there is no token without either (FAPI 2.0, 5.3.2.1-4 and -5).
         Raises InvalidDpopProof, UseDpopNonce, InvalidRequestError.
         """
-        request.proof = self.find_proof(request)
-        if request.proof is not None:
-            return Binding("jkt", request.proof.jkt)
+        proof = self.find_proof(request)
+        if proof is not None:
+            return Binding("jkt", proof.jkt)
         if client.is_dpop_bound or not client.is_certificate_bound:
             raise InvalidDpopProof("the DPoP header is missing")
         if request.caller.certificate is None:

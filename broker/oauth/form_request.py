@@ -61,7 +61,8 @@ class FormPayload(OAuth2Payload):  # type: ignore[misc]
 class FormRequest(OAuth2Request):  # type: ignore[misc]
     """What Authlib's grants and client authentication read.
 
-    client, assertion and proof are set when they have been verified; at is the instant of the whole request.
+    client, assertion and proof are set when they have been verified; named_client is whom client_id names,
+    looked up and not authenticated; at is the instant of the whole request.
     urls: of this endpoint, as clients address it. caller: what the connection says.
     """
 
@@ -82,6 +83,7 @@ class FormRequest(OAuth2Request):  # type: ignore[misc]
         self.caller = caller or CallerFacts(request.remote_addr or "")
         self.assertion: Assertion | None = None
         self.proof: Proof | None = None
+        self.named_client: ClientRegistration | None = None
         self.payload = FormPayload(_parameters(request))
 
     @property

@@ -109,15 +109,15 @@ class PushedRequestEndpoint:
 
     def _dpop_jkt(self, request: FormRequest) -> str | None:
         """Return the key that the code will be bound to (RFC 9449, 10 and 10.1)."""
-        request.proof = self.sender.find_proof(request)
+        proof = self.sender.find_proof(request)
         named = request.form.get("dpop_jkt")
         if named is not None and not _THUMBPRINT.fullmatch(named):
             raise InvalidRequestError("dpop_jkt must be a SHA-256 thumbprint in base64url")
-        if request.proof is None:
+        if proof is None:
             return named
-        if named not in (None, request.proof.jkt):
+        if named not in (None, proof.jkt):
             raise InvalidDpopProof("dpop_jkt is not the thumbprint of the proof's key")
-        return request.proof.jkt
+        return proof.jkt
 
     def _level(self, request: FormRequest, details: Details) -> int:
         """Return the least level: sensitive fields need the second factor, and a client may ask for it."""

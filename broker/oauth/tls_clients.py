@@ -65,7 +65,10 @@ class _TlsClientMethod:
         client_id = request.form.get("client_id")
         if client_id is None:
             return None
-        client = query_client(client_id) if CLIENT_ID.fullmatch(client_id) else None
+        # The second method finds what the first one looked up: one reading for each request.
+        if request.named_client is None and CLIENT_ID.fullmatch(client_id):
+            request.named_client = query_client(client_id)
+        client = request.named_client
         if client is None or not client.is_active or client.expires_at <= request.at:
             raise client_refused(UNKNOWN_CERTIFICATE)
         if not client.is_source(request.caller.source_address):

@@ -17,7 +17,7 @@ from broker.oauth.backchannel import EXPIRES_SECONDS, INTERVAL_SECONDS
 from tests.citizen_world import Citizen
 from tests.doors import at_once
 from tests.inbox_flow import BACKCHANNEL, NOBODY, SECOND, InboxFlow, nobody, two_agreements
-from tests.oauth_flow import COMPLETED, INCOME, agreed, parts_of, refused
+from tests.oauth_flow import COMPLETED, INCOME, agreed, parts_of, refused, verified_proofs
 from tests.oauth_world import ISSUER, oauth_database
 
 DETAILS_ERROR = "invalid_authorization_details"
@@ -302,6 +302,15 @@ class TestPolling:
         refused(inbox.ask(person), "access_denied")
         inbox.world.clock.move(30 * 86_400)
         assert inbox.ask(person).status_code == 200
+
+    def test_a_proof_is_verified_once(
+        self, inbox: InboxFlow, person: Citizen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        auth_req_id = inbox.asked(person)
+        inbox.answer(person, only(inbox, person))
+        verified = verified_proofs(monkeypatch)
+        assert inbox.poll(auth_req_id).status_code == 200
+        assert len(verified) == 1
 
     def test_only_what_was_ticked_is_handed_out(self, inbox: InboxFlow, person: Citizen) -> None:
         auth_req_id = inbox.asked(person)

@@ -13,7 +13,16 @@ from sqlalchemy import text
 from broker.storage.grants import PostgresGrants
 from tests.citizen_world import Citizen, Forms
 from tests.doors import at_once
-from tests.oauth_flow import CALLBACK, INCOME, SECOND_CALLBACK, Attempt, Flow, parts_of, refused
+from tests.oauth_flow import (
+    CALLBACK,
+    INCOME,
+    SECOND_CALLBACK,
+    Attempt,
+    Flow,
+    parts_of,
+    refused,
+    verified_proofs,
+)
 from tests.oauth_world import ISSUER
 
 AUTHORIZE = "/oauth/authorize"
@@ -222,6 +231,14 @@ class TestInTheBrowser:
 
 
 class TestRedeeming:
+    def test_a_proof_is_verified_once_though_the_code_is_bound_too(
+        self, flow: Flow, citizen: Citizen, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        attempt = flow.granted(citizen, dpop_jkt=flow.bank.key.thumbprint())
+        verified = verified_proofs(monkeypatch)
+        assert flow.redeem(attempt).status_code == 200
+        assert len(verified) == 1
+
     def test_fapi_5_3_2_2_9_a_used_code_is_refused_and_what_it_bought_revoked(
         self, flow: Flow, citizen: Citizen
     ) -> None:

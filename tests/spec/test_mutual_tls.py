@@ -114,12 +114,19 @@ def authenticate(
             CallerFacts(address, certificate),
         )
     known = {registered.client_id: registered} if registered else {}
-    authentication = ClientAuthentication(known.get)
+    looked_up: list[str] = []
+
+    def find(client_id: str) -> ClientRegistration | None:
+        looked_up.append(client_id)
+        return known.get(client_id)
+
+    authentication = ClientAuthentication(find)
     authentication.register("private_key_jwt", lambda _query, _request: None)
     authentication.register(TLS_CLIENT_AUTH, TlsClientAuth(Authorities(authorities)))
     authentication.register(SELF_SIGNED_TLS_CLIENT_AUTH, SelfSignedTlsClientAuth(published))
     found = authentication(asked, list(methods), "token")
     assert asked.client is found
+    assert len(looked_up) == 1, "one reading of the register, whichever method it is"
     return asked
 
 
