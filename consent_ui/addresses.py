@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
+HOME_RULE: Final = "/citizen/"
+HELP_RULE: Final = "/citizen/help"
 REQUEST_RULE: Final = "/citizen/requests/<handle>"
 SIGN_IN_RULE: Final = "/citizen/sign-in"
 SIGN_IN_WITH_RULE: Final = "/citizen/sign-in/with/<provider>"

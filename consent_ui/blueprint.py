@@ -32,6 +32,7 @@ from consent_ui.cookies import Cookies
 from consent_ui.decision import DecisionViews
 from consent_ui.doors import Authorizations
 from consent_ui.form_tokens import FormTokens
+from consent_ui.home import HomeViews
 from consent_ui.identity_views import IdentityViews
 from consent_ui.own_parts import OwnParts, add_own_pages
 from consent_ui.pages import Pages, font_response, script_response, style_response
@@ -118,6 +119,7 @@ def citizen_blueprint(
     blueprint.add_url_rule(FONT_RULE, "font", font_response, methods=["GET"])
     blueprint.add_url_rule(SCRIPT_RULE, "script", script_response, methods=["GET"])
 
+    HomeViews(visit, consents).add_to(blueprint)
     ReceiptViews(visit, receipts).add_to(blueprint)
     if consents is not None:
         ConsentViews(visit, policies, consents, previewing).add_to(blueprint)

@@ -15,6 +15,7 @@ from consent_ui.addresses import (
     COMPLAINTS_RULE,
     CONSENTS_RULE,
     HISTORY_RULE,
+    HOME_RULE,
     PASSKEYS_RULE,
     RECEIPTS_RULE,
     RECORD_RULE,
@@ -23,6 +24,7 @@ from consent_ui.addresses import (
 )
 
 OWN_PAGES: Final[Mapping[str, str]] = {
+    "home": HOME_RULE,
     "sessions": SESSIONS_RULE,
     "passkeys": PASSKEYS_RULE,
     "receipts": RECEIPTS_RULE,
@@ -33,7 +35,7 @@ OWN_PAGES: Final[Mapping[str, str]] = {
     "consents": CONSENTS_RULE,
 }
 """Name in `next` → path of a page that whoever is signed in may open."""
-HOME: Final = "sessions"
+HOME: Final = "home"
 """Where a sign-in leads that was asked for nothing else."""
 
 

@@ -22,6 +22,7 @@ NAVIGATION: Final = (
     "receipts",
     "representation",
     "sessions",
+    "passkeys",
     "help",
 )
 """Pages of the navigation, by endpoint and in order; one that is not routed here is not shown."""
@@ -103,12 +104,17 @@ def own_page(
     return visit.pages.page(template, whose.words, status, **{**framed, "other_address": other, **content})
 
 
-def _navigation(visit: Visit, words: Words, current: str) -> list[NavigationItem]:
-    rules = {
+def routed_pages() -> Mapping[str, str]:
+    """Return endpoint → path of all pages that are routed here and name nothing."""
+    return {
         rule.endpoint.removeprefix("citizen."): rule.rule
         for rule in current_app.url_map.iter_rules()
         if "GET" in (rule.methods or ()) and not rule.arguments
     }
+
+
+def _navigation(visit: Visit, words: Words, current: str) -> list[NavigationItem]:
+    rules = routed_pages()
     return [
         NavigationItem(
             words(f"nav_{name}"), visit.addresses.page(rules[name], words.language), name == current

@@ -10,7 +10,7 @@ from typing import Any, Final
 from flask import Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from consent_ui.addresses import Addresses
+from consent_ui.addresses import HELP_RULE, Addresses
 from consent_ui.words import WORDS, Words
 
 _STATIC: Final = files("consent_ui").joinpath("static")
@@ -58,8 +58,9 @@ class Pages:
     def html(self, template: str, words: Words, **content: Any) -> str:
         """Return a complete HTML document. content: what the template names; escaped wherever it goes."""
         shown = {"other_address": "", "is_error": False, "signed_in_as": "", **content}
+        help_address = self.addresses.page(HELP_RULE, words.language)
         return _ENVIRONMENT.get_template(template).render(
-            t=words, style=self.addresses.style(STYLE_VERSION), **shown
+            t=words, style=self.addresses.style(STYLE_VERSION), help_address=help_address, **shown
         )
 
     def page(

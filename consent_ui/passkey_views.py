@@ -9,10 +9,11 @@ from typing import Any, Final
 from flask import Response, request
 
 from broker.oauth.caller_facts import CallerReader
-from broker.oauth.citizens import CitizenSession, SignInThrottled
+from broker.oauth.citizens import SignInThrottled
 from broker.oauth.passkeys import LABEL_MAX, Passkey, PasskeyRefused, handle_bytes
 from consent_ui.addresses import NEW_PASSKEY_RULE, PASSKEY_SIGN_IN_RULE, PASSKEYS_RULE
 from consent_ui.browser_kind import browser_kind
+from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.sessions import moment
 from consent_ui.sign_in_page import SignInPage, form_of
 from consent_ui.visit import Visit, words_of_request
@@ -76,28 +77,25 @@ class PasskeyViews:
 
     def show(self) -> Response:
         """Show the passkeys of whoever is signed in; 303 to the sign-in page otherwise."""
-        at, visit, words = self._visit.clock(), self._visit, words_of_request()
-        session = visit.find_session(at)
-        if session is None:
-            return visit.pages.redirect(visit.addresses.sign_in(PASSKEYS_PAGE, words.language))
-        return self._page_of(session, words, at)
+        whose = visitor(self._visit, PASSKEYS_PAGE)
+        return whose if isinstance(whose, Response) else self._list(whose)
 
     def change(self) -> Response:
         """Name or remove a passkey of one's own: 303 to the list. Needs a sign-in of the last 300 s."""
-        at, words = self._visit.clock(), words_of_request()
-        session = self._recent(at)
-        if session is None:
-            return self._sign_in_again(words)
-        if not self._is_good(PASSKEYS_PAGE, at):
-            return self._page_of(session, words, at, 403, {"": words("form_stale")})
+        whose = self._recent()
+        if isinstance(whose, Response):
+            return whose
+        words = whose.words
+        if not self._visit.is_good_form(whose.cookie, PASSKEYS_PAGE, whose.at):
+            return self._list(whose, 403, {"": words("form_stale")})
         store, credential_id = self._passkeys.store, handle_bytes(request.form.get("passkey", ""))
         label = label_of(request.form.get("label", ""))
         if request.form.get("do") == "remove":
-            store.remove_passkey(session.citizen_id, credential_id)
+            store.remove_passkey(whose.citizen_id, credential_id)
         elif label:
-            store.rename_passkey(session.citizen_id, credential_id, label)
+            store.rename_passkey(whose.citizen_id, credential_id, label)
         else:
-            return self._page_of(session, words, at, 422, {"": words("passkey_label_missing")})
+            return self._list(whose, 422, {"": words("passkey_label_missing")})
         return self._visit.pages.redirect(self._visit.addresses.page(PASSKEYS_RULE, words.language))
 
     def add(self) -> Response:
@@ -105,47 +103,44 @@ class PasskeyViews:
 
         Needs a sign-in of level 2 in the last 300 s: who adds a way in must surely be the person.
         """
-        at, visit, words = self._visit.clock(), self._visit, words_of_request()
-        session = self._recent(at)
-        if session is None:
-            return self._sign_in_again(words)
+        whose = self._recent()
+        if isinstance(whose, Response):
+            return whose
+        visit, words, session, at = self._visit, whose.words, whose.session, whose.at
         if session.level < _LEVEL:
-            return self._page_of(session, words, at, 403, {"": words("passkey_needs_level")})
-        if not self._is_good(PASSKEYS_PAGE, at):
-            return self._page_of(session, words, at, 403, {"": words("form_stale")})
+            return self._list(whose, 403, {"": words("passkey_needs_level")})
+        if not visit.is_good_form(whose.cookie, PASSKEYS_PAGE, at):
+            return self._list(whose, 403, {"": words("form_stale")})
         label = label_of(request.form.get("label", ""))
         if not label:
-            return self._page_of(session, words, at, 422, {"label": words("passkey_label_missing")})
-        cookie, answer = visit.cookies.session(request), request.form.get("answer", "")
+            return self._list(whose, 422, {"label": words("passkey_label_missing")})
+        answer = request.form.get("answer", "")
         try:
             if not answer:
                 shown = words("passkey_shown", digits=visit.last_digits(session))
-                options = self._passkeys.registration_options(session, shown, cookie, at)
+                options = self._passkeys.registration_options(session, shown, whose.cookie, at)
                 return self._ask(
                     words,
                     options,
                     action=NEW_PASSKEY_RULE,
                     page=PASSKEYS_PAGE,
-                    cookie=cookie,
+                    cookie=whose.cookie,
                     at=at,
                     label=label,
                 )
-            self._passkeys.register(session, answer, label, cookie, at)
+            self._passkeys.register(session, answer, label, whose.cookie, at)
         except PasskeyRefused as refused:
             _log.warning("a passkey is not registered: %s", refused.reason)
-            return self._page_of(session, words, at, 403, {"": words("passkey_not_kept")})
+            return self._list(whose, 403, {"": words("passkey_not_kept")})
         return visit.pages.redirect(visit.addresses.page(PASSKEYS_RULE, words.language))
 
-    def _recent(self, at: datetime) -> CitizenSession | None:
-        session = self._visit.find_session(at)
-        return session if session is not None and session.is_recent(at) else None
-
-    def _sign_in_again(self, words: Words) -> Response:
-        visit = self._visit
-        return visit.pages.redirect(visit.addresses.sign_in(PASSKEYS_PAGE, words.language, again=True))
-
-    def _is_good(self, page: str, at: datetime) -> bool:
-        return self._visit.is_good_form(self._visit.cookies.session(request), page, at)
+    def _recent(self) -> SignedInVisitor | Response:
+        """Return who is signed in since a short time ago, or the 303 to the sign-in page."""
+        whose = visitor(self._visit, PASSKEYS_PAGE)
+        if not isinstance(whose, Response) and whose.session.is_recent(whose.at):
+            return whose
+        language = words_of_request().language
+        return self._visit.pages.redirect(self._visit.addresses.sign_in(PASSKEYS_PAGE, language, again=True))
 
     def _ask(
         self, words: Words, options: str, *, action: str, page: str, cookie: str, at: datetime, **kept: str
@@ -163,30 +158,26 @@ class PasskeyViews:
             kept={"next" if name == "handle" else name: value for name, value in kept.items()},
         )
 
-    def _page_of(
-        self,
-        session: CitizenSession,
-        words: Words,
-        at: datetime,
-        status: int = 200,
-        errors: dict[str, str] | None = None,
+    def _list(
+        self, whose: SignedInVisitor, status: int = 200, errors: dict[str, str] | None = None
     ) -> Response:
         visit = self._visit
-        cookie = visit.cookies.session(request)
-        own = self._passkeys.store.list_passkeys(session.citizen_id)
-        return visit.pages.page(
+        own = self._passkeys.store.list_passkeys(whose.citizen_id)
+        return own_page(
+            visit,
+            whose,
             "passkeys.html",
-            words,
+            PASSKEYS_PAGE,
             status,
             is_error=bool(errors),
             errors=errors or {},
             passkeys=[_row(one) for one in own],
             action=visit.addresses.page(PASSKEYS_RULE),
             new_action=visit.addresses.page(NEW_PASSKEY_RULE),
-            token=visit.tokens.token(cookie, PASSKEYS_PAGE, at),
+            token=visit.tokens.token(whose.cookie, PASSKEYS_PAGE, whose.at),
             can_add=self._page.has_passkeys,
             label_max=LABEL_MAX,
-            other_address=visit.addresses.page(PASSKEYS_RULE, words.other),
+            other_address=visit.addresses.page(PASSKEYS_RULE, whose.words.other),
         )
 
 

@@ -7,10 +7,11 @@ from typing import Final
 
 from flask import Response, request
 
-from broker.oauth.citizens import CitizenSession, session_ref_of
+from broker.oauth.citizens import session_ref_of
 from broker.oauth.session_list import SessionStore, SessionSummary, session_handle_of
 from consent_ui.addresses import SESSIONS_RULE
-from consent_ui.visit import Visit, words_of_request
+from consent_ui.frame import SignedInVisitor, own_page, visitor
+from consent_ui.visit import Visit
 from consent_ui.words import Words
 from policies.civil_time import VIET_NAM
 
@@ -26,41 +27,38 @@ class SessionViews:
 
     def show(self) -> Response:
         """Show all sessions of whoever is signed in; 303 to the sign-in page otherwise."""
-        at, visit, words = self._visit.clock(), self._visit, words_of_request()
-        session = visit.find_session(at)
-        if session is None:
-            return visit.pages.redirect(visit.addresses.sign_in(SESSIONS_PAGE, words.language))
-        return self._page(session, words, at)
+        whose = visitor(self._visit, SESSIONS_PAGE)
+        return whose if isinstance(whose, Response) else self._page(whose)
 
     def end(self) -> Response:
         """End one session, or all of them at one instant: 303 to the list, or a page that says so."""
-        at, visit, words = self._visit.clock(), self._visit, words_of_request()
-        session = visit.find_session(at)
-        if session is None:
-            return visit.pages.redirect(visit.addresses.sign_in(SESSIONS_PAGE, words.language))
-        cookie = visit.cookies.session(request)
-        if not visit.is_good_form(cookie, SESSIONS_PAGE, at):
+        whose = visitor(self._visit, SESSIONS_PAGE)
+        if isinstance(whose, Response):
+            return whose
+        visit, words, citizen_id = self._visit, whose.words, whose.citizen_id
+        if not visit.is_good_form(whose.cookie, SESSIONS_PAGE, whose.at):
             return visit.pages.notice(words, 403, words("sessions_title"), words("form_stale"))
         handle = request.form.get("session", "")
         if handle == "all":
-            told = words("signed_out_everywhere", count=self._sessions.end_all(session.citizen_id))
+            told = words("signed_out_everywhere", count=self._sessions.end_all(citizen_id))
             response = visit.pages.notice(words, 200, words("signed_out_title"), told)
             visit.cookies.forget_session(response)
             return response
-        self._sessions.end_one(session.citizen_id, handle)
+        self._sessions.end_one(citizen_id, handle)
         return visit.pages.redirect(visit.addresses.page(SESSIONS_RULE, words.language))
 
-    def _page(self, session: CitizenSession, words: Words, at: datetime) -> Response:
+    def _page(self, whose: SignedInVisitor) -> Response:
         visit = self._visit
-        cookie = visit.cookies.session(request)
-        own = session_handle_of(session_ref_of(cookie))
-        return visit.pages.page(
+        own = session_handle_of(session_ref_of(whose.cookie))
+        found = self._sessions.list_sessions(whose.citizen_id, whose.at)
+        return own_page(
+            visit,
+            whose,
             "sessions.html",
-            words,
-            sessions=[_row(one, own, words) for one in self._sessions.list_sessions(session.citizen_id, at)],
+            SESSIONS_PAGE,
+            sessions=[_row(one, own, whose.words) for one in found],
             action=visit.addresses.page(SESSIONS_RULE),
-            token=visit.tokens.token(cookie, SESSIONS_PAGE, at),
-            other_address=visit.addresses.page(SESSIONS_RULE, words.other),
+            token=visit.tokens.token(whose.cookie, SESSIONS_PAGE, whose.at),
         )
 
 

@@ -67,6 +67,11 @@ class Visit:
             request_path if rule is None else self.addresses.page(rule, words.language)
         )
 
+    @property
+    def session_cookie(self) -> str:
+        """Return the value of the session cookie of whoever asks, "" without one."""
+        return self.cookies.session(request)
+
     def find_session(self, at: datetime) -> CitizenSession | None:
         """Return the session of whoever asks."""
         return self.sign_in.find_session(self.cookies.session(request), at)

@@ -55,6 +55,8 @@ AUTHENTICATION: Final = {
     "citizen.sign_out": "browser: a citizen's session and a form token",
     "citizen.decision": "browser: a citizen's session",
     "citizen.decide": "browser: a citizen's session and a form token",
+    "citizen.home": "browser: a citizen's session",
+    "citizen.help": "none: help in plain words, the same for everybody",
     "citizen.sessions": "browser: a citizen's session",
     "citizen.end_sessions": "browser: a citizen's session and a form token",
     "citizen.sign_in_with": "browser: a form token; leads to a provider of identities",

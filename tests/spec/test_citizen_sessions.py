@@ -145,7 +145,7 @@ class TestWhereASignInLeads:
     def test_nothing_asked_for_leads_home(self, world: CitizenWorld) -> None:
         page = world.browser().get("/citizen/sign-in")
         assert page.status_code == 200
-        assert Forms(page.text).forms[-1].fields["next"] == "sessions"
+        assert Forms(page.text).forms[-1].fields["next"] == "home"
         assert WORDS["sign_in_why_own"][0] in page.text
 
     @pytest.mark.parametrize("name", ["x", "//evil.example", "https://evil.example", "sessions/..", "A" * 43])

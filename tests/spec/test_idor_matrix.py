@@ -38,6 +38,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.font": "public",
     "citizen.style": "public",
     "citizen.script": "public",
+    "citizen.help": "public",
     "citizen.check_page": "public",
     "citizen.check_receipt": "public",
     "operations.problem": "public",
@@ -51,6 +52,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.decision": "held",
     "citizen.decide": "held",
     # Pages that name nothing: they show what is one's own.
+    "citizen.home": "page",
     "citizen.sessions": "page",
     "citizen.passkeys": "page",
     "citizen.consents": "page",
