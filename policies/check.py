@@ -9,6 +9,7 @@ from itertools import combinations
 
 from policies.load import Policies
 from policies.model import Agreement, DenyRule
+from policies.vocabulary import CARRIED_OUT
 
 _NEAR_DAYS = 90
 
@@ -169,6 +170,22 @@ def check_scope(policies: Policies, agreement: Agreement) -> Iterator[Finding]:
             )
 
 
+def _is_served(agreement: Agreement) -> bool:
+    """Return whether an enforcement point exists; records are shared by consent alone so far."""
+    by_consent = "has_consented" in agreement.conditions
+    return agreement.action in CARRIED_OUT and (agreement.action != "share_record" or by_consent)
+
+
+def check_obligations(_policies: Policies, agreement: Agreement) -> Iterator[Finding]:
+    """Agreements that decide, and yet nothing leaves under them."""
+    if not _is_served(agreement):
+        yield _warning("not_served", agreement, f"no route serves {agreement.action} on this basis yet")
+        return
+    for name in sorted(agreement.obligations - CARRIED_OUT[agreement.action]):
+        message = f"{name}: nothing carries it out in {agreement.action}, so every release is refused"
+        yield _error("obligation_not_carried_out", agreement, message)
+
+
 def check_fields(policies: Policies, agreement: Agreement) -> Iterator[Finding]:
     """Fields the source does not hold, and dates that would look more exact than they are."""
     for rule in agreement.rules:
@@ -198,6 +215,7 @@ _CHECKS: tuple[Callable[[Policies, Agreement], Iterator[Finding]], ...] = (
     check_dead_rules,
     check_legal_basis,
     check_scope,
+    check_obligations,
     check_fields,
 )
 

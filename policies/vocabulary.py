@@ -43,6 +43,17 @@ OBLIGATIONS: Mapping[str, Label] = {
     ),
 }
 
+CARRIED_OUT: Mapping[str, frozenset[str]] = {
+    "verify_entitlement": frozenset({"acting_person_registered", "evidence_receipt"}),
+    # By consent: no staff member stands between the citizen's word and the recipient's system.
+    "share_record": frozenset({"evidence_receipt"}),
+    "extract_own_record": frozenset({"evidence_receipt"}),
+}
+"""Obligations that the enforcement point of an action carries out; a decision with any other is a refusal.
+
+An action that is missing here has no enforcement point yet.
+"""
+
 CONDITIONS: Mapping[str, Label] = {
     "presenting_at_facility": (
         "cơ sở khai báo người bệnh đang có mặt tại cơ sở (nêu lượt khám, ngày và người thực hiện)",

@@ -22,10 +22,7 @@ from connectors.base import SourceUnavailable
 from policies.civil_time import civil_date
 from policies.model import Decision, DecisionRequest
 from policies.names import name_key
-
-KNOWN_OBLIGATIONS: Final = frozenset({"acting_person_registered", "evidence_receipt"})
-"""Obligations that this enforcement point carries out; a decision with any other is a refusal."""
-
+from policies.vocabulary import CARRIED_OUT
 
 _TOLD: Final = {
     # Why a consent rests is the person's own matter: a recipient need not learn of a birthday or a fraud.
@@ -127,7 +124,7 @@ class Enforcement:
         decision = matter.decision
         if not decision.permitted:
             self.refuse(matter, decision.reason)
-        if not decision.obligations <= KNOWN_OBLIGATIONS:
+        if not decision.obligations <= CARRIED_OUT.get(matter.action, frozenset()):
             self.refuse(matter, "obligation_not_understood")
         if "acting_person_registered" in decision.obligations and matter.staff_ref is None:
             self.refuse(matter, "acting_person_unknown", gateway_code="054")

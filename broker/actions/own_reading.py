@@ -8,7 +8,7 @@ from typing import Final
 
 from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.actions.consented_fields import read_record
-from broker.actions.enforcement import KNOWN_OBLIGATIONS, Enforcement
+from broker.actions.enforcement import Enforcement
 from broker.actions.evidence_rows import release_row
 from broker.actions.matter import Matter
 from broker.consent.record import DataRange
@@ -17,6 +17,7 @@ from broker.oauth.registry import ClientFacts
 from connectors.base import LookupKey, Source, SourceAnswerRefused, SourceUnavailable
 from policies.civil_time import civil_date
 from policies.model import Decision, DecisionRequest, Record
+from policies.vocabulary import CARRIED_OUT
 
 ACTION: Final = "extract_own_record"
 AGREEMENT: Final = "citizen_own_record"
@@ -85,7 +86,7 @@ class OwnReading:
             enforcement.refuse(matter, "level_too_low", data_subject=person)
         if not decision.permitted:
             enforcement.refuse(matter, decision.reason, data_subject=person)
-        if not decision.obligations <= KNOWN_OBLIGATIONS - {"acting_person_registered"}:
+        if not decision.obligations <= CARRIED_OUT[ACTION]:
             enforcement.refuse(matter, "obligation_not_understood", data_subject=person)
         return matter
 

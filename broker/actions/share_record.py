@@ -19,7 +19,7 @@ from broker.actions.consent_facts import (
 )
 from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.actions.consented_fields import MATCHED_BY_CONSENT, consented, read_record, rows_in_range
-from broker.actions.enforcement import KNOWN_OBLIGATIONS, Enforcement
+from broker.actions.enforcement import Enforcement
 from broker.actions.evidence_rows import release_row, released_pairs
 from broker.actions.matter import Matter, unfounded_matter
 from broker.actions.record_answer import shared_content, told_fields
@@ -35,6 +35,7 @@ from policies.civil_time import civil_date
 from policies.forms import FormContext, FormRefused
 from policies.minimise import minimise
 from policies.model import Decision, DecisionRequest, Record
+from policies.vocabulary import CARRIED_OUT
 
 ACTION: Final = "share_record"
 RECORD_SECONDS: Final = 0.5
@@ -152,7 +153,7 @@ class ShareRecord:
         matter = replace(matter, decision=decision)
         if not decision.permitted:
             self.enforcement.refuse(matter, decision.reason, data_subject=person)
-        if not decision.obligations <= KNOWN_OBLIGATIONS - {"acting_person_registered"}:
+        if not decision.obligations <= CARRIED_OUT[ACTION]:
             self.enforcement.refuse(matter, "obligation_not_understood", data_subject=person)
         return matter
 

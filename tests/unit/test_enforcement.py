@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.actions.enforcement import KNOWN_OBLIGATIONS, Enforcement
+from broker.actions.enforcement import Enforcement
 from broker.actions.matter import ActingPerson
+from broker.actions.verify_entitlement import ACTION
 from broker.errors import ReleaseRefused, ScopeInsufficient
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.evidence.recording import AccessContext, EvidenceRow, Judgement, ReleaseRecord
 from broker.oauth.registry import ClientFacts
 from policies.model import Decision, DecisionRequest
+from policies.vocabulary import CARRIED_OUT, OBLIGATIONS
 
 REFERENCE = "01a200bb-0ae9-737c-9070-4c14dc8c3ff8"
 
@@ -42,7 +44,7 @@ class Door:
         return ClientFacts(client_id, "79024", "hospital", "79024", ("a",))
 
     def agreement_for(self, action: str, agreement_ids: Sequence[str]) -> tuple[str, str] | None:
-        assert (action, agreement_ids) == ("act", ("a",))
+        assert (action, agreement_ids) == (ACTION, ("a",))
         return ("a", "check") if self.agreement else None
 
     def decide(self, request: DecisionRequest) -> Decision:
@@ -50,7 +52,7 @@ class Door:
         return self.decision
 
 
-def refused(door: Door, *, scopes: frozenset[str] = frozenset({"act"}), client: str = "c") -> ReleaseRefused:
+def refused(door: Door, *, scopes: frozenset[str] = frozenset({ACTION}), client: str = "c") -> ReleaseRefused:
     """Return how the request is refused, after looking that it stands in the evidence."""
     enforcement = Enforcement(
         door, door, door, KeyedPseudonyms(b"k" * 32), lambda: b"s" * 32, lambda: REFERENCE
@@ -61,7 +63,7 @@ def refused(door: Door, *, scopes: frozenset[str] = frozenset({"act"}), client: 
     with pytest.raises(ReleaseRefused) as caught:
         enforcement.matter(
             context,
-            "act",
+            ACTION,
             lookup_key="si_number",
             supplied=frozenset(),
             established=frozenset(),
@@ -86,7 +88,7 @@ def test_a_token_without_the_scope_is_told_which_one_is_missing() -> None:
     door = Door(PERMITTED)
     error = refused(door, scopes=frozenset({"other"}))
     assert isinstance(error, ScopeInsufficient)
-    assert error.scope == "act"
+    assert error.scope == ACTION
     assert (entry(door)["reason"], entry(door)["result"]) == ("scope_insufficient", "refused")
 
 
@@ -108,8 +110,10 @@ def test_a_refusing_decision_gives_its_reason_and_its_rules() -> None:
     assert entry(door)["determining_rules"] == ["a/review"]
 
 
-def test_an_obligation_that_nobody_here_carries_out_is_a_refusal() -> None:
-    decision = Decision(True, "permitted", (), agreement_id="a", obligations=KNOWN_OBLIGATIONS | {"new_one"})
+@pytest.mark.parametrize("obligation", ["new_one", *sorted(set(OBLIGATIONS) - CARRIED_OUT[ACTION])])
+def test_an_obligation_that_nobody_here_carries_out_is_a_refusal(obligation: str) -> None:
+    obligations = CARRIED_OUT[ACTION] | {obligation}
+    decision = Decision(True, "permitted", (), agreement_id="a", obligations=obligations)
     assert refused(Door(decision)).reason == "obligation_not_understood"
 
 
@@ -127,7 +131,7 @@ def test_an_acting_person_stands_in_the_evidence_as_a_keyed_hash_only() -> None:
     enforcement = Enforcement(door, door, door, pseudonyms, lambda: b"s" * 32, lambda: REFERENCE)
     context = AccessContext(
         "c",
-        frozenset({"act"}),
+        frozenset({ACTION}),
         b"t" * 32,
         b"p" * 32,
         1,
@@ -137,7 +141,7 @@ def test_an_acting_person_stands_in_the_evidence_as_a_keyed_hash_only() -> None:
     )
     matter = enforcement.matter(
         context,
-        "act",
+        ACTION,
         lookup_key="si_number",
         supplied=frozenset(),
         established=frozenset(),

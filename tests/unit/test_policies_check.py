@@ -13,6 +13,7 @@ from policies.check import Finding, check_policies
 from policies.compare import Change, compare_agreements, compare_policies, form_text
 from policies.load import Policies, load_directory
 from policies.model import Agreement, Citation, DenyRule, Form, Limit, Organisation, RowScope, Rule
+from policies.vocabulary import CARRIED_OUT, OBLIGATIONS
 
 SHIPPED = load_directory()
 DAY = date(2026, 11, 2)
@@ -46,7 +47,29 @@ def releasing(agreement: Agreement, *names: str, form: Form | None = None) -> Ag
 def test_the_shipped_agreements_have_no_error() -> None:
     found = check_policies(SHIPPED, DAY)
     assert [finding for finding in found if finding.severity == "error"] == []
-    assert {finding.code for finding in found} <= {"unverified_citation"}
+    assert {finding.code for finding in found} <= {"unverified_citation", "not_served"}
+
+
+def test_agreements_that_no_route_serves_yet_are_told() -> None:
+    told = {one.agreement: one.message for one in check_policies(SHIPPED) if one.code == "not_served"}
+    assert told == {
+        "employer_own_unit_contributions": "no route serves share_record on this basis yet",
+        "province_peoples_committee": "no route serves share_record on this basis yet",
+        "ministry_of_finance_statistics": "no route serves export_statistics on this basis yet",
+        "ministry_of_health_statistics": "no route serves export_statistics on this basis yet",
+    }
+
+
+@pytest.mark.parametrize("agreement", [HOSPITAL, BANK], ids=lambda agreement: agreement.id)
+@pytest.mark.parametrize("obligation", OBLIGATIONS)
+def test_an_obligation_that_nothing_carries_out_is_an_error(agreement: Agreement, obligation: str) -> None:
+    changed = replace(agreement, obligations=agreement.obligations | {obligation})
+    told = [one for one in findings(changed) if one.code == "obligation_not_carried_out"]
+    if obligation in CARRIED_OUT[agreement.action]:
+        assert told == []
+        return
+    words = f"{obligation}: nothing carries it out in {agreement.action}, so every release is refused"
+    assert told == [Finding("error", "obligation_not_carried_out", agreement.id, words)]
 
 
 @pytest.mark.parametrize("agreement", [EMPLOYER, BANK], ids=lambda agreement: agreement.id)
