@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import psycopg
@@ -11,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import sql
-from sqlalchemy import CheckConstraint, Engine, create_engine, inspect
+from sqlalchemy import CheckConstraint, Connection, Engine, create_engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from broker.cli.embedded import EmbeddedCluster, url_of
@@ -94,6 +95,40 @@ def test_down_and_up_again_gives_the_same_database(urls: tuple[str, str], owner:
     with owner.connect() as connection:
         assert set(inspect(connection).get_table_names()) == {*metadata.tables, "alembic_version"}
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_each_revision_takes_back_exactly_what_it_made(urls: tuple[str, str], owner: Engine) -> None:
+    """One step up, one down, one up: an operator who goes back one release finds that release's tables."""
+    script = ScriptDirectory.from_config(alembic_config())
+    names = [one.revision for one in reversed(list(script.walk_revisions()))]
+    with owner.connect() as connection, connection.begin():
+        config = alembic_config(connection)
+        for before, name in itertools.pairwise(["base", *names]):
+            shape = shape_of(connection)
+            command.upgrade(config, name)
+            upgraded = shape_of(connection)
+            command.downgrade(config, before)
+            assert shape_of(connection) == shape, f"down from {name}"
+            command.upgrade(config, name)
+            assert shape_of(connection) == upgraded, f"up to {name} again"
+            assert upgraded != shape, name
+        assert current_revision(connection) == newest_revision()
+
+
+def shape_of(connection: Connection) -> dict[str, set[str]]:
+    """Return table → its columns, with type and whether they may be NULL, its indexes and constraints."""
+    found = inspect(connection)
+    return {
+        table: {
+            *(f"{one['name']} {one['type']} {one['nullable']}" for one in found.get_columns(table)),
+            *(str(one["name"]) for one in found.get_indexes(table)),
+            *(f"{one['name']} {one['sqltext']}" for one in found.get_check_constraints(table)),
+            *(str(one["name"]) for one in found.get_foreign_keys(table)),
+            *(str(one["name"]) for one in found.get_unique_constraints(table)),
+        }
+        for table in found.get_table_names()
+        if table != "alembic_version"
+    }
 
 
 def test_migrating_again_and_two_at_once_change_nothing(urls: tuple[str, str], owner: Engine) -> None:

@@ -218,3 +218,5 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_consent_requests_client_id"), table_name="consent_requests")
     op.drop_index(op.f("ix_consent_requests_citizen_ref"), table_name="consent_requests")
     op.drop_table("consent_requests")
+    op.drop_index(op.f("ix_sign_in_challenges_expires_at"), table_name="sign_in_challenges")
+    op.drop_table("sign_in_challenges")

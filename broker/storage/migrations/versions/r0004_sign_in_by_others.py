@@ -95,5 +95,3 @@ def downgrade() -> None:
     op.drop_table("citizen_passkeys")
     op.drop_index(op.f("ix_citizen_identities_citizen_id"), table_name="citizen_identities")
     op.drop_table("citizen_identities")
-    op.drop_index(op.f("ix_sign_in_challenges_expires_at"), table_name="sign_in_challenges")
-    op.drop_table("sign_in_challenges")
