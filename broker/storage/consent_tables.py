@@ -65,11 +65,33 @@ consents = Table(
     instant("valid_from_at", nullable=True),
     instant("valid_to_at", nullable=True),
     instant("refresh_due_at", nullable=True),
+    # When a request ends undecided; NULL for what a release before revision 0005 has written.
+    instant("request_expires_at", nullable=True),
     instant("state_since_at"),
     # The whole record (broker.consent.record.Consent) as JSON.
     Column("record", JSONB, nullable=False),
     Index("ix_consents_citizen_id", "citizen_id", "state_since_at"),
     Index("ix_consents_client_id", "client_id", "citizen_id"),
+    # Of those that live, by what comes next: the worker looks every half minute.
+    Index(
+        "ix_consents_undecided",
+        "request_expires_at",
+        postgresql_where="state IN ('requested', 'pending_cosign')",
+    ),
+    Index(
+        "ix_consents_ending", "valid_to_at", postgresql_where="state IN ('active', 'paused', 'refresh_due')"
+    ),
+    Index(
+        "ix_consents_confirming",
+        "refresh_due_at",
+        postgresql_where="state = 'active' AND refresh_due_at IS NOT NULL",
+    ),
+    Index("ix_consents_unconfirmed", "state_since_at", postgresql_where="state = 'refresh_due'"),
+    Index(
+        "ix_consents_agreement",
+        "agreement_id",
+        postgresql_where="state IN ('requested', 'pending_cosign', 'active', 'paused', 'refresh_due')",
+    ),
     CheckConstraint(
         "state IN ('requested', 'pending_cosign', 'active', 'paused', 'refresh_due', 'refused', "
         "'request_expired', 'cancelled', 'withdrawn', 'expired', 'inapplicable', 'invalidated', "

@@ -54,6 +54,7 @@ def write_consent(connection: Connection, writing: ConsentWriting) -> None:
         "valid_from_at": consent.valid_from_at,
         "valid_to_at": consent.valid_to_at,
         "refresh_due_at": consent.refresh_due_at,
+        "request_expires_at": consent.request_expires_at,
         "state_since_at": consent.state_since_at,
         "record": consent_document(consent),
     }

@@ -10,11 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Engine, cast, select, true
+from sqlalchemy import Connection, Engine, select, true
 
 from broker.consent.codec import consent_from
 from broker.consent.record import FINAL, Consent
-from broker.consent.standing import REFRESH_TIME
 from broker.consent.writing import (
     ChainedEvent,
     ConsentWriting,
@@ -41,11 +40,11 @@ from broker.storage.consent_writes import (
     record_evidence,
     write_consent,
 )
+from broker.storage.due_consents import due_ids
 from broker.storage.faults import store_answers
 from broker.storage.tables import (
     consent_events,
     consent_receipts,
-    consent_requests,
     consents,
     grants,
 )
@@ -97,17 +96,10 @@ class PostgresConsents:
 
     def find_due(self, at: datetime, limit: int) -> Sequence[HeldConsent]:
         """Return consents that time alone has changed and nobody has written down yet."""
-        waiting = consents.c.state.in_(("requested", "pending_cosign"))
-        living = consents.c.state.in_(("active", "paused", "refresh_due"))
-        # A request may end before the others of its kind: on a birthday that changes who must sign.
-        asked_until = cast(consents.c.record["request_expires_at"].astext, DateTime(timezone=True))
-        due = (
-            (waiting & (asked_until <= at))
-            | (living & (consents.c.valid_to_at <= at))
-            | ((consents.c.state == "active") & (consents.c.refresh_due_at <= at))
-            | ((consents.c.state == "refresh_due") & (consents.c.state_since_at <= at - REFRESH_TIME))
-        )
-        return self._held(due, limit)
+        with store_answers(), self._engine.connect() as connection:
+            found = dict.fromkeys(connection.execute(due_ids(at, limit)).scalars())
+        due = list(found)[:limit]
+        return self._held(consents.c.consent_id.in_(due), limit) if due else ()
 
     def find_events(self, consent_id: str) -> Sequence[ChainedEvent]:
         """Return all events of a consent, oldest first."""
@@ -199,7 +191,6 @@ class PostgresConsents:
         )
         statement = (
             select(consents.c.record, last.c.number, last.c.entry_hash)
-            .join(consent_requests, consent_requests.c.request_id == consents.c.request_id)
             .join(last, true())
             .where(condition)
             .order_by(consents.c.consent_id)
