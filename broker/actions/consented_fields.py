@@ -7,11 +7,11 @@ from datetime import date
 from typing import Final
 
 from broker.consent.record import Consent, DataRange
-from connectors.base import LookupKey, Source
+from connectors.base import LookupKey, Since, Source
 from policies.form_context import months_before
 from policies.forms import companions
 from policies.model import Decision, Record, Withheld
-from policies.row_days import range_columns, within_days
+from policies.row_days import ROW_DAYS, range_columns, within_days
 
 MATCHED_BY_CONSENT: Final = frozenset({"full_name", "birth_date"})
 """What an agreement wants matched and the person's own sign-in settles: nobody else can have consented."""
@@ -45,20 +45,30 @@ def read_record(
     """Station fetch: the permitted columns of the one person whom a consent or a sign-in names.
 
     What an agreement wants matched is not read: there are no words of the asker to hold it against. Rows
-    from before the months that the agreement lets out are not read either; minimise has the last word.
-    Raises SourceUnavailable, SourceAnswerRefused.
+    from before the months that the agreement lets out, or before the first day that was given, are not read
+    either; minimise has the last word. Raises SourceUnavailable, SourceAnswerRefused.
     """
-    since = tuple(
-        (scope.field, months_before(on_date, scope.months))
-        for scope in decision.row_scopes
-        if scope.keep == "recent"
-    )
-    return source.fetch(key, _columns(decision, days), allowed_seconds, since)
+    return source.fetch(key, _columns(decision, days), allowed_seconds, _since(decision, days, on_date))
 
 
 def rows_in_range(record: Record, days: DataRange | None, today: date) -> Record:
     """Return a record whose rows speak of no day outside the range that was given."""
     return record if days is None else within_days(record, days.first_day, days.last_day, today)
+
+
+def _since(decision: Decision, days: DataRange | None, on_date: date) -> Since:
+    """Return from which day on rows are wanted, by the field that says when they begin; the later of two."""
+    since = {
+        scope.field: months_before(on_date, scope.months)
+        for scope in decision.row_scopes
+        if scope.keep == "recent"
+    }
+    if days is not None and days.first_day is not None:
+        for group in {one.group for one in decision.released} & ROW_DAYS.keys():
+            began = ROW_DAYS[group][0]
+            since[began] = max(since.get(began, days.first_day), days.first_day)
+    # In one order: each set of fields is a plan of its own at the source.
+    return tuple(sorted(since.items()))
 
 
 def _columns(decision: Decision, days: DataRange | None) -> tuple[str, ...]:
