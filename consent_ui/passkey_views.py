@@ -48,7 +48,7 @@ class PasskeyViews:
         try:
             counter = visit.sign_in.count_source(self._callers.read(request.environ).source_address, at)
             if not answer:
-                options = self._passkeys.sign_in_options(cookie, at)
+                options = self._passkeys.sign_in_options(cookie, at, (counter,))
                 return self._ask(
                     words,
                     options,

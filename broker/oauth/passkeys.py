@@ -120,12 +120,14 @@ class CitizenPasskeys:
         self._host = parts.hostname or ""
         self._origin = f"{parts.scheme}://{parts.netloc}".lower()
 
-    def sign_in_options(self, bound_to: str, at: datetime) -> str:
+    def sign_in_options(self, bound_to: str, at: datetime, counted: tuple[AttemptCounter, ...] = ()) -> str:
         """Return what `navigator.credentials.get` takes, as JSON; any of the person's passkeys will do.
 
-        bound_to: value of the browser's cookie. Raises StoreUnavailable.
+        bound_to: value of the browser's cookie. counted: what asking was counted at; a sign-in by the answer
+        gives it back. Raises StoreUnavailable.
         """
-        challenge = self._challenge("passkey_sign_in", bound_to, {}, at)
+        kept = [[one.window_start_seconds, one.counter_ref.hex(), one.limit_count] for one in counted]
+        challenge = self._challenge("passkey_sign_in", bound_to, {"counted": kept}, at)
         options = generate_authentication_options(
             rp_id=self._host,
             challenge=challenge,
@@ -148,7 +150,7 @@ class CitizenPasskeys:
 
         Web Authentication Level 3, 7.2. Raises PasskeyRefused, StoreUnavailable.
         """
-        document, challenge, _ = self._returned(answer, "passkey_sign_in", bound_to, at)
+        document, challenge, expected = self._returned(answer, "passkey_sign_in", bound_to, at)
         credential_id = handle_bytes(document.get("id"))
         user_handle = handle_bytes(_response(document).get("userHandle"))
         passkey = self.store.find_passkey(credential_id)
@@ -175,7 +177,7 @@ class CitizenPasskeys:
             authenticated_at=at,
             expires_at=at + SESSION_LIFETIME,
             replaced_ref=session_ref_of(replaced) if replaced else None,
-            counted=counted,
+            counted=(*counted, *_counted(expected)),
             method="passkey",
             browser=browser,
         )
@@ -267,6 +269,14 @@ class CitizenPasskeys:
         if expected is None:
             raise PasskeyRefused("the challenge is not ours, was answered before, or is too old")
         return document, challenge, expected
+
+
+def _counted(expected: Mapping[str, Any]) -> tuple[AttemptCounter, ...]:
+    """Return the counters at which asking for a passkey was counted."""
+    return tuple(
+        AttemptCounter(window, bytes.fromhex(reference), limit)
+        for window, reference, limit in expected.get("counted", ())
+    )
 
 
 def _response(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from html import unescape
 
 import pytest
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from broker.cli.embedded import EmbeddedCluster
@@ -74,6 +75,13 @@ def enter(
     answer = authenticator.get(options_of(page), **changes)
     form = form_of(page, "/citizen/sign-in/passkey")
     return browser.post(form.action, {**form.fields, "answer": answer})
+
+
+def attempts(world: CitizenWorld) -> int:
+    """Return how many attempts to sign in are counted, at whatever counter."""
+    with world.engine.connect() as connection:
+        found = connection.execute(text("SELECT coalesce(sum(used_count), 0) FROM usage_counters"))
+        return int(found.scalar_one())
 
 
 @pytest.fixture
@@ -195,6 +203,20 @@ class TestAdding:
 
 
 class TestEntering:
+    def test_a_sign_in_gives_back_that_it_was_asked_for_and_answered_and_no_other_attempt(
+        self, world: CitizenWorld, authenticator: Authenticator
+    ) -> None:
+        before = attempts(world)
+        for _ in range(3):
+            assert enter(world.browser(), world, authenticator).status_code == 303
+        assert attempts(world) == before
+        ask_to_enter(world.browser(), world)
+        assert attempts(world) == before + 1, "who asked and never answered has tried"
+        assert enter(world.browser(), world, Authenticator(ISSUER)).status_code == 403
+        assert attempts(world) == before + 3, "asked for and answered wrongly"
+        assert enter(world.browser(), world, authenticator).status_code == 303
+        assert attempts(world) == before + 3
+
     def test_it_opens_a_session_of_level_2_at_the_request(
         self, world: CitizenWorld, citizen: Citizen, authenticator: Authenticator
     ) -> None:
