@@ -47,7 +47,10 @@ class ComplaintViews:
         )
 
     def form(self) -> Response:
-        """Show the form about one row of the own history; 404 for anybody else's, and for none."""
+        """Show the form about one row of the own history; 404 for anybody else's, and for none.
+
+        503 while the source cannot say whose the row is.
+        """
         whose = visitor(self._visit, COMPLAINTS_PAGE)
         if isinstance(whose, Response):
             return whose
@@ -74,7 +77,7 @@ class ComplaintViews:
             return self._form(
                 whose, entry, complaint_id, text, 422, words(f"complaint_{fault}", count=TEXT_MAX)
             )
-        self._verb.file(whose.citizen_id, complaint_id, reference, text, whose.at)
+        self._verb.file(whose.citizen_id, complaint_id, entry, text, whose.at)
         return visit.pages.redirect(visit.addresses.page(COMPLAINTS_RULE, words.language))
 
     def _unknown(self, whose: SignedInVisitor) -> Response:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from flask import Response, request
 
 from broker.oauth.caller_facts import CallerReader
-from broker.oauth.citizens import AttemptCounter, SignInThrottled
+from broker.oauth.citizens import SignInThrottled
 from broker.oauth.identity_sign_in import IdentityNotAccepted
+from broker.oauth.sign_in_challenges import counter_of, kept_counter
 from connectors.identity import IdentityRefused, IdentityUnavailable
 from consent_ui.browser_kind import browser_kind
 from consent_ui.destinations import HOME, Destination
@@ -61,7 +61,7 @@ class IdentityViews:
             "provider": provider,
             "next": destination.name,
             "language": words.language,
-            "counter": [counter.window_start_seconds, counter.counter_ref.hex(), counter.limit_count],
+            "counter": kept_counter(counter),
         }
         self._ways.identities.leave(state, cookie, expected, at)
         return visit.pages.redirect(leaving.address)
@@ -91,7 +91,7 @@ class IdentityViews:
                 at,
                 replaced=visit.cookies.session(request),
                 browser=browser_kind(request.headers.get("User-Agent", "")),
-                counted=(_counter(expected),),
+                counted=(counter_of(expected["counter"]),),
             )
         except (IdentityRefused, IdentityNotAccepted) as refused:
             return self._failed(destination, words, provider, refused)
@@ -115,8 +115,3 @@ class IdentityViews:
         if isinstance(refused, IdentityRefused) and refused.is_told:
             return self._page.refused(destination, words, words("provider_said_no"))
         return self._page.refused(destination, words, words("provider_refused"))
-
-
-def _counter(expected: Mapping[str, Any]) -> AttemptCounter:
-    window, reference, limit = expected["counter"]
-    return AttemptCounter(window, bytes.fromhex(reference), limit)

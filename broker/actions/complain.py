@@ -40,25 +40,23 @@ class Complain:
     def about(self, citizen_id: str, reference: str) -> HistoryEntry | None:
         """Return what a complaint would be about; None for what is no reference or not about this person.
 
-        Raises StoreUnavailable.
+        Raises StoreUnavailable, also where the source cannot say whose it is.
         """
         return self.find_entry(citizen_id, reference) if is_reference(reference) else None
 
-    def file(self, citizen_id: str, complaint_id: str, reference: str, text: str, at: datetime) -> bool:
-        """Keep a complaint; False if this very one was kept before, or is about nothing of this person's.
+    def file(self, citizen_id: str, complaint_id: str, entry: HistoryEntry, text: str, at: datetime) -> bool:
+        """Keep a complaint; False if this very one was kept before.
 
-        complaint_id: from the form, made by `new_id`. Raises ValueError for words that `find_text_fault` does
-        not let through, StoreUnavailable.
+        entry: what `about` found for this person. complaint_id: from the form, made by `new_id`. Raises
+        ValueError for words that `find_text_fault` does not let through, StoreUnavailable.
         """
         if find_text_fault(text) is not None:
             raise ValueError("the text of a complaint")
-        if self.about(citizen_id, reference) is None:
-            return False
         return self.store.keep(
             Complaint(
                 complaint_id=complaint_id,
                 citizen_id=citizen_id,
-                reference=reference,
+                reference=entry.reference,
                 status="received",
                 received_at=at,
                 acknowledge_by=acknowledge_by(at, self.holidays),

@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Final, Protocol
 
 from broker.actions.consent_writer import CITIZEN_PREFIX
+from broker.errors import StoreUnavailable
 from broker.evidence.history import (
     CHART_MONTHS,
     PAGE_SIZE,
@@ -93,8 +94,16 @@ class ShowHistory:
         )
 
     def find_entry(self, citizen_id: str, reference: str) -> HistoryEntry | None:
-        """Return one entry about an account's holder; None for anybody else's, as for one that is not."""
-        return self.store.find_entry(self.evidence_of(citizen_id).refs, reference)
+        """Return one entry about an account's holder; None for anybody else's, as for one that is not.
+
+        Raises StoreUnavailable, also for an entry that is not found while the source cannot be asked: then
+        nobody knows whose it is, and it is said of none that it is another's.
+        """
+        own = self.evidence_of(citizen_id)
+        found = self.store.find_entry(own.refs, reference)
+        if found is None and not own.is_complete:
+            raise StoreUnavailable("the source cannot say whose entry this is")
+        return found
 
     def evidence_of(self, citizen_id: str) -> OwnEvidence:
         """Return under which references a person's evidence is found.

@@ -45,6 +45,8 @@ from broker.oauth.sign_in_challenges import (
     ChallengeKind,
     ChallengeStore,
     challenge_ref_of,
+    counter_of,
+    kept_counter,
 )
 
 PASSKEYS_MAX: Final = 10
@@ -126,8 +128,8 @@ class CitizenPasskeys:
         bound_to: value of the browser's cookie. counted: what asking was counted at; a sign-in by the answer
         gives it back. Raises StoreUnavailable.
         """
-        kept = [[one.window_start_seconds, one.counter_ref.hex(), one.limit_count] for one in counted]
-        challenge = self._challenge("passkey_sign_in", bound_to, {"counted": kept}, at)
+        kept = {"counted": [kept_counter(one) for one in counted]}
+        challenge = self._challenge("passkey_sign_in", bound_to, kept, at)
         options = generate_authentication_options(
             rp_id=self._host,
             challenge=challenge,
@@ -177,7 +179,7 @@ class CitizenPasskeys:
             authenticated_at=at,
             expires_at=at + SESSION_LIFETIME,
             replaced_ref=session_ref_of(replaced) if replaced else None,
-            counted=(*counted, *_counted(expected)),
+            counted=(*counted, *map(counter_of, expected.get("counted", ()))),
             method="passkey",
             browser=browser,
         )
@@ -269,14 +271,6 @@ class CitizenPasskeys:
         if expected is None:
             raise PasskeyRefused("the challenge is not ours, was answered before, or is too old")
         return document, challenge, expected
-
-
-def _counted(expected: Mapping[str, Any]) -> tuple[AttemptCounter, ...]:
-    """Return the counters at which asking for a passkey was counted."""
-    return tuple(
-        AttemptCounter(window, bytes.fromhex(reference), limit)
-        for window, reference, limit in expected.get("counted", ())
-    )
 
 
 def _response(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, Protocol, TypeAlias
+
+from broker.oauth.citizens import AttemptCounter
 
 ChallengeKind: TypeAlias = Literal["identity", "passkey_sign_in", "passkey_registration"]
 
@@ -49,3 +51,14 @@ def challenge_ref_of(value: str, bound_to: str) -> bytes:
     """
     bound = f"{len(bound_to)}:{bound_to}{value}"
     return hashlib.sha256(bound.encode("utf-8", "surrogatepass")).digest()
+
+
+def kept_counter(counter: AttemptCounter) -> list[Any]:
+    """Return a counter as it is kept with a challenge: a sign-in that comes of it gives the attempt back."""
+    return [counter.window_start_seconds, counter.counter_ref.hex(), counter.limit_count]
+
+
+def counter_of(kept: Sequence[Any]) -> AttemptCounter:
+    """Return the counter that kept_counter kept."""
+    window, reference, limit = kept
+    return AttemptCounter(window, bytes.fromhex(reference), limit)

@@ -283,6 +283,48 @@ def test_complaints_are_ones_own_only(app: Flask, visitor: Visitor, world: World
     assert stolen.status_code == 404
 
 
+def test_while_the_source_is_away_nobody_is_told_that_the_own_row_is_anothers(
+    visitor: Visitor, world: World, local: InProcessCaller, person: SyntheticPerson
+) -> None:
+    named = told(world, visitor, datetime.now(UTC))
+    keep(world.owner, [named])
+    released, path = check(local, world, person), f"{COMPLAINTS}/new"
+    form = visitor.form(f"{path}?reference={released}&lang=en", path)
+    fields = {**form.fields, "text": "I was not there."}
+    with pytest.MonkeyPatch.context() as patch:
+
+        def away(*_given: object) -> None:
+            raise SourceUnavailable("away")
+
+        patch.setattr(InsuranceSource, "_fetch", away)
+        nobodys = visitor.get(f"{path}?reference={uuid4()}&lang=en")
+        for answer in (visitor.get(f"{path}?reference={released}&lang=en"), visitor.post(path, fields)):
+            assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+            assert answer.text == nobodys.text
+        assert visitor.get(f"{path}?reference={named.reference}").status_code == 200
+    assert "I was not there." not in visitor.page(COMPLAINTS).words
+    assert visitor.post(path, fields).status_code == 303
+    assert "I was not there." in visitor.page(COMPLAINTS).words
+
+
+def test_the_source_is_asked_once_for_one_complaint(
+    visitor: Visitor, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = told(world, visitor, datetime.now(UTC))
+    keep(world.owner, [made])
+    form = visitor.form(f"{COMPLAINTS}/new?reference={made.reference}", f"{COMPLAINTS}/new")
+    asked: list[object] = []
+    fetch = InsuranceSource.fetch
+
+    def counted(*given: Any, **more: Any) -> Any:
+        asked.append(given)
+        return fetch(*given, **more)
+
+    monkeypatch.setattr(InsuranceSource, "fetch", counted)
+    answer = visitor.post(f"{COMPLAINTS}/new", {**form.fields, "text": "Tôi không biết nơi này."})
+    assert (answer.status_code, len(asked)) == (303, 1)
+
+
 def test_every_page_keeps_the_browser_strict(visitor: Visitor) -> None:
     for path in (HISTORY, RECORD, COMPLAINTS):
         answer = visitor.get(path)
