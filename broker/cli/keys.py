@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from broker.cli.output import refusals, show
+from broker.cli.output import CommandRefused, refusals, show
 from broker.cli.rewrap import rewrap_command
 from broker.cli.session import Session, open_session
 from broker.clock import system_clock
@@ -38,6 +38,7 @@ def rotate_command(purpose: Purpose, algorithm: Algorithm, compromised: bool, as
     """
     with refusals(), open_session() as session:
         ring = _ring(session)
+        _check_opens(session, ring, purpose)
         kid = ring.rotate(purpose, algorithm, compromised=compromised)
         made = [stored for stored in ring.stored_keys() if stored.kid == kid]
         others = _registered_for_another(session, purpose, algorithm)
@@ -62,6 +63,20 @@ keys_group.add_command(rewrap_command, "rewrap")
 def _ring(session: Session) -> KeyRing:
     secret = session.settings.key_encryption_key_file.reveal()
     return KeyRing(PostgresSigningKeys(session.engine), secret, system_clock)
+
+
+def _check_opens(session: Session, ring: KeyRing, purpose: Purpose) -> None:
+    """Refuse under a wrong key-encryption key: the successor would end keys that servers can still use.
+
+    One foreign row among ours changes nothing: whoever can write to the table alone must not stop a rotation.
+    """
+    kept = [key for key in PostgresSigningKeys(session.engine).find_keys() if key.signs_until is None]
+    present = {key.kid for key in kept if key.purpose == purpose}
+    if present and not present & {key.kid for key in ring.stored_keys()}:
+        raise CommandRefused(
+            f"no {purpose} key opens under BROKER_KEY_ENCRYPTION_KEY_FILE: is it the right file? "
+            "After an exchange: broker keys rewrap"
+        )
 
 
 def _registered_for_another(session: Session, purpose: Purpose, algorithm: Algorithm) -> list[str]:

@@ -18,6 +18,7 @@ from psycopg.errors import LockNotAvailable
 from sqlalchemy import LargeBinary, text
 from sqlalchemy.exc import OperationalError
 
+import broker.cli.keys
 import broker.cli.rewrap
 from broker.cli import main
 from broker.cli.embedded import EmbeddedCluster
@@ -130,7 +131,8 @@ def run(database: Database, settings: Settings, tmp_path: Path, monkeypatch: pyt
     def open_session() -> Iterator[Session]:
         yield Session(chosen, database.store)
 
-    monkeypatch.setattr(broker.cli.rewrap, "open_session", open_session)
+    for module in (broker.cli.rewrap, broker.cli.keys):
+        monkeypatch.setattr(module, "open_session", open_session)
 
     def command(*options: str, old: bytes = OLD, expect: int = 0) -> Result:
         path = tmp_path / "old.secret"
@@ -290,6 +292,21 @@ def test_a_file_that_cannot_be_the_old_key_is_refused(run: Any, old: bytes, word
 def test_a_bar_is_shown_where_it_is_asked_for(run: Any) -> None:
     assert "15 of 15 rows sealed" in run("--progress").stderr
     assert run().stderr == ""
+
+
+def test_no_key_is_rotated_under_a_key_that_opens_none(run: Any, database: Database) -> None:
+    before = sealed_bytes(database)
+    refused = CliRunner().invoke(main, ["keys", "rotate", "receipt", "--compromised"])
+    assert refused.exit_code == 1
+    assert refused.stderr == (
+        "Error: no receipt key opens under BROKER_KEY_ENCRYPTION_KEY_FILE: is it the right file? "
+        "After an exchange: broker keys rewrap\n"
+    )
+    assert sealed_bytes(database) == before
+    run()
+    rotated = CliRunner().invoke(main, ["keys", "rotate", "receipt", "--json"])
+    assert rotated.exit_code == 0, rotated.output
+    assert [one["purpose"] for one in json.loads(rotated.stdout)] == ["receipt"]
 
 
 def test_no_sealed_column_is_forgotten() -> None:
