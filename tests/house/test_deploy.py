@@ -159,7 +159,8 @@ def test_the_proxy_keeps_operators_pages_inside(path: str) -> None:
 @pytest.mark.parametrize(
     "line",
     ["PartOf=insurance-broker.service", "ReloadPropagatedFrom=insurance-broker.service",
-     "ExecReload=/bin/kill -HUP $MAINPID", "Restart=always"],
+     "ExecReload=/bin/kill -HUP $MAINPID", "Restart=always",
+     "WantedBy=multi-user.target insurance-broker.service"],
 )  # fmt: skip
 def test_the_worker_follows_what_is_said_to_the_server(line: str) -> None:
     # Else it would go on with the policies that it once read; what SIGHUP does to it is tested with it.
