@@ -147,6 +147,9 @@ def test_asking_signing_in_deciding_and_what_goes_wrong_are_without_fault(
     lend_cookies(driver, browser)
     driver.get(pages.issuer + page.request.path + f"?lang={language}")
     faults += in_every_size(driver, "decision")
+    follow(driver, driver.find_element("css selector", "button[value=show]"))
+    assert driver.find_elements("css selector", "p.value strong") != []
+    faults += in_every_size(driver, "decision with the values")
     follow(driver, driver.find_element("css selector", "button[value=give]"))
     assert driver.find_elements("css selector", "[role=alert]") != []
     faults += in_every_size(driver, "decision with what is missing")
@@ -156,4 +159,28 @@ def test_asking_signing_in_deciding_and_what_goes_wrong_are_without_fault(
     ):
         driver.get(f"{pages.issuer}{unknown}?lang={language}")
         faults += in_every_size(driver, unknown)
+    assert faults == []
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_what_is_told_before_deciding_is_without_fault(
+    pages: PagesWorld, driver: Chrome, language: str
+) -> None:
+    bank, weak, strong = pages.bank(), pages.citizen(with_codes=False), pages.citizen()
+    browser = pages.browser()
+    page = browser.sign_in(weak, bank.push(ui_locales=language))
+    lend_cookies(driver, browser)
+    driver.get(pages.issuer + page.request.path + f"?lang={language}")
+    assert driver.find_elements("css selector", "button[value=show]") == []
+    faults = in_every_size(driver, "decision for who has a password alone")
+    assert bank.ask(strong.personal_id, {"vi": "Hồ sơ vay số 2", "en": "Loan 2"}).status == 201
+    browser = pages.browser()
+    browser.sign_in(strong, "/citizen/consents")
+    lend_cookies(driver, browser)
+    driver.get(f"{pages.issuer}/citizen/consents?lang={language}")
+    follow(driver, driver.find_element("css selector", "main section a[href*='/citizen/consents/']"))
+    faults += in_every_size(driver, "request in the inbox")
+    follow(driver, driver.find_element("css selector", "button[value=show]"))
+    assert driver.find_elements("css selector", "p.value strong") != []
+    faults += in_every_size(driver, "request in the inbox with the values")
     assert faults == []

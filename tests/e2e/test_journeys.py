@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import pyotp
@@ -21,7 +21,7 @@ from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import wait_until
 from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen, the_client
 from tests.e2e.crawl import reachable_pages
-from tests.e2e.pages import PagesBank, PagesBrowser, PagesWorld, pages_world
+from tests.e2e.pages import INCOME, PagesBank, PagesBrowser, PagesWorld, pages_world
 from tests.release_world import World
 from tests.serving import serving
 from tests.spec.test_idor_matrix import of_kind
@@ -194,6 +194,66 @@ def test_a_bank_sends_the_browser_and_gets_a_code_for_what_was_given(person: Per
     assert read.status == 200
     rows = read.json()["groups"]["contributions"]
     assert {name for row in rows for name in row} == {"contribution_from", "salary_base"}
+
+
+TERMS: Final = (
+    "valid", "terms_often", "terms_range", "terms_mode", "retention", "terms_afterwards", "terms_who_else",
+    "terms_harm", "legal_basis", "agreement", "withdraw",
+)  # fmt: skip
+
+
+def check_terms(person: Person) -> None:
+    """Check that every row stands on the page, with words, and why each field is asked."""
+    rows = {
+        row.find_element(By.TAG_NAME, "dt").text: row.find_element(By.TAG_NAME, "dd").text
+        for row in person.all("dl > div")
+    }
+    assert all(rows[person.says(key)].strip() for key in TERMS), rows
+    boxes = person.all("div.box")
+    assert boxes
+    assert all(person.says("why_field", why="") in box.text for box in boxes)
+
+
+@both_languages
+@both_sizes
+def test_all_terms_and_the_very_values_stand_there_before_anything_is_given(
+    person: Person, bank: PagesBank
+) -> None:
+    person.open(bank.push(ui_locales=person.language))
+    person.sign_in()
+    check_terms(person)
+    assert person.all("p.value") == []
+    person.button("button[name=choice][value=show]")
+    person.picture("values")
+    check_terms(person)
+    assert not any(box.is_selected() for box in person.all("input[type=checkbox]"))
+    shown = person.find("[id='0.salary_base-form'] p.value strong").text.split("; ")
+    person.tick("salary_base")
+    person.button("button[name=choice][value=give]")
+    answer = bank.redeem(person.is_at_the_client()["code"])
+    rows = bank.read(answer.json()["access_token"]).json()["groups"]["contributions"]
+    plain = [re.sub(r"(?<=\d)[.,](?=\d{3})", "", one) for one in shown]
+    assert plain == [row["salary_base"]["value"] for row in rows], "what was shown is what was read"
+
+
+@both_languages
+@both_sizes
+def test_a_request_in_the_inbox_tells_all_terms_and_shows_the_values(person: Person, bank: PagesBank) -> None:
+    item = {name: value for name, value in INCOME.items() if name != "type"}
+    asked = {**item, "mode": "store", "frequency": {"use_count": 2, "per": "week"}, "valid_days": 20}
+    assert bank.ask(person.citizen.personal_id, items=[asked]).status == 201
+    person.open("/citizen/consents")
+    person.sign_in()
+    person.click(person.find("main section a[href*='/citizen/consents/']"))
+    check_terms(person)
+    assert person.says("terms_mode_store") in person.text()
+    assert person.says("consents_per_week", count=2) in person.text()
+    person.button("button[name=choice][value=show]")
+    person.picture("values")
+    assert len(person.all("p.value strong")) == len(INCOME["fields"])
+    person.tick("salary_base")
+    person.button("button[name=choice][value=give]")
+    assert person.says("consents_state_active") in person.text()
 
 
 @both_languages
