@@ -1,4 +1,4 @@
-"""What an entitlement check and a consented release cost, beside two floor apps in the same run.
+"""What an entitlement check, a consented release and a decision page cost, beside two floor apps in one run.
 
 `make bench`, `make bench QUICK=1`.
 
@@ -12,13 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count, cycle, islice
 from pathlib import Path
 from statistics import median
 
 from tests.bench.callers import check_body, proof_of, token_of
+from tests.bench.deciding import PAGES, Deciding
 from tests.bench.decision import measure
 from tests.bench.lending import Lending, Lent
 from tests.bench.load import LoadResult, rendered, run_load
@@ -55,29 +56,43 @@ SPARE_ROUNDS = 6
 """For how many more rounds than wanted there are consents: some may stall."""
 CONSENTED = "consented"
 """The series of consented releases: at the broker's own server, every request under another consent."""
+PAGE = "decision_page"
+"""The series of decision pages: GET for a citizen who is signed in, at the broker's own server."""
+PAGE_SHARE = 5
+"""So many times fewer pages than checks in a round: a page costs several checks."""
 
 
 class Bench:
-    """Runs rounds against the servers of a stage. lending: where there are consents to read by."""
+    """Runs rounds against the servers of a stage.
 
-    def __init__(self, stage: Stage, request_count: int, lending: Lending | None = None) -> None:
+    lending: where there are consents to read by; deciding: where there are pages to decide on.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        request_count: int,
+        lending: Lending | None = None,
+        deciding: Deciding | None = None,
+    ) -> None:
         self.stage = stage
         self.request_count = request_count
         self.positions = {name: count() for name in stage.servers}
         self.lending = lending
         self.lent: Iterator[Lent] = iter(())
-        names = [*stage.servers, *([] if lending is None else [CONSENTED])]
+        self.deciding = deciding
+        beside = {CONSENTED: lending, PAGE: deciding}
+        names = [*stage.servers, *(name for name, part in beside.items() if part is not None)]
         self.series = {name: Series() for name in names}
 
-    def lend(self, request_count: int) -> None:
-        """Have so many consents written, each good for one request."""
+    def lend(self, citizens: Sequence[str], request_count: int) -> None:
+        """Have so many consents of citizens written, each good for one request."""
         if self.lending is not None:
-            citizens = self.lending.load_citizens(self.lending.persons(request_count))
             self.lent = iter(list(self.lending.load_consents(islice(cycle(citizens), request_count))))
 
     def server(self, name: str) -> Server:
         """Return the server that a series is measured at."""
-        return self.stage.servers["broker" if name == CONSENTED else name]
+        return self.stage.servers["broker" if name in (CONSENTED, PAGE) else name]
 
     def requests_for(self, server: Server, request_count: int) -> list[bytes]:
         """Return fresh requests: another person and another proof each."""
@@ -97,6 +112,14 @@ class Bench:
             made.append(rendered(CHECK_PATH, body, headers))
         return made
 
+    def burst(self, name: str, server: Server) -> list[bytes]:
+        """Return the requests of one round of a series."""
+        if name == CONSENTED and self.lending is not None:
+            return self.lending.requests(server.url, list(islice(self.lent, self.request_count)))
+        if name == PAGE and self.deciding is not None:
+            return self.deciding.requests(server.url, max(1, self.request_count // PAGE_SHARE))
+        return self.requests_for(server, self.request_count)
+
     def round(self, name: str, *, keep: bool = True, tries: int = 3) -> None:
         """Measure one burst against one server; again, at most so often, if the machine stalled in it.
 
@@ -104,11 +127,7 @@ class Bench:
         that measures something else.
         """
         server = self.server(name)
-        if name == CONSENTED and self.lending is not None:
-            lent = list(islice(self.lent, self.request_count))
-            requests = self.lending.requests(server.url, lent)
-        else:
-            requests = self.requests_for(server, self.request_count)
+        requests = self.burst(name, server)
         postmaster = self.stage.cluster.postmaster_pid
         before = cpu_us(server.pid), cpu_us(postmaster)
         result = run_load(("127.0.0.1", server.port), requests, CONNECTIONS)
@@ -121,8 +140,8 @@ class Bench:
             raise RuntimeError(f"{name} answered {result.statuses}: {result.first_other[-400:]!r}")
         if keep:
             series = self.series[name]
-            series.server_us.append((after[0] - before[0]) / self.request_count)
-            series.database_us.append((after[1] - before[1]) / self.request_count)
+            series.server_us.append((after[0] - before[0]) / len(requests))
+            series.database_us.append((after[1] - before[1]) / len(requests))
             series.results.append(result)
             total = series.server_us[-1] + series.database_us[-1]
             console.print(f"  {name:10} {total:7.0f} µs  {result.requests_per_second:6.0f}/s")
@@ -172,6 +191,8 @@ def figures(bench: Bench) -> dict[str, float]:
         "growth_ratio": max(check / series["small"].total_us, series["many"].total_us / check),
         "consented_ratio_to_check": series[CONSENTED].total_us / check,
         "consented_cpu_us": series[CONSENTED].total_us,
+        "decision_page_cpu_ms": series[PAGE].total_us / 1000,
+        "decision_page_in_checks": series[PAGE].total_us / check,
         "requests_per_second": median(one.requests_per_second for one in series["broker"].results),
         "p50_ms": half.percentile_ms(0.50),
         "p95_ms": half.percentile_ms(0.95),
@@ -187,6 +208,7 @@ def main() -> None:
     parser.add_argument("--persons", type=int, help="size of the population")
     parser.add_argument("--state", type=Path, help="keep databases here for the next run")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--requests", type=int, help="checks in a round; fewer than usual is a trial only")
     arguments = parser.parse_args()
     persons = arguments.persons or (100_000 if arguments.quick else 1_000_000)
     with tempfile.TemporaryDirectory(prefix="broker-bench-") as temporary:
@@ -194,17 +216,20 @@ def main() -> None:
         state = arguments.state or Path(temporary)
         with staged(state, persons, WORKERS, THREADS) as stage:
             count, rounds = (1_500, 6) if arguments.quick else (3_000, 8)
-            rounds = arguments.rounds or rounds
+            count, rounds = arguments.requests or count, arguments.rounds or rounds
+            lent_count = count * (rounds + 1 + SPARE_ROUNDS)
             cluster = stage.cluster
             lending = Lending(stage.settings, cluster.owner_url, cluster.source_owner_url)
-            bench = Bench(stage, count, lending)
-            bench.lend(count * (rounds + 1 + SPARE_ROUNDS))
+            citizens = lending.load_citizens(lending.persons(lent_count))
+            bench = Bench(stage, count, lending, Deciding(lending, citizens[:PAGES]))
+            bench.lend(citizens, lent_count)
             bench.rounds(bench.series, rounds)
             measured = figures(bench)
             lending.close()
     ARTIFACT.parent.mkdir(exist_ok=True)
     ARTIFACT.write_text(json.dumps({"persons": persons, **measured}, indent=2) + "\n", encoding="utf-8")
-    if not arguments.quick and arguments.persons is None:
+    is_whole = not arguments.quick and arguments.persons is None and arguments.requests is None
+    if is_whole:
         write_report(measured, persons, SMALL_PERSONS, MANY_AGREEMENTS)
     for name, value in measured.items():
         print(f"{name:32} {value:10.3f}")
