@@ -41,6 +41,7 @@ from broker.storage.outbox import PostgresOutbox
 from broker.storage.register import PreparedRegister
 from broker.storage.session import Store
 from connectors.base import Source
+from consent_ui.asked import form_labels
 from consent_ui.consent_views import ConsentParts
 from policies.compile import PolicySet
 
@@ -83,6 +84,7 @@ class ConsentWiring:
             owner_address=self.settings.data_owner_address,
             owner_email=self.settings.data_owner_email,
             owner_phone=self.settings.data_owner_phone,
+            find_form=form_labels(self.policy_set),
         )
         receipts = ReceiptIssuer(
             sign=self.key_ring.sign_consent_receipt,

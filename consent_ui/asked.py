@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from broker.consent.record import Consent
+from broker.consent.record import AskedField, Consent
 from consent_ui.form_words import form_in_words, form_name
 from consent_ui.terms_words import shown_terms, term_rows, why_of
-from consent_ui.words import Words
+from consent_ui.words import LANGUAGES, Words
 from policies.compile import PolicySet
+from policies.vocabulary import Label
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +71,16 @@ def content_of(view: RequestedView) -> dict[str, Any]:
 
 def fields_of(consent: Consent, policies: PolicySet, words: Words) -> tuple[AskedView, ...]:
     """Return the fields that a consent speaks of, in words, in the order of the catalogue."""
-    table, catalogue = policies.tables.get(consent.terms.agreement_id), policies.catalogue
+    agreement_id, catalogue = consent.terms.agreement_id, policies.catalogue
+    table = policies.tables.get(agreement_id)
     views = []
     for asked in consent.terms.fields:
         field = catalogue.fields.get(asked.name)
-        release = None if table is None else table.permitted.get(asked.name)
-        told = form_name(asked.form, words)
-        if table is not None and release is not None and release.form.name == asked.form:
-            told = form_in_words(release, table, catalogue, words)
         views.append(
             AskedView(
                 name=asked.name,
                 label=asked.name if field is None else (field.label_vi, field.label_en)[words.index],
-                form=told,
+                form=asked_form(agreement_id, asked, policies, words),
                 why=why_of(asked.name, table, words),
                 is_required=asked.is_required,
                 is_sensitive=asked.is_sensitive,
@@ -89,3 +88,25 @@ def fields_of(consent: Consent, policies: PolicySet, words: Words) -> tuple[Aske
             )
         )
     return tuple(views)
+
+
+def asked_form(agreement_id: str, asked: AskedField, policies: PolicySet, words: Words) -> str:
+    """Return in which form a field that a consent names leaves, with all that the agreement gives the form.
+
+    The form's plain name where the agreement is gone or lets the field out in another form.
+    """
+    table = policies.tables.get(agreement_id)
+    release = None if table is None else table.permitted.get(asked.name)
+    if table is None or release is None or release.form.name != asked.form:
+        return form_name(asked.form, words)
+    return form_in_words(release, table, policies.catalogue, words)
+
+
+def form_labels(policies: PolicySet) -> Callable[[str, AskedField], Label]:
+    """Return what names a form in both languages, for receipts: they say what the pages said."""
+
+    def label(agreement_id: str, asked: AskedField) -> Label:
+        vietnamese, english = (asked_form(agreement_id, asked, policies, Words(one)) for one in LANGUAGES)
+        return vietnamese, english
+
+    return label

@@ -78,9 +78,11 @@ class ReceiptNaming(Protocol):
 class PolicyNames:
     """Takes the names from the policies that are loaded.
 
-    find_recipient: consent → the recipient's name in both languages. owner_*: how the data owner is reached,
-    owner_id for an agreement that is gone. A receipt must be possible for every consent there ever was: where
-    an agreement, a purpose or a field is no longer in the policies, its code stands for its name.
+    find_recipient: consent → the recipient's name in both languages. find_form: agreement and field → what
+    the form is called with all that it is given, as the pages say it; the form's plain name where it is None.
+    owner_*: how the data owner is reached, owner_id for an agreement that is gone. A receipt must be possible
+    for every consent there ever was: where an agreement, a purpose or a field is no longer in the policies,
+    its code stands for its name.
     """
 
     policies: PolicySet
@@ -90,6 +92,7 @@ class PolicyNames:
     owner_address: str = ""
     owner_email: str = ""
     owner_phone: str = ""
+    find_form: Callable[[str, AskedField], Label] | None = None
 
     def names_of(self, consent: Consent) -> ReceiptNames:
         """Return the names for a consent. Raises StoreUnavailable as find_recipient does."""
@@ -125,12 +128,16 @@ class PolicyNames:
             legal_basis_term=basis.dpv,
             storage="" if agreement is None else dict(agreement.items).get("storage", ""),
             risk_assessment="" if agreement is None else agreement.risk_assessment,
-            fields={field.name: self._field(field) for field in terms.fields},
+            fields={field.name: self._field(terms.agreement_id, field) for field in terms.fields},
         )
 
-    def _field(self, field: AskedField) -> FieldNames:
-        definition, kind = self.policies.catalogue.fields.get(field.name), FORMS.get(field.form)
-        return FieldNames(
-            (field.name,) * 2 if definition is None else (definition.label_vi, definition.label_en),
-            (field.form,) * 2 if kind is None else (kind.label_vi, kind.label_en),
-        )
+    def _field(self, agreement_id: str, field: AskedField) -> FieldNames:
+        definition = self.policies.catalogue.fields.get(field.name)
+        label = (field.name,) * 2 if definition is None else (definition.label_vi, definition.label_en)
+        find_form = self.find_form or _plain_form
+        return FieldNames(label, find_form(agreement_id, field))
+
+
+def _plain_form(_agreement_id: str, field: AskedField) -> Label:
+    kind = FORMS.get(field.form)
+    return (field.form,) * 2 if kind is None else (kind.label_vi, kind.label_en)

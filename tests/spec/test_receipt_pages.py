@@ -21,8 +21,9 @@ from werkzeug.test import TestResponse
 
 from broker.cli.embedded import EmbeddedCluster
 from broker.consent.record import Actor, Consent
-from consent_ui.words import WORDS
-from tests.citizen_world import Citizen
+from consent_ui.form_words import form_in_words
+from consent_ui.words import LANGUAGES, WORDS, Words
+from tests.citizen_world import Citizen, shipped_policies
 from tests.oauth_flow import Attempt, Flow
 from tests.oauth_world import Database, World, oauth_database
 from tests.unit.test_consent_receipts import DPV_RECEIPT, KANTARA_RECEIPT
@@ -123,6 +124,19 @@ class TestOnesOwn:
         assert page.headers["Cache-Control"] == "no-store"
         english = holder.get(RECEIPTS, lang="en")
         assert "You consented in part – Bank bank-1" in english.text
+
+    def test_it_names_each_form_with_all_that_the_form_is_given_as_the_page_did(
+        self, flow: Flow, holder: Holder
+    ) -> None:
+        _, record = verified(flow, holder.receipt().text)
+        told = json.dumps(record, ensure_ascii=False)
+        policies = shipped_policies()
+        table = policies.tables["bank_income_proof"]
+        for language in LANGUAGES:
+            release = table.permitted["salary_base"]
+            form = form_in_words(release, table, policies.catalogue, Words(language))
+            assert form.count(",") >= 6
+            assert form in told, language
 
     def test_without_receipts_the_page_says_so(self, flow: Flow) -> None:
         holder, other, attempt = consenting(flow), Holder(flow, flow.citizen()), Attempt()
