@@ -123,6 +123,7 @@ class TestTheReaderOfLogsItself:
             "the document is larger than 64 KiB",
             "the document is neither application/jwk-set+json nor application/json",
             "the document is not UTF-8",
+            "a JWK set needs a list named keys with 1 to 64 keys",
             "the set refers to keys elsewhere (x5u, jku)",
             "the account is closed, or has one-time codes and the sign-in is of level 1",
         ):
