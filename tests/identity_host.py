@@ -137,12 +137,16 @@ def unsigned(_header: dict[str, Any], claims: dict[str, Any], _key: Any) -> str:
 
 
 def send(
-    handler: BaseHTTPRequestHandler, status: int, document: Any, media_type: str = "application/json"
+    handler: BaseHTTPRequestHandler,
+    status: int,
+    document: Any,
+    media_type: str = "application/json",
+    cache_control: str = "no-store",
 ) -> None:
     body = document if isinstance(document, bytes) else json.dumps(document).encode()
     handler.send_response(status)
     handler.send_header("Content-Type", media_type)
-    handler.send_header("Cache-Control", "no-store")
+    handler.send_header("Cache-Control", cache_control)
     handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
     handler.wfile.write(body)

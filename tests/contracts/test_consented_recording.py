@@ -200,7 +200,8 @@ class TestWhatIsJudged:
     ) -> None:
         given = desk.consents.give()
         record = desk.record(given, desk.token(given))
-        over = datetime.now(UTC) - timedelta(milliseconds=1)
+        over = record.context.at + timedelta(milliseconds=1)  # it was still active when it was decided on
+        time.sleep(0.005)
         desk.world.execute(
             f"UPDATE consents SET {column} = :at WHERE consent_id = :id",  # noqa: S608
             at=over,

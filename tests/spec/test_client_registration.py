@@ -243,14 +243,21 @@ def test_only_a_live_token_with_the_scope_and_a_fresh_proof_opens_the_door(offic
     world = office.world
     other = world.token(office.operator, "verify_entitlement")
     refused = office.post(office.document(), other)
-    assert refused.status_code == 403
+    assert (refused.status_code, refused.json["type"]) == (403, f"{ISSUER}/problems/scope-insufficient")
     assert 'scope="manage_clients"' in refused.headers["WWW-Authenticate"]
     proof = office.operator.proof(world.clock(), url=URL, token=office.bearer)
     assert office.post(office.document(), proof=proof).status_code == 201
-    assert office.post(office.document(client_id="again"), proof=proof).status_code == 401
+    again = office.post(office.document(client_id="again"), proof=proof)
     world.clients.suspend_client("operator", world.clock())
-    assert office.post(office.document(client_id="late")).status_code == 401
-    assert office.http.post("/v1/clients", json=office.document(), base_url=ISSUER).status_code == 401
+    late = office.post(office.document(client_id="late"))
+    bare = office.http.post("/v1/clients", json=office.document(), base_url=ISSUER)
+    expected: list[tuple[Any, str]] = [
+        (again, "proof-invalid"),
+        (late, "token-invalid"),
+        (bare, "token-invalid"),
+    ]
+    for answer, slug in expected:
+        assert (answer.status_code, answer.json["type"]) == (401, f"{ISSUER}/problems/{slug}")
     for client_id in ("again", "late"):
         assert world.clients.find_registration(client_id) is None
 

@@ -175,7 +175,9 @@ class TestOthers:
     def test_a_suspended_client_gets_nothing(self, clinic: Clinic) -> None:
         clinic.queue()
         clinic.world.clients.suspend_client("clinic", clinic.world.clock())
-        assert clinic.post(POLL, {}).status_code == 401
+        answer = clinic.post(POLL, {})
+        assert answer.status_code == 401
+        assert answer.get_json()["type"].endswith("/problems/token-invalid")
 
 
 class TestAcknowledgement:

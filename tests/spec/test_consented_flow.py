@@ -107,4 +107,6 @@ def test_a_field_that_was_not_ticked_does_not_leave(
     answer = flow.redeem(flow.granted(citizen, page_boxes)).get_json()
     told = flow.get(RECORD_PATH, answer["access_token"]).get_json()
     assert set(told["fields"]) == {"si_status"}
-    assert all(set(row) == {"salary_base"} for row in told["groups"]["contributions"])
+    rows = told["groups"]["contributions"]
+    assert rows
+    assert all(set(row) == {"salary_base"} for row in rows)

@@ -110,6 +110,7 @@ class TestWhatLeaves:
     ) -> None:
         told = reader.read(reader.token(consents.give())).json()
         begun = [row["contribution_from"]["value"] for row in told["groups"]["contributions"]]
+        assert begun
         earliest = datetime.now(UTC).date().replace(day=1) - timedelta(days=365)
         assert all(month >= earliest.isoformat()[:7] for month in begun)
 
@@ -280,6 +281,7 @@ class TestWhoIsRefused:
         other = consents.give(given.person, changes={"decisions": decisions})
         told = reader.read(reader.token(other)).json()
         assert told["withheld"] == [{"field": "salary_base", "reason": "form_not_consented"}]
+        assert told["groups"]["contributions"]
         assert all("salary_base" not in row for row in told["groups"]["contributions"])
 
     def test_a_client_that_lost_the_agreement_reads_nothing(self, app: Flask, consents: ConsentWorld) -> None:

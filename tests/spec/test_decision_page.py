@@ -441,7 +441,17 @@ class TestWhatBrowsersMayDo:
         }
 
     def test_every_page_keeps_scripts_frames_caches_and_other_sites_away(self, world: CitizenWorld) -> None:
-        for name, page in self.pages(world).items():
+        pages = self.pages(world)
+        assert {name: page.status_code for name, page in pages.items()} == {
+            "redirect": 303,
+            "sign_in": 200,
+            "refused": 422,
+            "decision": 200,
+            "shown_again": 422,
+            "unknown": 404,
+            "to_the_client": 303,
+        }
+        for name, page in pages.items():
             policy = dict(
                 part.strip().split(" ", 1) for part in page.headers["Content-Security-Policy"].split(";")
             )

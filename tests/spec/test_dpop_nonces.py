@@ -295,7 +295,9 @@ class TestHotRoute:
             assert len(world.entries_of(hospital)) == before, "nothing was released"
             nonce = answer.headers["dpop-nonce"]
             assert send(nonce).status == 200
-            assert send(nonce + "x").status == 401
+            refused = send(nonce + "x")
+            assert (refused.status, refused.json()["type"].rpartition("/")[2]) == (401, "proof-invalid")
+            assert refused.headers["www-authenticate"].startswith('DPoP error="use_dpop_nonce"')
             assert len(world.entries_of(hospital)) == before + 1
 
     def test_rfc9449_9_the_hospitals_caller_does_it_by_itself(

@@ -261,11 +261,26 @@ class TestWhoGetsIn:
         for value in (NUMBER, "person-1", "NGUYỄN", "eyJ"):
             assert not any(value in one for one in kept), value
 
-    def test_a_new_key_of_the_provider_is_read_anew(self, place: Place) -> None:
-        place.go_through()
+    def test_a_new_key_of_the_provider_is_read_anew(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def kept_for_long(handler: BaseHTTPRequestHandler, path: str) -> bool:
+            if path == "/jwks":
+                keys = {"keys": [place.host.key.as_dict(private=False)]}
+                send(handler, 200, keys, cache_control="max-age=300")
+            return path == "/jwks"
+
+        def readings() -> int:
+            return [path for path, _ in place.host.asked].count("/jwks")
+
+        place.host.behaviour = Behaviour(answer=kept_for_long)
+        assert [place.go_through().status_code for _ in range(2)] == [303, 303]
+        assert readings() == 1, "the keys may be kept"
         place.host.key = ECKey.generate_key("P-256", {"kid": "key-2", "use": "sig"}, private=True)
-        place.host.behaviour = Behaviour(header={"kid": "key-2"})
+        place.host.behaviour = Behaviour(header={"kid": "key-2"}, answer=kept_for_long)
+        monkeypatch.setattr("connectors.client_keys.RENEW_SECONDS", 0)
         assert place.go_through().status_code == 303
+        assert readings() == 2
 
     def test_a_success_gives_its_attempt_back(self, place: Place) -> None:
         place.go_through()

@@ -15,7 +15,7 @@ from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.e2e.crawl import PLACES, endpoint_of, in_language, posted_forms, reachable_pages
 from tests.e2e.pages import PagesBrowser, PagesWorld, pages_world
 from tests.release_world import World
-from tests.spec.test_idor_matrix import MATRIX, Somebody, of_kind, rules_of, somebody
+from tests.spec.test_idor_matrix import CHILDS, MATRIX, Somebody, of_kind, rules_of, somebody
 
 ISSUER: Final = "https://guards.example"
 SESSION: Final = "__Host-broker-citizen"
@@ -25,8 +25,6 @@ POLICY: Final = {
     "base-uri": ["'none'"],
     "style-src": ["'self'"],
 }
-CHILDS: Final = {"citizen.decide_for_child", "citizen.act_for_child"}
-"""Nobody here represents a child; without its token such a form is tried beside its own tests."""
 NAMED: Final = {
     *("citizen.complaint_form", "citizen.consent", "citizen.consents", "citizen.receipts", "citizen.who_saw"),
 }

@@ -132,6 +132,7 @@ def test_a_font_with_every_vietnamese_letter_is_embedded() -> None:
     reader = PdfReader(BytesIO(receipt_pdf(view("given", given().consent, None, AT), JWS)))
     [page] = reader.pages
     fonts: Any = page["/Resources"]
+    assert len(fonts["/Font"]) >= 1
     for font in fonts["/Font"].values():
         descriptor = font["/DescendantFonts"][0]["/FontDescriptor"]
         assert "BeVietnamPro" in descriptor["/FontName"]
