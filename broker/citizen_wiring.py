@@ -52,7 +52,9 @@ class CitizenWiring:
         )
         requests = PostgresConsentRequests(self.store.engine)
         told_of = PostgresOutbox(self.store.engine).list_of_consent
-        representation = RepresentationParts(self._represent(decisions), requests.organisation_names, told_of)
+        representation = RepresentationParts(
+            self._represent(decisions), requests.names_of_organisations, told_of
+        )
         return OwnParts(history, record, preview, complaints, representation)
 
     def _represent(self, decisions: Decisions) -> Represent:

@@ -110,7 +110,7 @@ class ConsentWiring:
     def page_parts(self) -> ConsentParts:
         """Return what the citizen's own pages of consents need."""
         told_of = PostgresOutbox(self.store.engine).list_of_consent
-        return ConsentParts(self.verbs(), self.requests.organisation_names, told_of)
+        return ConsentParts(self.verbs(), self.requests.names_of_organisations, told_of)
 
     def redirects(self, authorizations: Authorizations) -> RedirectConsents:
         """Return what decides on requests that came by redirect."""

@@ -125,7 +125,7 @@ class ConsentChangeViews:
             return self._visit.pages.notice(
                 words, 404, words("consents_title"), words("consents_unknown"), back
             )
-        names = self._parts.names_of(found.organisation_id)
+        names = self._parts.names_of((found.organisation_id,))[found.organisation_id]
         return whose, found, consent_view(found, names, self._policies, words, whose.citizen_id, whose.at)
 
     def _form(

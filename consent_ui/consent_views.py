@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -35,13 +35,13 @@ CONSENTS_PAGE: Final = "consents"
 
 @dataclass(frozen=True, slots=True)
 class ConsentParts:
-    """What these pages need from behind. names_of: organisation → its two names.
+    """What these pages need from behind. names_of: organisations → two names of each.
 
     told_of: consent → how far the notices of it have come, the oldest first.
     """
 
     verb: DecideConsent
-    names_of: Callable[[str], tuple[str, str]]
+    names_of: Callable[[Collection[str]], Mapping[str, tuple[str, str]]]
     told_of: Callable[[str], Sequence[Told]]
 
 
@@ -89,7 +89,7 @@ class ConsentViews:
             return self._list(whose, 403, whose.words("form_stale"))
         left = self._parts.verb.pause_all(_actor(whose), whose.at)
         if left:
-            views = [self._view(whose, one) for one in left]
+            views = self._views(whose, left)
             names = "; ".join(f"{one.organisation} – {one.purpose}" for one in views)
             return self._list(whose, 409, whose.words("consents_not_paused", which=names))
         return self._visit.pages.redirect(self._visit.addresses.page(CONSENTS_RULE, whose.words.language))
@@ -169,20 +169,25 @@ class ConsentViews:
             back = self._visit.addresses.page(CONSENTS_RULE, whose.words.language)
             told = whose.words("consents_unknown")
             return self._visit.pages.notice(whose.words, 404, whose.words("consents_title"), told, back)
-        return whose, found, self._view(whose, found)
+        return whose, found, self._views(whose, [found])[0]
 
-    def _view(self, whose: SignedInVisitor, consent: Consent) -> ConsentView:
-        names = self._parts.names_of(consent.organisation_id)
-        return consent_view(consent, names, self._policies, whose.words, whose.citizen_id, whose.at)
+    def _views(self, whose: SignedInVisitor, consents: Sequence[Consent]) -> list[ConsentView]:
+        names, policies = self._parts.names_of({one.organisation_id for one in consents}), self._policies
+        return [
+            consent_view(one, names[one.organisation_id], policies, whose.words, whose.citizen_id, whose.at)
+            for one in consents
+        ]
 
     def _list(self, whose: SignedInVisitor, status: int = 200, error: str = "") -> Response:
         visit, verb = self._visit, self._parts.verb
         try:
-            verb.find_pending(whose.citizen_id, whose.at)
+            mine = verb.find_all(whose.citizen_id, whose.at)
         except (StoreUnavailable, ConsentTransitionRefused):
             # Who must sign cannot be known now; what was opened before is shown all the same.
             error = error or whose.words("consents_source_away")
-        listed = [self._listed(whose, one) for one in verb.find_mine(whose.citizen_id, whose.at)]
+            mine = verb.find_mine(whose.citizen_id, whose.at)
+        views = self._views(whose, mine)
+        listed = [self._listed(whose, *one) for one in zip(mine, views, strict=True)]
         sections = {
             "waiting": [one for one in listed if one.view.state in WAITING],
             "active": [one for one in listed if one.view.state in ACTIVE],
@@ -204,8 +209,8 @@ class ConsentViews:
             other_address=visit.addresses.page(CONSENTS_RULE, whose.words.other),
         )
 
-    def _listed(self, whose: SignedInVisitor, consent: Consent) -> ListedConsent:
-        view, language = self._view(whose, consent), whose.words.language
+    def _listed(self, whose: SignedInVisitor, consent: Consent, view: ConsentView) -> ListedConsent:
+        language = whose.words.language
         return ListedConsent(
             view=view,
             address=self._address(view.consent_id, language),

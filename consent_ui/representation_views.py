@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from flask import Response, request
 
@@ -30,17 +30,19 @@ from policies.compile import PolicySet
 
 REPRESENTATION_PAGE: Final = "representation"
 _CONSENT_ID: Final = "<consent_id>"
+Names: TypeAlias = Mapping[str, tuple[str, str]]
+"""Organisation → its Vietnamese and its English name."""
 
 
 @dataclass(frozen=True, slots=True)
 class RepresentationParts:
-    """What these pages need from behind. names_of: organisation → its two names.
+    """What these pages need from behind. names_of: organisations → two names of each.
 
     told_of: consent → how far the notices of it have come, the oldest first.
     """
 
     verb: Represent
-    names_of: Callable[[str], tuple[str, str]]
+    names_of: Callable[[Collection[str]], Names]
     told_of: Callable[[str], Sequence[Told]]
 
 
@@ -63,7 +65,9 @@ class RepresentationViews:
             children = self._parts.verb.children(whose.citizen_id, whose.at)
         except (StoreUnavailable, ConsentTransitionRefused):
             return self.away(whose)
-        return self._list(whose, [self._listed(one, whose) for one in children])
+        named = [two for one in children for two in (*one.pending, *one.living, *one.ended)]
+        names = self._parts.names_of({one.organisation_id for one in named})
+        return self._list(whose, [self._listed(one, whose, names) for one in children])
 
     def show_request(self, consent_id: str) -> Response:
         """Show one request of a child; 404 for any other, whether or not it exists."""
@@ -117,18 +121,20 @@ class RepresentationViews:
             return self.away(whose)
         if found is None:
             return self.unknown(whose, "representation_unknown")
-        return whose, found[0], self._view(*found, words)
+        names = self._parts.names_of((found[1].organisation_id,))
+        return whose, found[0], self._view(*found, names, words)
 
-    def _view(self, child: RepresentedChild, consent: Consent, words: Words) -> ChildRequestView:
-        names = self._parts.names_of(consent.organisation_id)
-        return request_view(child, consent, names, self._policies, words)
+    def _view(
+        self, child: RepresentedChild, consent: Consent, names: Names, words: Words
+    ) -> ChildRequestView:
+        return request_view(child, consent, names[consent.organisation_id], self._policies, words)
 
-    def _listed(self, child: RepresentedChild, whose: SignedInVisitor) -> dict[str, Any]:
+    def _listed(self, child: RepresentedChild, whose: SignedInVisitor, names: Names) -> dict[str, Any]:
         """Return a child with all that waits, lives and has ended, each with the addresses where one acts."""
         addresses, language = self._visit.addresses, whose.words.language
         living = [
             (
-                self.consent_view(one, whose),
+                self._consent_view(one, whose, names),
                 addresses.page(CHILD_CONSENT_RULE.replace(_CONSENT_ID, one.consent_id), language),
                 addresses.page(CHILD_WITHDRAWAL_RULE.replace(_CONSENT_ID, one.consent_id), language),
             )
@@ -136,9 +142,9 @@ class RepresentationViews:
         ]
         requests = [
             (view, self._address(view.consent_id, language))
-            for view in (self._view(child, one, whose.words) for one in child.pending)
+            for view in (self._view(child, one, names, whose.words) for one in child.pending)
         ]
-        ended = [self.consent_view(one, whose) for one in child.ended]
+        ended = [self._consent_view(one, whose, names) for one in child.ended]
         return {
             **self._child(child, whose.words),
             "requests": requests,
@@ -148,9 +154,17 @@ class RepresentationViews:
 
     def consent_view(self, consent: Consent, whose: SignedInVisitor) -> ConsentView:
         """Return a child's consent in words, as its representative may act on it."""
-        names = self._parts.names_of(consent.organisation_id)
+        return self._consent_view(consent, whose, self._parts.names_of((consent.organisation_id,)))
+
+    def _consent_view(self, consent: Consent, whose: SignedInVisitor, names: Names) -> ConsentView:
         return consent_view(
-            consent, names, self._policies, whose.words, whose.citizen_id, whose.at, "representative"
+            consent,
+            names[consent.organisation_id],
+            self._policies,
+            whose.words,
+            whose.citizen_id,
+            whose.at,
+            "representative",
         )
 
     def _child(self, child: RepresentedChild, words: Words) -> dict[str, Any]:

@@ -31,8 +31,10 @@ class RepresentedAccounts:
 
     def account_of(self, personal_id: str) -> str | None:
         """Return the account of a person, opened where there is none; None for a closed one."""
-        reference, citizen_id = self._citizen_ref(personal_id), self._new_id()
-        if self._citizens.find_account(reference) is None:
+        reference = self._citizen_ref(personal_id)
+        account = self._citizens.find_account(reference)
+        if account is None:
+            citizen_id = self._new_id()
             record = CitizenRecord(
                 citizen_id=citizen_id,
                 personal_id_ref=reference,
@@ -43,5 +45,5 @@ class RepresentedAccounts:
             # The other parent may look at the same moment; there is one account all the same.
             with suppress(AlreadyRegistered):
                 self._citizens.register_citizen(record)
-        account = self._citizens.find_account(reference)
+            account = self._citizens.find_account(reference)
         return account.citizen_id if account is not None and account.is_active else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from werkzeug.test import Client, TestResponse
 
 from broker.errors import ConsentMoved
@@ -295,6 +297,36 @@ class TestThinkingItOver:
         others = get(flow, stranger, f"{consent_path(tokens)}/{ending}")
         nobodys = get(flow, stranger, f"{CONSENTS}/{uuid4()}/{ending}")
         assert (others.status_code, others.text) == (404, nobodys.text)
+
+
+@contextmanager
+def statements(flow: Flow) -> Iterator[list[str]]:
+    """Collect what is asked of the store meanwhile, statement by statement."""
+    asked: list[str] = []
+
+    def seen(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        asked.append(statement)
+
+    event.listen(flow.world.engine, "before_cursor_execute", seen)
+    try:
+        yield asked
+    finally:
+        event.remove(flow.world.engine, "before_cursor_execute", seen)
+
+
+def test_the_list_asks_the_store_as_often_whatever_the_number_of_consents(flow: Flow) -> None:
+    citizen, counts = flow.citizen(), []
+    for number in range(3):
+        party = flow.register_bank(f"many-{number}", organisation_id=f"many-{number}")
+        flow.tokens(citizen, party=party)
+        browser = flow.signed_in(citizen)
+        with statements(flow) as asked:
+            page = get(flow, browser, CONSENTS)
+        listed = page.text.split("Đang có hiệu lực")[1].split("</section>")[0]
+        assert listed.count("<li>") == number + 1
+        counts.append(len(asked))
+    assert len(set(counts)) == 1, counts
+    assert counts[0] <= 6, asked
 
 
 class TestOnesOwnOnly:
