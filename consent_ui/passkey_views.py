@@ -14,7 +14,6 @@ from broker.oauth.passkeys import LABEL_MAX, Passkey, PasskeyRefused, handle_byt
 from consent_ui.addresses import NEW_PASSKEY_RULE, PASSKEY_SIGN_IN_RULE, PASSKEYS_RULE
 from consent_ui.browser_kind import browser_kind
 from consent_ui.frame import SignedInVisitor, own_page, visitor
-from consent_ui.sessions import moment
 from consent_ui.sign_in_page import SignInPage, form_of
 from consent_ui.visit import Visit, words_of_request
 from consent_ui.ways import Ways
@@ -171,7 +170,7 @@ class PasskeyViews:
             status,
             is_error=bool(errors),
             errors=errors or {},
-            passkeys=[_row(one) for one in own],
+            passkeys=[_row(one, whose.words) for one in own],
             action=visit.addresses.page(PASSKEYS_RULE),
             new_action=visit.addresses.page(NEW_PASSKEY_RULE),
             token=visit.tokens.token(whose.cookie, PASSKEYS_PAGE, whose.at),
@@ -186,11 +185,11 @@ def label_of(text: str) -> str:
     return " ".join("".join(one if one.isprintable() else " " for one in text).split())[:LABEL_MAX].strip()
 
 
-def _row(passkey: Passkey) -> dict[str, Any]:
+def _row(passkey: Passkey, words: Words) -> dict[str, Any]:
     used_at = passkey.last_used_at
     return {
         "handle": passkey.handle,
         "label": passkey.label,
-        "registered": moment(passkey.registered_at),
-        "used": "" if used_at is None else moment(used_at),
+        "registered": words.moment(passkey.registered_at),
+        "used": "" if used_at is None else words.moment(used_at),
     }

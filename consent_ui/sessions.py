@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Final
 
 from flask import Response, request
@@ -13,7 +12,6 @@ from consent_ui.addresses import SESSIONS_RULE
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.visit import Visit
 from consent_ui.words import Words
-from policies.civil_time import VIET_NAM
 
 SESSIONS_PAGE: Final = "sessions"
 
@@ -62,11 +60,6 @@ class SessionViews:
         )
 
 
-def moment(instant: datetime) -> str:
-    """Return an instant as clocks and calendars in Viet Nam show it."""
-    return instant.astimezone(VIET_NAM).strftime("%H:%M %d/%m/%Y")
-
-
 def _row(one: SessionSummary, own: str, words: Words) -> dict[str, object]:
     """Return one session in words. method: how it was entered."""
     methods = {
@@ -81,6 +74,6 @@ def _row(one: SessionSummary, own: str, words: Words) -> dict[str, object]:
         "browser": one.browser or words("session_unknown"),
         "method": methods[one.method],
         "level": one.level,
-        "since": moment(one.authenticated_at),
-        "seen": moment(one.last_seen_at),
+        "since": words.moment(one.authenticated_at),
+        "seen": words.moment(one.last_seen_at),
     }

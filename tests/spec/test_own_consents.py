@@ -15,6 +15,7 @@ from werkzeug.test import Client, TestResponse
 
 from broker.errors import ConsentMoved
 from broker.storage.consents import PostgresConsents
+from consent_ui.notices import NOTICE_VERSION
 from consent_ui.terms_words import why_of
 from consent_ui.words import WORDS, Words
 from policies.civil_time import VIET_NAM
@@ -413,6 +414,22 @@ class TestTheInbox:
         page = get(flow, browser, path)
         assert "đang có hiệu lực" in page.text
         assert "Đồng ý một phần" in page.text
+
+    def test_the_notice_is_of_the_page_that_was_shown_and_of_when_it_was(
+        self, flow: Flow, asked: dict[str, Any]
+    ) -> None:
+        browser = asked["browser"]
+        waiting = get(flow, browser, CONSENTS).text.split("Đang chờ bạn quyết định")[1]
+        path = waiting.split('href="')[1].split("?")[0].split('"')[0]
+        shown_at = flow.world.clock().replace(microsecond=0)
+        form = own_form(get(flow, browser, path))
+        flow.world.clock.move(95)
+        data = {**form.fields, "field": ["salary_base"], "choice": "give"}
+        assert browser.post(form.action, data=data, base_url=flow.world.issuer).status_code == 303
+        [held] = PostgresConsents(flow.world.engine).find_of_request(asked["request_id"])
+        notice = held.consent.notice
+        assert notice is not None
+        assert (notice.served_at, notice.version, notice.language) == (shown_at, NOTICE_VERSION, "vi")
 
     def test_refusing_is_the_first_button_and_needs_no_tick(self, flow: Flow, asked: dict[str, Any]) -> None:
         browser = asked["browser"]
