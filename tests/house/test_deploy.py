@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -118,6 +119,14 @@ def test_the_example_environments_name_only_what_is_read() -> None:
         given = re.findall(r"^(BROKER_[A-Z_]+)=", (DEPLOY / name).read_text(encoding="utf-8"), re.MULTILINE)
         assert given
         assert set(given) <= known
+
+
+@pytest.mark.parametrize("name", ["environment.example", "owner-environment.example"])
+def test_the_example_environments_mean_the_same_to_a_shell(name: str) -> None:
+    lines = [line for line in (DEPLOY / name).read_text(encoding="utf-8").splitlines() if "=" in line]
+    given = [line for line in lines if not line.startswith("#")]
+    assert given
+    assert [line for line in given if len(shlex.split(line)) != 1] == []
 
 
 def test_no_secret_stands_in_the_examples() -> None:
