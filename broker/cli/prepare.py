@@ -7,11 +7,13 @@ import json
 import click
 
 from broker.app import load_policies
+from broker.cli.output import refusals
 from broker.clock import system_clock
 from broker.errors import SettingsInvalid
 from broker.keys import KeyRing
 from broker.settings import Settings, companion, read_settings
 from broker.storage.agreements import AgreementRevision, RevisionNotNewer, publish_agreement
+from broker.storage.faults import store_answers
 from broker.storage.migrate import migrate
 from broker.storage.session import open_store
 from broker.storage.signing_keys import PostgresSigningKeys
@@ -22,9 +24,11 @@ def prepare(owner_url: str, settings: Settings) -> dict[str, object]:
     """Migrate, make the missing signing keys, publish new agreement revisions; return what was done.
 
     owner_url: the owner role's URL, for migrations; the rest is done as the application role.
-    Raises RevisionNotNewer when an agreement's text changed without a new revision number.
+    Raises RevisionNotNewer when an agreement's text changed without a new revision number,
+    SigningKeyUnavailable under another key-encryption key than before, StoreUnavailable.
     """
-    revision = migrate(owner_url)
+    with store_answers():
+        revision = migrate(owner_url)
     store = open_store(settings.database_url, deadline_seconds=10.0)
     try:
         keys = KeyRing(
@@ -71,8 +75,9 @@ def prepare_command(as_json: bool) -> None:
             "BROKER_OWNER_DATABASE_URL is missing: the owner role's URL, for migrations only"
         )
     try:
-        done = prepare(owner_url.replace("postgresql://", "postgresql+psycopg://", 1), read_settings())
-    except (SettingsInvalid, RevisionNotNewer) as fault:
+        with refusals():
+            done = prepare(owner_url.replace("postgresql://", "postgresql+psycopg://", 1), _settings())
+    except RevisionNotNewer as fault:
         raise click.ClickException(str(fault)) from None
     if as_json:
         click.echo(json.dumps(done))
@@ -81,3 +86,10 @@ def prepare_command(as_json: bool) -> None:
     for name in ("keys_made", "agreements_published"):
         for one in done[name]:  # type: ignore[attr-defined]
             click.echo(f"{name.replace('_', ' ')}: {one}")
+
+
+def _settings() -> Settings:
+    try:
+        return read_settings()
+    except SettingsInvalid as fault:
+        raise click.ClickException(str(fault)) from None
