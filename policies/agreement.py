@@ -24,6 +24,8 @@ from policies.vocabulary import (
 )
 
 _DAYS = frozenset({"date", "month", "datetime"})
+_CITIZEN = "citizen"
+"""Kind of recipient: everybody, for themselves."""
 
 
 def revision_hash(text: str) -> str:
@@ -146,9 +148,15 @@ def _read_row_scopes(top: Table, catalogue: Catalogue) -> tuple[RowScope, ...]:
     return tuple(scopes)
 
 
-def _read_limits(top: Table) -> tuple[Limit, ...]:
+def _read_limits(top: Table, kind: str) -> tuple[Limit, ...]:
+    """Return the limits, every one of them.
+
+    Citizens have no `client_day`: the pages are one client for all, so it would count everybody together, and
+    some could use it up for the others.
+    """
     entry = top.table("limits")
-    limits = tuple(Limit(scope, entry.integer(scope, minimum=1)) for scope in LIMIT_SCOPES)
+    scopes = [scope for scope in LIMIT_SCOPES if kind != _CITIZEN or scope != "client_day"]
+    limits = tuple(Limit(scope, entry.integer(scope, minimum=1)) for scope in scopes)
     entry.finish()
     return limits
 
@@ -222,7 +230,7 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
         rules=_read_rules(top, catalogue, needs_consent=needs_consent),
         denies=_read_denies(top, catalogue, registers),
         row_scopes=_read_row_scopes(top, catalogue),
-        limits=_read_limits(top),
+        limits=_read_limits(top, kind),
         batch_maximum=top.integer("batch_maximum", minimum=0, maximum=100_000),
         obligations=frozenset(top.words("obligations", OBLIGATIONS)),
         retention_days=top.integer("retention_days", minimum=0, maximum=36_500),

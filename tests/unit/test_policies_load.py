@@ -98,6 +98,13 @@ def test_each_limit_is_demanded(scope: str) -> None:
     assert fault.key == f"limits.{scope}"
 
 
+def test_citizens_are_not_counted_together() -> None:
+    own = (SHIPPED / "agreements" / "citizen_own_record.toml").read_text(encoding="utf-8")
+    assert [one.scope for one in read(own).limits] == ["acting_person_hour", "data_subject_day"]
+    fault = refusal(edit(own, r"^\[limits\]$", "[limits]\nclient_day = 200000"))
+    assert (fault.key, "is not a known key here" in str(fault)) == ("limits.client_day", True)
+
+
 @pytest.mark.parametrize("table", ["data_owner", "recipients", "legal_basis", "limits", "items"])
 def test_a_missing_table_is_refused(table: str) -> None:
     fault = refusal(edit(HOSPITAL, rf"^\[{table}\]", "[something]"))
