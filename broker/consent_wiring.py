@@ -15,6 +15,7 @@ from broker.actions.cancel_request import CancelRequest
 from broker.actions.consent_doors import People
 from broker.actions.consent_writer import ConsentWriter
 from broker.actions.decide_consent import DecideConsent
+from broker.actions.end_consents import EndConsents
 from broker.actions.end_grant import EndGrant
 from broker.actions.people import SourcePeople
 from broker.actions.request_consent import RequestConsent
@@ -36,6 +37,7 @@ from broker.settings import Settings
 from broker.storage.client_registrations import PreparedClients
 from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.consents import PostgresConsents
+from broker.storage.due_consents import PostgresDueConsents
 from broker.storage.grants import PostgresGrants
 from broker.storage.outbox import PostgresOutbox
 from broker.storage.register import PreparedRegister
@@ -138,6 +140,10 @@ class ConsentWiring:
             find_grant=PostgresGrants(self.store.engine).find_grant,
             new_id=new_id,
         )
+
+    def ends(self) -> EndConsents:
+        """Return what ends consents besides their citizens and their time."""
+        return EndConsents(self.consents, PostgresDueConsents(self.store.engine), self.writer())
 
     def grant_ender(self) -> EndGrant:
         """Return what ends whole grants."""

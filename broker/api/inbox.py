@@ -21,6 +21,7 @@ from broker.api.judging import AccessJudge
 from broker.api.problems import Reply
 from broker.api.reading import load, read_json
 from broker.consent.record import Consent, DataRange, Frequency
+from broker.consent.security_events import told_state
 from broker.consent.standing import state_at
 from broker.consent.terms import AskedTerms
 from broker.consent.writing import HeldConsent, KeptRequest
@@ -252,7 +253,7 @@ def _told(consent: Consent, at: datetime) -> dict[str, Any]:
     return {
         "consent_id": consent.consent_id,
         "purpose": consent.terms.purpose,
-        "state": state_at(consent, at),
+        "state": told_state(state_at(consent, at)),
         "fields": sorted(consent.given_names),
         "valid_to": None if consent.valid_to_at is None else _instant(consent.valid_to_at),
     }

@@ -9,6 +9,7 @@ from broker.cli.call import call_command
 from broker.cli.citizen import citizen_group
 from broker.cli.client import client_group
 from broker.cli.complaint import complaint_group
+from broker.cli.consent import consent_group
 from broker.cli.demo import demo_command
 from broker.cli.keys import keys_group
 from broker.cli.maintain import maintain_command
@@ -40,6 +41,7 @@ main.add_command(client_group, "client")
 main.add_command(staff_group, "staff")
 main.add_command(citizen_group, "citizen")
 main.add_command(complaint_group, "complaint")
+main.add_command(consent_group, "consent")
 main.add_command(keys_group, "keys")
 main.add_command(call_command, "call")
 main.add_command(sign_group, "sign")

@@ -60,6 +60,7 @@ def standing_jobs(session: Session, clock: Clock = system_clock) -> Sequence[Job
     return [
         Job("outbox", 1.0, outbox.run, lambda counts: counts["taken"] == BATCH),
         settling_job(consents.verbs().settle_due, clock),
+        ending_job(consents.ends().run, clock),
     ]
 
 
@@ -71,6 +72,14 @@ def settling_job(settle_due: Callable[[datetime], int], clock: Clock) -> Job:
     return Job(
         "consents", 30.0, lambda: {"settled": settle_due(clock())}, lambda counts: bool(counts["settled"])
     )
+
+
+def ending_job(run: Callable[[datetime], Mapping[str, int]], clock: Clock) -> Job:
+    """Return the job that ends consents whose uses are used up or whose agreement has ended, until none is.
+
+    run: ends some at an instant and returns how many, by kind.
+    """
+    return Job("ends", 30.0, lambda: run(clock()), lambda counts: any(counts.values()))
 
 
 class Worker:

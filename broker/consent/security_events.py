@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from broker.consent.record import Consent
+from broker.consent.record import Consent, State
 from broker.consent.writing import QueuedNotice
 
 NoticeKind: TypeAlias = Literal[
@@ -38,8 +38,8 @@ def queued_notice(consent: Consent, kind: NoticeKind, *, message_id: str, at: da
     payload: dict[str, Any] = {
         "subject": consent.subject,
         "purpose": consent.terms.purpose,
-        "state": _TOLD_STATES.get(consent.state, consent.state),
-        "reason": _told_reason(consent.state_reason),
+        "state": told_state(consent.state),
+        "reason": _told_reason(consent),
         "version": consent.version,
         "happened_at_seconds": int(at.timestamp()),
     }
@@ -59,14 +59,27 @@ def queued_notice(consent: Consent, kind: NoticeKind, *, message_id: str, at: da
     )
 
 
-def _told_reason(reason: str) -> str:
-    """Return a reason as a recipient may know it: who of two it was, and birthdays, are not its business."""
+def told_state(state: State) -> State:
+    """Return a state as a recipient may know it: birthdays, orders and fraud are not its business."""
+    return _TOLD_STATES.get(state, state)
+
+
+def _told_reason(consent: Consent) -> str:
+    """Return a reason as a recipient may know it: nor is who of two it was."""
+    reason = consent.state_reason
+    if consent.state == "invalidated":
+        return ""
     if reason.startswith("by_"):
         return reason if reason in ("by_client", "by_operator") else "by_citizen"
     return "" if reason in ("confirmation_due", "unconfirmed", "unsigned") else reason
 
 
-_TOLD_STATES: Final[Mapping[str, str]] = {"refresh_due": "paused", "pending_cosign": "requested"}
+_TOLD_STATES: Final[Mapping[State, State]] = {
+    "refresh_due": "paused",
+    "pending_cosign": "requested",
+    "invalidated": "withdrawn",
+    "inapplicable": "expired",
+}
 
 
 def event_uri(issuer: str, kind: str) -> str:

@@ -26,7 +26,7 @@ from broker.cli import main
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.serve import WORKER, run_server
 from broker.cli.session import Session
-from broker.cli.worker import Job, Worker, settling_job
+from broker.cli.worker import Job, Worker, ending_job, settling_job
 from broker.consent.writing import QueuedNotice
 from broker.errors import StoreUnavailable
 from broker.storage.outbox import LEASE
@@ -196,7 +196,7 @@ class TestAsAProcess:
         told_lines = lines(process)
         assert process.returncode == 1
         failed = {"at": "", "event": "job failed", "kind": "store_unavailable"}
-        expected = [{**failed, "job": "outbox"}, {**failed, "job": "consents"}]
+        expected = [{**failed, "job": job} for job in ("outbox", "consents", "ends")]
         assert [{**line, "at": ""} for line in told_lines] == expected
 
     def test_beside_a_server_it_tells_and_ends_with_the_server(
@@ -325,6 +325,20 @@ class TestTheLoop:
         assert worker.run_once()
         assert asked == [told.world.clock()] * 2, "a round that settled some is followed by another"
         assert lines == [{"event": "job done", "job": "consents", "settled": 2}]
+
+    def test_what_has_ended_otherwise_is_written_down_until_nothing_is_left(self, told: OutboxWorld) -> None:
+        rounds = iter([{"used_up": 1, "inapplicable": 0}, {"used_up": 0, "inapplicable": 0}])
+        asked: list[object] = []
+
+        def run(now: object) -> dict[str, int]:
+            asked.append(now)
+            return next(rounds)
+
+        lines: list[dict[str, object]] = []
+        worker = Worker([ending_job(run, told.world.clock)], lambda line: lines.append(dict(line)), dict)
+        assert worker.run_once()
+        assert asked == [told.world.clock()] * 2
+        assert lines == [{"event": "job done", "job": "ends", "used_up": 1, "inapplicable": 0}]
 
 
 class TestDeadLetters:

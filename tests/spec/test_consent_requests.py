@@ -422,6 +422,20 @@ class TestDeciding:
         assert body["scope"] == "share_record"
         assert "id_token" not in body, "openid was not asked for"
 
+    def test_a_consent_that_must_be_confirmed_is_told_as_one_that_rests(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        asked = kept(inbox.request(person))
+        consent = inbox.answer(person, inbox.waiting(person)[0])
+        with inbox.world.engine.begin() as connection:
+            due = text(
+                "UPDATE consents SET record = jsonb_set(record, '{refresh_due_at}', record->'valid_from_at')"
+                " WHERE consent_id = :id"
+            )
+            connection.execute(due, {"id": consent.consent_id})
+        [told] = inbox.status(asked["request_id"])["consents"]
+        assert told["state"] == "paused", "a birthday is not the recipient's business"
+
     def test_a_refusal_is_told_and_gives_nothing(self, inbox: InboxFlow, person: Citizen) -> None:
         asked = kept(inbox.request(person))
         consent = inbox.answer(person, inbox.waiting(person)[0], ())

@@ -10,8 +10,14 @@ from typing import Any
 import pytest
 
 from broker.consent.delivery import LONGEST_WAIT, TRIES_MAX, next_try_at
-from broker.consent.record import AskedField, Consent, FieldDecision, Terms
-from broker.consent.security_events import NOTICE_KINDS, NoticeKind, event_claims, queued_notice
+from broker.consent.record import AskedField, Consent, FieldDecision, State, Terms
+from broker.consent.security_events import (
+    NOTICE_KINDS,
+    NoticeKind,
+    event_claims,
+    queued_notice,
+    told_state,
+)
 
 ISSUER = "https://broker.example"
 AT = datetime(2026, 11, 22, 4, 5, 6, 789_000, UTC)
@@ -113,6 +119,27 @@ def test_two_notices_of_one_change_share_their_transaction_and_not_their_id() ->
     told = [event_claims(notice, ISSUER) for notice in (one, other)]
     assert told[0]["txn"] == told[1]["txn"]
     assert told[0]["jti"] != told[1]["jti"]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "told"),
+    [
+        ("invalidated", "fraud", ("withdrawn", "")),
+        ("invalidated", "court_order", ("withdrawn", "")),
+        ("inapplicable", "agreement_ended", ("expired", "agreement_ended")),
+        ("inapplicable", "by_client", ("expired", "by_client")),
+        ("refresh_due", "confirmation_due", ("paused", "")),
+        ("paused", "by_representative", ("paused", "by_citizen")),
+        ("expired", "used_up", ("expired", "used_up")),
+    ],
+)
+def test_a_recipient_learns_neither_of_birthdays_nor_of_orders_and_fraud(
+    state: State, reason: str, told: tuple[str, str]
+) -> None:
+    changed = replace(CONSENT, state=state, state_reason=reason)
+    event = event_of(claims("consent_expired", changed))
+    assert (event["state"], event["reason"]) == told
+    assert told_state(state) == told[0]
 
 
 def test_a_kind_that_does_not_exist_is_refused() -> None:
