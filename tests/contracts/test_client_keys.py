@@ -221,7 +221,7 @@ BAD_SETS: dict[str, tuple[object, str]] = {
     "a symmetric key": ({"keys": [OLD.public_jwk, {"kty": "oct", "k": "c2VjcmV0"}]}, LOST),
     "one kid twice": (
         {"keys": [{**OLD.public_jwk, "kid": "a"}, {**NEW.public_jwk, "kid": "a"}]},
-        "two keys of the set have the same kid",
+        "two keys of the set have the same kid and algorithm",
     ),
     "keys elsewhere": (
         {"keys": [{**OLD.public_jwk, "x5u": "https://keys.agency.example/c"}]},
