@@ -19,6 +19,7 @@ from broker.settings import Settings, read_settings
 from tests.contracts.source_fixtures import InsuranceDatabase, loaded_database
 from tests.doors import InProcessCaller, Server, cluster_directory, in_process_caller, running_app
 from tests.log_reader import all_faults
+from tests.oauth_world import Database, oauth_database
 from tests.release_world import World, write_policies
 
 
@@ -35,6 +36,13 @@ def environ(cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory) 
     directory: Path = tmp_path_factory.mktemp("state")
     others = {name: value for name, value in os.environ.items() if not name.startswith("BROKER_")}
     return embedded_environment(cluster, directory, others)
+
+
+@pytest.fixture(scope="module")
+def database(cluster: EmbeddedCluster) -> Iterator[Database]:
+    """A migrated database of its own, without any client or person, for tests of parts of the broker."""
+    with oauth_database(cluster) as database:
+        yield database
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,6 @@ from sqlalchemy import text
 
 import broker.cli.citizen
 from broker.cli import main
-from broker.cli.embedded import EmbeddedCluster
 from broker.cli.session import Session
 from broker.clock import system_clock
 from broker.evidence.pseudonyms import KeyedPseudonyms
@@ -26,17 +25,11 @@ from broker.oauth.citizens import CitizenSignIn, SignInAttempt, SignInRefused
 from broker.settings import Settings
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.session import open_store
-from tests.oauth_world import Database, oauth_database
+from tests.oauth_world import Database
 
 PERSONAL_ID = "001090123456"
 PASSWORD = "con mèo trèo cây cau"
 CREATE = ["citizen", "create", "--personal-id", PERSONAL_ID]
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

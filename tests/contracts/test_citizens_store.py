@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -13,21 +12,14 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.citizens import AttemptCounter, SessionOpening
 from broker.storage.citizens import CitizenRecord
 from broker.storage.clients import AlreadyRegistered, NotRegistered
 from tests.citizen_world import Citizen, CitizenWorld
 from tests.doors import at_once
-from tests.oauth_world import Database, oauth_database
+from tests.oauth_world import Database
 
 WINDOW = 1_800_000_000
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

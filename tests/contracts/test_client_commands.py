@@ -21,13 +21,12 @@ import broker.cli.keys
 import broker.cli.staff
 from broker.cli import client_files, main
 from broker.cli.caller import ClientKey
-from broker.cli.embedded import EmbeddedCluster
 from broker.cli.session import Session
 from broker.oauth.client_metadata_schema import CIBA
 from broker.settings import Settings
 from broker.storage.session import open_store
 from tests.key_host import Authority, KeyHost, key_host, plain
-from tests.oauth_world import Database, Party, oauth_database
+from tests.oauth_world import Database, Party
 
 PERSONAL_ID = "001090123456"
 REGISTER = [
@@ -35,12 +34,6 @@ REGISTER = [
     "--name-en", "Hospital A", "--facility-code", "79001", "--client-id", "hospital-a",
     "--scope", "verify_entitlement", "--agreement", "hospital_entitlement_check", "--expires", "2027-06-30",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

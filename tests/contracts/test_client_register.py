@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -11,7 +10,6 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.errors import StoreUnavailable
 from broker.oauth.registration import ClientRegistration, JwksRefused, read_jwks
 from broker.storage.cleaning import delete_expired
@@ -27,17 +25,11 @@ from broker.storage.register import PreparedRegister
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.staff import PostgresStaff, StaffRecord
 from connectors.postgres import PreparedConnections, conninfo_of_url
-from tests.oauth_world import Database, Party, World, oauth_database
+from tests.oauth_world import Database, Party, World
 
 HOSPITAL = Organisation(
     organisation_id="79001", kind="hospital", name_vi="Bệnh viện A", name_en="A", facility_code="79001"
 )
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

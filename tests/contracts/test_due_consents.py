@@ -9,10 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, text
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.storage.due_consents import due_ids
 from tests.inbox_flow import InboxFlow
-from tests.oauth_world import Database, oauth_database
+from tests.oauth_world import Database
 
 COUNT = 20_000
 _COPIED = text("""
@@ -25,12 +24,6 @@ SELECT gen_random_uuid(), c.request_id, c.client_id, c.organisation_id, c.citize
   c.request_expires_at, c.state_since_at, c.record
 FROM consents c, generate_series(1, :count) n WHERE c.consent_id = :consent_id
 """)
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

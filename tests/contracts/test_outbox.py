@@ -10,21 +10,14 @@ from threading import Barrier, Event
 
 import pytest
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.cli.outbox_job import BATCH, PER_CLIENT
 from broker.consent.delivery import TRIES_MAX
 from broker.storage.outbox import LEASE
 from connectors.notify import Pushed
 from tests.doors import at_once
 from tests.key_host import HOST, Answer, plain
-from tests.oauth_world import Database, World, oauth_database
+from tests.oauth_world import Database, World
 from tests.outbox_world import ACCEPTED, OutboxWorld, Receiver, in_order, receiver, refusing
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

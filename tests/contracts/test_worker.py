@@ -23,7 +23,6 @@ from click.testing import CliRunner, Result
 import broker.cli.outbox
 import broker.cli.serve
 from broker.cli import main
-from broker.cli.embedded import EmbeddedCluster
 from broker.cli.serve import WORKER, run_server
 from broker.cli.session import Session
 from broker.cli.worker import Job, Worker, ending_job, settling_job
@@ -33,14 +32,8 @@ from broker.storage.outbox import LEASE
 from connectors.notify import PUSH_SECONDS, EventPusher
 from tests.doors import wait_until
 from tests.key_host import Authority, KeyHost, key_host
-from tests.oauth_world import KEY_ENCRYPTION_KEY, PSEUDONYM_KEY, Database, World, oauth_database
+from tests.oauth_world import KEY_ENCRYPTION_KEY, PSEUDONYM_KEY, Database, World
 from tests.outbox_world import ACCEPTED, OutboxWorld, refusing
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

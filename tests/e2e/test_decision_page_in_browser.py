@@ -12,13 +12,12 @@ from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.authorization_request import AuthorizationRequest
 from consent_ui.words import WORDS
 from tests.citizen_world import INCOME, PASSWORD, Citizen, CitizenWorld
 from tests.doors import wait_until
 from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen, the_client
-from tests.oauth_world import Database, oauth_database
+from tests.oauth_world import Database
 from tests.serving import serving
 from tests.spec.test_decision_page import contrast
 
@@ -83,12 +82,6 @@ class Person:
         """Return what the browser has complained about: refused styles, blocked redirects, missing files."""
         entries: list[dict[str, str]] = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
         return [entry["message"] for entry in entries]
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture(scope="module")

@@ -10,22 +10,15 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.virtual_authenticator import VirtualAuthenticatorOptions
 from sqlalchemy import text
 
-from broker.cli.embedded import EmbeddedCluster
 from consent_ui.words import WORDS
 from tests.citizen_world import INCOME, Citizen, CitizenWorld
 from tests.doors import wait_until
 from tests.e2e.browser import driver_of, needs_browser, the_client
 from tests.e2e.test_decision_page_in_browser import Person
-from tests.oauth_world import Database, oauth_database
+from tests.oauth_world import Database
 from tests.serving import serving
 
 pytestmark = [pytest.mark.slow, needs_browser]
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture(scope="module")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client
 
-from broker.cli.embedded import EmbeddedCluster
 from consent_ui.addresses import handle_of, request_ref_of
 from consent_ui.form_tokens import FormTokens
 from tests.citizen_world import INCOME, CitizenWorld, Forms
-from tests.oauth_world import Database, MovableClock, oauth_database
+from tests.oauth_world import Database, MovableClock
 
 MODEST = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 WORDS = st.text(max_size=80) | st.sampled_from(
@@ -28,12 +25,6 @@ HEADERS = st.dictionaries(
     st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60),
     max_size=4,
 )
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from werkzeug.test import TestResponse
 
-from broker.cli.embedded import EmbeddedCluster
 from consent_ui.words import WORDS
 from tests.citizen_world import INCOME, Browser, Citizen, CitizenWorld, Forms, parameters_of
 from tests.doors import at_once
-from tests.oauth_world import Database, MovableClock, oauth_database
+from tests.oauth_world import Database, MovableClock
 
 ANDROID = "Mozilla/5.0 (Linux; Android 15; K) AppleWebKit/537.36 Chrome/142.0.0.0 Mobile Safari/537.36"
 SESSIONS = "/citizen/sessions"
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.errors import StoreUnavailable
 from broker.oauth.citizen_passwords import Passwords, normalised
 from broker.oauth.citizens import CitizenSignIn, SignInAttempt
@@ -19,13 +17,7 @@ from broker.storage.citizens import PostgresCitizens
 from consent_ui.words import WORDS
 from tests.citizen_world import INCOME, PASSWORD, QUICK, CitizenWorld, Forms
 from tests.doors import at_once
-from tests.oauth_world import Database, oauth_database
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
+from tests.oauth_world import Database
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -11,18 +10,11 @@ import pytest
 from werkzeug.test import TestResponse
 
 from broker.api.events import EVENTS_MAX
-from broker.cli.embedded import EmbeddedCluster
-from tests.oauth_world import Database, World, oauth_database
+from tests.oauth_world import Database, World
 from tests.outbox_world import OutboxWorld, receiver, refusing
 
 POLL = "/v1/events"
 ACKNOWLEDGE = "/v1/events/acknowledgements"
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 class Clinic:

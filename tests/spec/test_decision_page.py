@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from html import unescape
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from werkzeug.test import TestResponse
 
 import consent_ui
-from broker.cli.embedded import EmbeddedCluster
 from broker.errors import StoreUnavailable
 from broker.storage.requests import PostgresRequests
 from consent_ui.words import LANGUAGES, WORDS
@@ -27,16 +25,10 @@ from tests.citizen_world import (
     parameters_of,
     shipped_policies,
 )
-from tests.oauth_world import ISSUER, Database, oauth_database
+from tests.oauth_world import ISSUER, Database
 
 STYLE = (Path(consent_ui.__file__).parent / "static/citizen.css").read_text("utf-8")
 OTHER = {**INCOME, "fields": ["first_contribution_month", "employer_tax_code"], "required_fields": []}
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from joserfc.jwk import ECKey, OctKey, RSAKey
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from broker.cli.embedded import EmbeddedCluster
 from connectors.identity import IdentityProvider
 from connectors.identity_exchange import Exchange
 from connectors.identity_providers import ProviderEntry
@@ -37,16 +36,10 @@ from tests.identity_host import (
     unsigned,
 )
 from tests.key_host import Authority
-from tests.oauth_world import Database, MovableClock, oauth_database
+from tests.oauth_world import Database, MovableClock
 
 SECRET = "a secret of many characters: & + %"
 SECONDS = 1.0
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture(scope="module")

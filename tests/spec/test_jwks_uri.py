@@ -12,18 +12,11 @@ from datetime import timedelta
 import pytest
 
 import connectors.client_keys
-from broker.cli.embedded import EmbeddedCluster
 from broker.storage.clients import ClientRecord
 from tests.key_host import Authority, KeyHost, key_host, plain
-from tests.oauth_world import Database, Party, World, oauth_database
+from tests.oauth_world import Database, Party, World
 
 NAME = "localhost"
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture(scope="module")

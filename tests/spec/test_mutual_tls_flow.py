@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.client_metadata_schema import CIBA
 from tests.certificates import Credential, make
 from tests.citizen_world import Citizen
 from tests.inbox_flow import InboxFlow
 from tests.oauth_flow import CALLBACK, COMPLETED, INCOME, Attempt, agreed, challenge_of, parts_of
-from tests.oauth_world import Database, oauth_database
+from tests.oauth_world import Database
 from tests.spec.test_oauth_introspection import MTLS, MTLS_URL, CertificateBank
 
 STRANGER = make("CN=bank")
@@ -81,12 +79,6 @@ class AliasBank(CertificateBank):
     def is_good(self, token: str, shown: Credential | None = None) -> bool:
         answer = self.send("/v1/token-info", "GET", shown, headers=self.bearer(token))
         return bool(answer.status_code == 200)
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

@@ -3,19 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 
-from broker.cli.embedded import EmbeddedCluster
 from tests.oauth_flow import COMPLETED, Attempt, Flow, agreed
-from tests.oauth_world import Database, World, oauth_database
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
+from tests.oauth_world import Database, World
 
 
 @pytest.fixture

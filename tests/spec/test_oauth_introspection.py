@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
@@ -14,23 +14,16 @@ from joserfc.jwk import KeySet
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.jose import encode_segment
 from broker.storage.grants import PostgresGrants
 from tests.certificates import Credential, make
 from tests.oauth_flow import COMPLETED, Flow, agreed
-from tests.oauth_world import Database, Party, World, oauth_database
+from tests.oauth_world import Database, Party, World
 
 SIGNED = "application/token-introspection+jwt"
 INACTIVE = {"active": False}
 MTLS_URL = "https://mtls.broker.example"
 MTLS: Mapping[str, Any] = {"mtls_url": MTLS_URL, "trusted_proxies": (ip_network("127.0.0.0/8"),)}
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +13,12 @@ from flask import Flask
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.errors import StoreUnavailable
 from broker.storage.grants import PostgresGrants
 from tests.contracts.test_recording import assert_refused
 from tests.doors import at_once, in_process_caller, post
 from tests.oauth_flow import Flow
-from tests.oauth_world import ASSERTION_TYPE, Database, Party, oauth_database
+from tests.oauth_world import ASSERTION_TYPE, Database, Party
 from tests.oauth_world import World as OAuthWorld
 from tests.release_world import World
 from tests.spec.test_oauth_introspection import (
@@ -31,12 +29,6 @@ from tests.spec.test_oauth_introspection import (
     machine_token,
     told,
 )
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

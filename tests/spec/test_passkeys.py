@@ -5,30 +5,22 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
 from html import unescape
 
 import pytest
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.passkeys import PASSKEYS_MAX
 from consent_ui.passkey_views import label_of
 from consent_ui.words import WORDS
 from tests.authenticator import USER_PRESENT, Authenticator, encode
 from tests.citizen_world import INCOME, PASSWORD, Browser, Citizen, CitizenWorld, Form, Forms
 from tests.doors import at_once
-from tests.oauth_world import ISSUER, Database, MovableClock, oauth_database
+from tests.oauth_world import ISSUER, Database, MovableClock
 from tests.spec.test_citizen_sessions import sign_in
 
 PASSKEYS, NEW = "/citizen/passkeys", "/citizen/passkeys/new"
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -19,24 +18,17 @@ from pypdf import PdfReader
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.consent.record import Actor, Consent
 from consent_ui.form_words import form_in_words
 from consent_ui.words import LANGUAGES, WORDS, Words
 from tests.citizen_world import Citizen, shipped_policies
 from tests.oauth_flow import Attempt, Flow
-from tests.oauth_world import Database, World, oauth_database
+from tests.oauth_world import Database, World
 from tests.unit.test_consent_receipts import DPV_RECEIPT, KANTARA_RECEIPT
 
 RECEIPTS, CHECK = "/citizen/receipts", "/receipts/check"
 NOBODYS = "6d8c0daa-d1ad-48fc-8069-26e2389987a1"
 ENDINGS = (".pdf", ".jws", ".json", "/kantara.json")
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture(scope="module")

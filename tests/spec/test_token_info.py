@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
 from uuid import uuid4
@@ -11,22 +10,15 @@ import pytest
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.storage.access import PostgresAccess
 from connectors.postgres import DatabaseError
 from tests.certificates import make
 from tests.doors import at_once
 from tests.oauth_flow import COMPLETED, Flow, agreed
-from tests.oauth_world import Database, Party, World, oauth_database
+from tests.oauth_world import Database, Party, World
 from tests.spec.test_oauth_introspection import MTLS, MTLS_URL, CertificateBank, machine_token
 
 PATH = "/v1/token-info"
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture
