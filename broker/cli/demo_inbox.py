@@ -12,8 +12,8 @@ import uuid_utils
 from broker.cli.caller import Caller, ClientKey
 from broker.cli.demo_stage import EMPLOYER, Role, Stage
 from broker.oauth.client_credentials import CLIENT_CREDENTIALS
+from broker.oauth.client_metadata_schema import REFRESH_TOKEN
 from broker.oauth.pushed_requests import AUTHORIZATION_CODE
-from broker.oauth.refresh import REFRESH_TOKEN
 from broker.oauth.scopes import REQUEST_CONSENT, SHARE_RECORD
 
 REQUESTS: Final = "/v1/consent-requests"

@@ -12,9 +12,9 @@ from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.citizen_passwords import Passwords
 from broker.oauth.citizen_secrets import CitizenSecrets
 from broker.oauth.client_credentials import CLIENT_CREDENTIALS
+from broker.oauth.client_metadata_schema import REFRESH_TOKEN
 from broker.oauth.one_time_codes import new_secret
 from broker.oauth.pushed_requests import AUTHORIZATION_CODE
-from broker.oauth.refresh import REFRESH_TOKEN
 from broker.oauth.scopes import OPENID, QUERY_GRANTS, REQUEST_CONSENT, REVOKE_GRANTS, SHARE_RECORD
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 

@@ -10,47 +10,40 @@ from typing import Any, Final
 from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
     InvalidGrantError,
     InvalidRequestError,
-    UnauthorizedClientError,
 )
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant  # type: ignore[import-untyped]
 from authlib.oauth2.rfc7636 import create_s256_code_challenge  # type: ignore[import-untyped]
 
 from broker.errors import GrantNotFound
 from broker.oauth.authorization_request import Grant, IssuedCode
-from broker.oauth.bound_tokens import TokenIssuer
 from broker.oauth.granted import granted_answer, secret_hash
-from broker.oauth.grants import GrantEnder, GrantStore
-from broker.oauth.id_tokens import IdTokens
+from broker.oauth.grants import GrantEnder
 from broker.oauth.narrowing import narrowed
-from broker.oauth.registration import AUTHENTICATION_METHODS
+from broker.oauth.served_grant import ServedGrant
 
 _VERIFIER: Final = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _CODE_CHARACTERS_MAX: Final = 128
 
 
-class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
+class BoundAuthorizationCode(ServedGrant, AuthorizationCodeGrant):  # type: ignore[misc]
     """Authlib's grant, told where codes are kept and that each is good once.
 
     `server` must offer `token_issuer`, `grants`, `grant_ender` and `id_tokens`.
     """
 
-    TOKEN_ENDPOINT_AUTH_METHODS = AUTHENTICATION_METHODS
-
     def validate_token_request(self) -> None:
         """Authenticate, then look at the code from every side but its freshness. Raises OAuth2Error."""
-        client = self.authenticate_token_endpoint_client()
-        if not client.check_grant_type(self.GRANT_TYPE):
-            raise UnauthorizedClientError("the client is not registered for this grant type")
+        client = self.authenticated_client()
         code = self.request.form.get("code")
         if code is None:
             raise InvalidRequestError("code is missing")
-        found = self._grants.find_code(secret_hash(code)) if len(code) <= _CODE_CHARACTERS_MAX else None
+        found = self.grants.find_code(secret_hash(code)) if len(code) <= _CODE_CHARACTERS_MAX else None
         if found is None or found[1].client_id != client.client_id:
             # Also a code of another client: it is told nothing and uses nothing up.
             raise InvalidGrantError("the code is unknown")
         self._code, self._grant = found
         self._check_code()
-        self._issuer.check_target(self.request)
+        self.issuer.check_target(self.request)
         self._details = narrowed(self.request.form.get("authorization_details"), self._grant.details)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
@@ -58,11 +51,11 @@ class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
         try:
             body = granted_answer(
                 self.request,
-                self._issuer,
-                self._id_tokens,
+                self.issuer,
+                self.id_tokens,
                 self._grant,
                 self._details,
-                lambda issue, refresh: self._issuer.store.redeem_code(issue, self._code.code_hash, refresh),
+                lambda issue, refresh: self.issuer.store.redeem_code(issue, self._code.code_hash, refresh),
                 self._code.nonce,
             )
         except InvalidGrantError:
@@ -85,13 +78,13 @@ class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
         if not _VERIFIER.fullmatch(verifier) or create_s256_code_challenge(verifier) != code.code_challenge:
             raise InvalidGrantError("code_verifier is missing or does not fit the code_challenge")
         if code.dpop_jkt is not None:
-            proof = self._issuer.sender.find_proof(self.request)
+            proof = self.issuer.sender.find_proof(self.request)
             if proof is None or proof.jkt != code.dpop_jkt:
                 raise InvalidGrantError("the code is bound to another DPoP key")
 
     def _end_what_was_bought(self) -> None:
         """End the grant of a code that was used before, with all that lives under it; else do nothing."""
-        grant_id = self._grants.find_of_used_code(self._code.code_hash)
+        grant_id = self.grants.find_of_used_code(self._code.code_hash)
         if grant_id is not None:
             ender: GrantEnder = self.server.grant_ender
             with suppress(GrantNotFound):
@@ -99,18 +92,3 @@ class BoundAuthorizationCode(AuthorizationCodeGrant):  # type: ignore[misc]
 
     _code: IssuedCode
     _grant: Grant
-
-    @property
-    def _issuer(self) -> TokenIssuer:
-        issuer: TokenIssuer = self.server.token_issuer
-        return issuer
-
-    @property
-    def _grants(self) -> GrantStore:
-        grants: GrantStore = self.server.grants
-        return grants
-
-    @property
-    def _id_tokens(self) -> IdTokens:
-        id_tokens: IdTokens = self.server.id_tokens
-        return id_tokens

@@ -34,8 +34,9 @@ from broker.oauth.bound_tokens import (
 from broker.oauth.client_metadata_schema import CIBA
 from broker.oauth.form_request import FormRequest
 from broker.oauth.granted import granted_answer, secret_hash
-from broker.oauth.registration import AUTHENTICATION_METHODS, ClientRegistration
+from broker.oauth.registration import ClientRegistration
 from broker.oauth.scopes import OPENID, PERSONAL_SCOPES, SHARE_RECORD
+from broker.oauth.served_grant import ServedGrant
 from broker.oauth.token_errors import InvalidAuthorizationDetails
 
 INTERVAL_SECONDS: Final = 5
@@ -136,24 +137,20 @@ class BackchannelEndpoint:
         }
 
 
-class BackchannelGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
+class BackchannelGrant(ServedGrant, BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
     """The grant type of CIBA, 10.1. `server` must offer `token_issuer`, `id_tokens`, `backchannel`."""
 
     GRANT_TYPE = CIBA
-    TOKEN_ENDPOINT_AUTH_METHODS = AUTHENTICATION_METHODS
 
     def validate_token_request(self) -> None:
         """Authenticate, then ask how the request stands. Raises OAuth2Error."""
-        client = self.authenticate_token_endpoint_client()
-        if not client.check_grant_type(self.GRANT_TYPE):
-            raise UnauthorizedClientError("the client is not registered for this grant type")
+        client = self.authenticated_client()
         auth_req_id = self.request.form.get("auth_req_id")
         if auth_req_id is None:
             raise InvalidRequestError("auth_req_id is missing")
-        issuer: TokenIssuer = self.server.token_issuer
-        issuer.check_target(self.request)
+        self.issuer.check_target(self.request)
         # Looked at before the request is used up: a request that nothing binds must cost nothing.
-        issuer.sender.bind(self.request, client)
+        self.issuer.sender.bind(self.request, client)
         requests: BackchannelRequests = self.server.backchannel
         self._auth_request_hash = secret_hash(auth_req_id)
         found = requests.poll(self._auth_request_hash, client.client_id, self.request.at)
@@ -168,15 +165,14 @@ class BackchannelGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]
         grant = self._grant
         if grant is None:
             raise InvalidGrantError("auth_req_id is unknown or was used")
-        issuer: TokenIssuer = self.server.token_issuer
         body = granted_answer(
             self.request,
-            issuer,
-            self.server.id_tokens,
+            self.issuer,
+            self.id_tokens,
             grant,
             grant.details,
             # Used up by the statement that keeps the token: what fails before it may be asked again.
-            lambda issue, refresh: issuer.store.redeem_request(issue, self._auth_request_hash, refresh),
+            lambda issue, refresh: self.issuer.store.redeem_request(issue, self._auth_request_hash, refresh),
         )
         return 200, body, self.TOKEN_RESPONSE_HEADER
 

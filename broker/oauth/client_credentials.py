@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from authlib.oauth2.rfc6749 import UnauthorizedClientError  # type: ignore[import-untyped]
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant  # type: ignore[import-untyped]
 
 from broker.oauth.authorization_details import DetailReader, scopes_of
-from broker.oauth.bound_tokens import MACHINE_SUBJECT_PREFIX, TokenIssuer, TokenTerms, granted_scope
-from broker.oauth.registration import AUTHENTICATION_METHODS
+from broker.oauth.bound_tokens import MACHINE_SUBJECT_PREFIX, TokenTerms, granted_scope
 from broker.oauth.scopes import MACHINE_SCOPES
+from broker.oauth.served_grant import ServedGrant
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
 
 
-class BoundClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]
+class BoundClientCredentials(ServedGrant, ClientCredentialsGrant):  # type: ignore[misc]
     """Authlib's grant, with tokens bound to their sender only.
 
     `server` must offer `token_issuer` and `details`.
     """
 
-    TOKEN_ENDPOINT_AUTH_METHODS = AUTHENTICATION_METHODS
-
     def validate_token_request(self) -> None:
         """Authenticate, check grant, target, details and scope, in this order. Raises OAuth2Error."""
-        client = self.authenticate_token_endpoint_client()
-        if not client.check_grant_type(self.GRANT_TYPE):
-            raise UnauthorizedClientError("the client is not registered for this grant type")
-        self._issuer.check_target(self.request)
+        client = self.authenticated_client()
+        self.issuer.check_target(self.request)
         reader: DetailReader = self.server.details
         text = self.request.form.get("authorization_details")
         self._details = reader.read(text, client, personal=False)
@@ -49,9 +44,4 @@ class BoundClientCredentials(ClientCredentialsGrant):  # type: ignore[misc]
         """Return the token response; the token's hash is stored before it is returned."""
         subject = MACHINE_SUBJECT_PREFIX + self.client.client_id
         terms = TokenTerms(subject=subject, scope=scope, details=self._details)
-        return self._issuer.issue(self.request, self.client, terms)
-
-    @property
-    def _issuer(self) -> TokenIssuer:
-        issuer: TokenIssuer = self.server.token_issuer
-        return issuer
+        return self.issuer.issue(self.request, self.client, terms)

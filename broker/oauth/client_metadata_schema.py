@@ -13,7 +13,8 @@ from broker.oauth.jose_keys import ALGORITHMS
 from broker.oauth.registration import AUTHENTICATION_METHODS
 
 CIBA: Final = "urn:openid:params:grant-type:ciba"
-GRANT_TYPES: Final = ("authorization_code", "refresh_token", "client_credentials", CIBA)
+REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 (a grant type)
+GRANT_TYPES: Final = ("authorization_code", REFRESH_TOKEN, "client_credentials", CIBA)
 URL_CHARACTERS_MAX: Final = 2_000
 NAME_CHARACTERS_MAX: Final = 120
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from broker.oauth.authorization_request import Grant
 from broker.oauth.bound_tokens import Details, TokenIssuer, TokenTerms
+from broker.oauth.client_metadata_schema import REFRESH_TOKEN
 from broker.oauth.form_request import FormRequest
 from broker.oauth.grants import claims_of
 from broker.oauth.id_tokens import IdTokens
 from broker.oauth.issuing import IssueVerdict, RefreshIssue, TokenIssue
-from broker.oauth.refresh import REFRESH_TOKEN
 from broker.oauth.scopes import OPENID
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from broker.oauth.client_credentials import CLIENT_CREDENTIALS
-from broker.oauth.client_metadata_schema import CIBA
+from broker.oauth.client_metadata_schema import CIBA, REFRESH_TOKEN
 from broker.oauth.detail_types import SCOPE_OF
 from broker.oauth.endpoints import (
     AUTHORIZATION_PATH,
@@ -22,7 +22,6 @@ from broker.oauth.endpoints import (
 )
 from broker.oauth.jose_keys import ALGORITHMS
 from broker.oauth.pushed_requests import AUTHORIZATION_CODE, LEVELS
-from broker.oauth.refresh import REFRESH_TOKEN
 from broker.oauth.registration import PRIVATE_KEY_JWT
 from broker.oauth.stored_keys import Purpose
 

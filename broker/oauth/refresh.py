@@ -6,56 +6,50 @@ client may move to a new key.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Final
 
 from authlib.oauth2.rfc6749 import (  # type: ignore[import-untyped]
     InvalidGrantError,
     InvalidRequestError,
     InvalidScopeError,
-    UnauthorizedClientError,
 )
 from authlib.oauth2.rfc6749.grants import RefreshTokenGrant  # type: ignore[import-untyped]
 
 from broker.oauth.authorization_details import scopes_of
-from broker.oauth.bound_tokens import Details, TokenIssuer, TokenTerms, granted_scope
+from broker.oauth.bound_tokens import Details, TokenTerms, granted_scope
 from broker.oauth.detail_types import SCOPE_OF
-from broker.oauth.grants import GrantStore, claims_of
+from broker.oauth.granted import secret_hash
+from broker.oauth.grants import claims_of
 from broker.oauth.narrowing import narrowed
-from broker.oauth.registration import AUTHENTICATION_METHODS
 from broker.oauth.scopes import SCOPES
+from broker.oauth.served_grant import ServedGrant
 
-REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105 (a grant type)
 _TOKEN_CHARACTERS_MAX: Final = 128
 
 
-class BoundRefresh(RefreshTokenGrant):  # type: ignore[misc]
+class BoundRefresh(ServedGrant, RefreshTokenGrant):  # type: ignore[misc]
     """Authlib's grant, told where tokens are kept. `server` must offer `token_issuer` and `grants`."""
-
-    TOKEN_ENDPOINT_AUTH_METHODS = AUTHENTICATION_METHODS
 
     def validate_token_request(self) -> None:
         """Authenticate, find the token of this client, narrow scope and details. Raises OAuth2Error."""
-        client = self.authenticate_token_endpoint_client()
-        if not client.check_grant_type(self.GRANT_TYPE):
-            raise UnauthorizedClientError("the client is not registered for this grant type")
+        client = self.authenticated_client()
         token = self.request.form.get("refresh_token")
         if token is None:
             raise InvalidRequestError("refresh_token is missing")
         if len(token) > _TOKEN_CHARACTERS_MAX:
             raise InvalidGrantError("the refresh token is unknown")
-        self._hash = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        found = self._grants.find_refreshable(self._hash, client.client_id, self.request.at)
+        self._hash = secret_hash(token)
+        found = self.grants.find_refreshable(self._hash, client.client_id, self.request.at)
         if found is None:
             raise InvalidGrantError("the refresh token is unknown, expired or revoked")
         self._grant = found
-        self._issuer.check_target(self.request)
+        self.issuer.check_target(self.request)
         self._details: Details = narrowed(self.request.form.get("authorization_details"), found.details)
         self._scope = self._narrowed_scope()
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
         """Return status, body and headers: no new refresh token."""
-        issuer, grant = self._issuer, self._grant
+        issuer, grant = self.issuer, self._grant
         terms = TokenTerms(
             subject=grant.subject,
             scope=self._scope,
@@ -81,13 +75,3 @@ class BoundRefresh(RefreshTokenGrant):  # type: ignore[misc]
         if set(scope.split(" ")) & set(SCOPE_OF.values()) - scopes_of(self._details):
             raise InvalidScopeError("this scope needs its authorization_details")
         return scope
-
-    @property
-    def _issuer(self) -> TokenIssuer:
-        issuer: TokenIssuer = self.server.token_issuer
-        return issuer
-
-    @property
-    def _grants(self) -> GrantStore:
-        grants: GrantStore = self.server.grants
-        return grants
