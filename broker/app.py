@@ -152,6 +152,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             metrics_directory=settings.metrics_directory,
         )
     )
+    # Flask's own way to put something before an application; mypy sees a method there.
     app.wsgi_app = HotRoutes(  # type: ignore[method-assign]
         app.wsgi_app, exchange, routes, BODY_BYTES_MAX, callers, reading
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from flask import Blueprint, Response, redirect, request
+from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 
 from broker.api.public_documents import PublicDocument
@@ -126,7 +126,7 @@ def authorization_blueprint(authorizations: Authorizations, page: DecisionPage, 
         except BrokerError:
             return _page(page, "temporarily_unavailable", 503)
         # 303, so that the browser turns a POST into a GET (FAPI 2.0, 5.3.2.2-11).
-        return _guarded(redirect(page.address(found.request_ref), 303))  # type: ignore[arg-type]
+        return _guarded(Response("", 303, {"Location": page.address(found.request_ref)}))
 
     blueprint.add_url_rule(AUTHORIZATION_PATH, "authorize", authorize, methods=["GET", "POST"])
     return blueprint

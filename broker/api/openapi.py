@@ -72,6 +72,7 @@ def openapi_document(addresses: Addresses, served: Collection[tuple[str, str]]) 
         },
         servers=[{"url": url} for url in (addresses.issuer, addresses.mtls_url) if url],
     )
+    # There from the moment at which APISpec took the plugin, which its type does not say.
     plugin.converter.add_attribute_function(_exactly)  # type: ignore[union-attr]
     for name, scheme in _schemes(addresses).items():
         spec.components.security_scheme(name, {**scheme, "description": str(SCHEMES[name])})

@@ -31,4 +31,5 @@ class PublicDocument:
         response.cache_control.public = True
         response.cache_control.max_age = self.max_age_seconds
         response.set_etag(self.tag)
-        return response.make_conditional(request)  # type: ignore[return-value]
+        response.make_conditional(request)
+        return response

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from broker.errors import ProofInvalid, ProofNonceNeeded
 from broker.oauth.dpop import Proof, ProofVerifier
 from broker.oauth.form_request import FormRequest
 from broker.oauth.registration import ClientRegistration
 from broker.oauth.token_errors import InvalidDpopProof, UseDpopNonce, certificate_missing
-
-JKT: Final = "jkt"
-X5T: Final = "x5t#S256"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +28,7 @@ class Binding:
     @property
     def token_type(self) -> str:
         """Return the token_type of a token so bound: its scheme at a resource."""
-        return "DPoP" if self.member == JKT else "Bearer"
+        return "DPoP" if self.member == "jkt" else "Bearer"
 
 
 @dataclass(frozen=True, slots=True)

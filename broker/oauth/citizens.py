@@ -1,8 +1,9 @@
 """Citizens sign in: accounts, sessions, and how often anybody may try.
 
-Level 1 is a password, level 2 a password and a one-time code. An account that has one-time codes is entered
-with one, always. Every attempt is counted before anything is verified; an account that is not there costs
-the same work and is answered with the same words as a wrong password.
+Level 1 is a password alone; level 2 is a password and a one-time code, a passkey, or what an e-ID provider
+calls as strong. An account that has one-time codes is never entered by its password alone. Every attempt is
+counted before anything is verified; an account that is not there costs the same work and is answered with
+the same words as a wrong password.
 """
 
 from __future__ import annotations

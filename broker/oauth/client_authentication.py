@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from authlib.oauth2.rfc7523 import JWTBearerClientAssertion  # type: ignore[import-untyped]
+from authlib.oauth2.rfc7523.client import ASSERTION_TYPE  # type: ignore[import-untyped]
 
 from broker.oauth.form_request import Assertion, FormRequest
 from broker.oauth.jose import (
@@ -22,7 +22,6 @@ from broker.oauth.jose import (
 )
 from broker.oauth.jose_keys import VerifyingKey
 from broker.oauth.registration import (
-    PRIVATE_KEY_JWT,
     ClientRegistration,
     JwksRefused,
     PublishedClientKeys,
@@ -34,20 +33,21 @@ MAX_LIFETIME_SECONDS: Final = 300
 CLOCK_SKEW_SECONDS: Final = 10
 MAX_JTI_CHARACTERS: Final = 256
 CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
-# "JWT" by SMART B3 and most libraries, "client-authentication+jwt" by RFC 7523bis; it may also be absent.
+# "JWT" by SMART App Launch 2.2, Backend Services, and most libraries, "client-authentication+jwt" by
+# RFC 7523bis; it may also be absent.
 _TYPES: Final = frozenset({"jwt", "application/jwt", "client-authentication+jwt"})
 
 FindRegistration = Callable[[str], ClientRegistration | None]
 
 
-class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
-    """Authlib's client authentication by JWT, with the rules of FAPI 2.0 (5.3.2.1-8 and -13, 5.4.1)."""
+class PrivateKeyJwt:
+    """Client authentication by JWT as Authlib calls it, with the rules of FAPI 2.0 (5.3.2.1-8, -13, 5.4.1).
 
-    CLIENT_AUTH_METHOD = PRIVATE_KEY_JWT
+    Authlib's own class of that kind reads the assertion by rules of its own, so it is no base of this one.
+    """
 
     def __init__(self, issuer: str, published_keys: PublishedClientKeys | None = None) -> None:
         """issuer: the only audience. published_keys: reads the key sets of clients with a jwks_uri."""
-        super().__init__(validate_jti=True, leeway=0)
         self._issuer = issuer
         self._published_keys = published_keys
 
@@ -59,7 +59,7 @@ class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
         """
         parameters = request.form
         assertion = parameters.get("client_assertion")
-        if not assertion or parameters.get("client_assertion_type") != self.CLIENT_ASSERTION_TYPE:
+        if not assertion or parameters.get("client_assertion_type") != ASSERTION_TYPE:
             return None
         try:
             client, claims = self._authenticated(assertion, query_client)
@@ -74,10 +74,6 @@ class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
             raise client_refused("requests of this client may not come from this network address")
         request.client = client
         return client
-
-    def get_audiences(self) -> list[str]:
-        """Return the only audience accepted: the issuer (FAPI 2.0, 5.3.2.1-8)."""
-        return [self._issuer]
 
     def _authenticated(
         self, assertion: str, query_client: FindRegistration
@@ -131,11 +127,11 @@ class PrivateKeyJwt(JWTBearerClientAssertion):  # type: ignore[misc]
         check_window(claims, now_seconds, CLOCK_SKEW_SECONDS)
         expires, issued = claims.get("exp"), claims.get("iat", now_seconds)
         longest = MAX_LIFETIME_SECONDS + CLOCK_SKEW_SECONDS
-        if not is_number(expires) or expires > now_seconds + longest:  # type: ignore[operator]
+        if not is_number(expires) or expires > now_seconds + longest:
             raise client_refused("exp of the client assertion must be at most 300 seconds ahead")
         if issued < now_seconds - longest:
             raise client_refused("the client assertion was issued too long ago")
         digest = hashlib.sha256(client_id.encode() + b"\x1f" + jti.encode("utf-8", "surrogatepass"))
         # Kept a little longer than it can be used, so that no clock difference revives it.
-        until = datetime.fromtimestamp(expires + CLOCK_SKEW_SECONDS, UTC)  # type: ignore[operator]
+        until = datetime.fromtimestamp(expires + CLOCK_SKEW_SECONDS, UTC)
         return Assertion(assertion_hash=digest.digest(), expires_at=until)

@@ -125,7 +125,7 @@ class ProofVerifier:
         if not isinstance(htu, str) or not (htu in urls or any(is_same_target(htu, url) for url in urls)):
             raise ProofInvalid("htu is not the URL of this request")
         issued_at = claims.get("iat")
-        if not is_number(issued_at) or issued_at < now_seconds - self._max_age_seconds:  # type: ignore[operator]
+        if not is_number(issued_at) or issued_at < now_seconds - self._max_age_seconds:
             raise ProofInvalid("iat is missing or too old")
         check_window(claims, now_seconds, self._max_ahead_seconds)
         if ath is not None and claims.get("ath") != ath:

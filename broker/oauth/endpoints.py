@@ -1,4 +1,4 @@
-"""Where the endpoints are, by which addresses, and how a request to one of them runs from start to end."""
+"""Where the endpoints are: their paths, and the addresses by which clients reach them."""
 
 from __future__ import annotations
 

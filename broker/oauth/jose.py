@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import json
 from collections.abc import Mapping
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 
 MAX_HEADER_BYTES: Final = 4096
 MAX_PAYLOAD_BYTES: Final = 8192
@@ -118,9 +118,9 @@ def decode_header(segment: bytes, types: frozenset[str], *, typ_required: bool =
     return header
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Return whether a claim is a NumericDate (RFC 7519, section 2) of a sane size."""
-    return type(value) in (int, float) and 0 <= value < 1 << 37  # type: ignore[operator]
+    return isinstance(value, int | float) and type(value) is not bool and 0 <= value < 1 << 37
 
 
 def check_window(claims: Mapping[str, Any], now_seconds: float, ahead_seconds: float) -> None:
@@ -133,7 +133,7 @@ def check_window(claims: Mapping[str, Any], now_seconds: float, ahead_seconds: f
         value = claims.get(name)
         if value is None and name not in claims:
             continue
-        if not is_number(value) or value > now_seconds + ahead_seconds:  # type: ignore[operator]
+        if not is_number(value) or value > now_seconds + ahead_seconds:
             raise JoseRefused("iat or nbf lies in the future or is not a number")
     if "exp" in claims:
         expires = claims["exp"]

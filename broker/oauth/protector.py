@@ -146,7 +146,7 @@ class Protector:
     def find_claims(self, token: str, now: datetime) -> Mapping[str, Any] | None:
         """Return the claims of an access token of ours that has not expired, whoever sends it; else None.
 
-        For introspection and revocation; whether the token was revoked is for the store to say.
+        For introspection; whether the token was revoked is for the store to say.
         """
         try:
             claims = self._verified_claims(token, b"", now.timestamp())
@@ -184,8 +184,8 @@ class Protector:
         return _Claims(
             client_id=client_id,
             scopes=frozenset(scope.split()),
-            expires_at=datetime.fromtimestamp(expires, UTC),  # type: ignore[arg-type]
-            expires_at_seconds=expires,  # type: ignore[arg-type]
+            expires_at=datetime.fromtimestamp(expires, UTC),
+            expires_at_seconds=expires,
             confirmation=confirmation,
             ath=encode_segment(token_hash).decode("ascii"),
             members=MappingProxyType(claims),

@@ -41,7 +41,7 @@ from broker.oauth.token_errors import InvalidAuthorizationDetails, InvalidDpopPr
 
 AUTHORIZATION_CODE: Final = "authorization_code"
 LEVELS: Final = {"level-1": 1, "level-2": 2}
-"""Values of acr: a password; a password and a one-time code."""
+"""Values of acr: one factor (a password); two (with a one-time code, a passkey, an e-ID of that level)."""
 STATE_CHARACTERS_MAX: Final = 4096
 NONCE_CHARACTERS_MAX: Final = 1024
 MAX_AGE_SECONDS_MAX: Final = 86_400

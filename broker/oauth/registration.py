@@ -62,10 +62,6 @@ class ClientRegistration:
     source_networks: tuple[Network, ...] = ()
     wants_signed_introspection: bool = False
 
-    def get_client_id(self) -> str:
-        """Return the client's identifier."""
-        return self.client_id
-
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 (Authlib's)
         """Return whether the client authenticates with method; it is the same at every endpoint."""
         return method == self.authentication_method
@@ -73,10 +69,6 @@ class ClientRegistration:
     def check_grant_type(self, grant_type: str) -> bool:
         """Return whether the client is registered for a grant type."""
         return grant_type in self.grant_types
-
-    def check_response_type(self, response_type: str) -> bool:
-        """Return whether the client may ask for a response type: code, if it has the code grant."""
-        return response_type == "code" and "authorization_code" in self.grant_types
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         """Return whether a redirect URI is registered, compared character by character (RFC 9700, 2.1)."""
