@@ -178,6 +178,34 @@ def test_what_differs_is_explained_and_nothing_is_explained_that_does_not() -> N
     assert found == told
 
 
+def section_rows(heading: str) -> list[list[str]]:
+    """Return the rows of the table under a heading."""
+    [section] = [one for one in re.split(r"^## ", CONFORMANCE, flags=re.MULTILINE) if one.startswith(heading)]
+    return [row for row in table_rows(section) if row[-1] != "verdict"]
+
+
+def bears(test: str, prefix: str, clause: str) -> bool:
+    """Whether the name of a test has a clause behind the specification that it is of."""
+    found = re.search(rf"(?:^test|_and)_{prefix}_(.+)", test.rpartition("::")[2])
+    numbers = clause.replace(", note ", "-note-").replace(".", "_").replace("-", "_")
+    return found is not None and re.search(rf"(?:^|_(?:and_)?){numbers}_(?!\d)", found[1]) is not None
+
+
+@pytest.mark.parametrize(
+    ("heading", "prefix"), [("FAPI 2.0 Security Profile", "fapi"), ("RFC 9700", "rfc9700")]
+)
+def test_a_clause_is_named_by_a_test_that_its_row_cites(heading: str, prefix: str) -> None:
+    found = section_rows(heading)
+    assert len(found) >= 25
+    nameless = []
+    for clauses, *_, cited, verdict in found:
+        tests = [name for name in names(cited) if name.startswith("spec/")]
+        one_of = re.findall(r"[0-9.]+(?:-[0-9]+)?(?:, note [0-9])?", clauses)
+        if tests and verdict == "conforms" and not any(bears(t, prefix, c) for t in tests for c in one_of):
+            nameless.append(clauses)
+    assert nameless == []
+
+
 @pytest.mark.parametrize("specification", SPECIFICATIONS)
 def test_every_specification_has_its_table(specification: str) -> None:
     assert [heading for heading in headings(CONFORMANCE) if specification in heading] != []

@@ -221,7 +221,7 @@ def test_a_kind_that_the_policies_do_not_know_is_refused(office: Office) -> None
     assert pointers(office.post(office.document(organisation=organisation))) == ["/organisation/kind"]
 
 
-def test_a_wrong_redirect_uri_has_the_code_of_rfc_7591(office: Office) -> None:
+def test_fapi_5_3_2_2_8_a_plain_http_redirect_uri_has_the_code_of_rfc_7591(office: Office) -> None:
     document = office.document(
         scope="share_record",
         grant_types=["authorization_code"],

@@ -84,7 +84,9 @@ def wanted_at_resource(answer: TestResponse) -> TestResponse:
 
 
 class TestTokenEndpoint:
-    def test_rfc9449_8_a_proof_without_a_nonce_is_refused_and_told_one(self, flow: Flow) -> None:
+    def test_fapi_5_3_2_1_10_and_rfc9449_8_a_proof_without_a_nonce_is_refused_and_told_one(
+        self, flow: Flow
+    ) -> None:
         answer = ask_token(flow, fresh(flow))
         assert answer.status_code == 200, answer.get_json()
         assert flow.world.count("access_tokens") == 1

@@ -67,7 +67,7 @@ class TestMetadata:
         back_channel = {name: 400 for name in addresses if name.endswith("_endpoint")}
         assert answered == {**back_channel, "jwks_uri": 200, "grant_management_endpoint": 401}
 
-    def test_rfc9700_2_6_and_rfc7636_the_challenge_methods_are_published(
+    def test_rfc9700_2_1_1_and_2_6_the_challenge_methods_are_published(
         self, metadata: dict[str, Any]
     ) -> None:
         assert metadata["code_challenge_methods_supported"] == ["S256"]
@@ -140,7 +140,7 @@ class TestGeneralRequirements:
             "urn:ietf:params:oauth:grant-type:device_code",
         ],
     )
-    def test_fapi_5_3_2_1_2_the_password_grant_and_others_are_not_offered(
+    def test_fapi_5_3_2_1_2_and_rfc9700_2_4_the_password_grant_and_others_are_not_offered(
         self, flow: Flow, metadata: dict[str, Any], grant_type: str
     ) -> None:
         assert grant_type not in metadata["grant_types_supported"]

@@ -23,7 +23,7 @@ from tests.oauth_flow import (
     refused,
     verified_proofs,
 )
-from tests.oauth_world import ISSUER
+from tests.oauth_world import ISSUER, Party
 
 AUTHORIZE = "/oauth/authorize"
 
@@ -35,7 +35,9 @@ class TestPushing:
         refused(flow.push(response_type=...), "invalid_request")
 
     @pytest.mark.parametrize("mode", ["fragment", "form_post", "query.jwt", "jwt"])
-    def test_fapi_5_3_2_2_1_answers_come_in_the_query_only(self, flow: Flow, mode: str) -> None:
+    def test_fapi_5_3_2_2_1_and_rfc9700_4_17_answers_come_in_the_query_only(
+        self, flow: Flow, mode: str
+    ) -> None:
         refused(flow.push(response_mode=mode), "invalid_request")
         assert flow.push(response_mode="query").status_code == 201
 
@@ -231,6 +233,28 @@ class TestInTheBrowser:
 
 
 class TestRedeeming:
+    def test_fapi_5_3_2_1_12_a_code_is_bound_to_the_key_that_was_named_or_proved_when_pushing(
+        self, flow: Flow, citizen: Citizen
+    ) -> None:
+        own, stranger = flow.bank.key.thumbprint(), Party("bank-a")
+        url = f"{ISSUER}/oauth/par"
+        at = flow.world.clock()
+        ways: list[dict[str, Any]] = [{"dpop_jkt": own}, {"proof": flow.bank.proof(at, url=url)}]
+        for pushed in ways:
+            attempt = Attempt()
+            assert flow.push(attempt, **pushed).status_code == 201
+            assert flow.decide(citizen, attempt).status_code == 303
+            told = refused(flow.redeem(attempt, proof=stranger.proof(at)), "invalid_grant")
+            assert told == "the code is bound to another DPoP key"
+            assert flow.redeem(attempt).status_code == 200
+
+    def test_fapi_5_3_2_2_14_a_nonce_of_64_characters_comes_back_whole(
+        self, flow: Flow, citizen: Citizen
+    ) -> None:
+        nonce = "n-0S6_WzA2Mj.~" * 5
+        body = flow.tokens(citizen, scope="openid share_record", nonce=nonce[:64])
+        assert parts_of(body["id_token"])[1]["nonce"] == nonce[:64]
+
     def test_a_proof_is_verified_once_though_the_code_is_bound_too(
         self, flow: Flow, citizen: Citizen, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -301,7 +325,7 @@ class TestRedeeming:
         refused(flow.redeem(attempt, code_verifier="w" * 43, **once), "invalid_grant")
         assert flow.redeem(attempt, **once).status_code == 200
 
-    def test_a_code_is_kept_as_a_hash_only(self, flow: Flow, citizen: Citizen) -> None:
+    def test_rfc9700_4_9_a_code_is_kept_as_a_hash_only(self, flow: Flow, citizen: Citizen) -> None:
         attempt = flow.granted(citizen)
         body = flow.redeem(attempt).get_json()
         with flow.world.engine.connect() as connection:

@@ -277,7 +277,9 @@ class TestWhoMay:
             (end, "grant_management_revoke", "grant_management_query"),
         ],
     )
-    def test_gm_6_1_each_scope_opens_one_door(self, flow: Flow, act: Any, needed: str, held: str) -> None:
+    def test_fapi_5_3_4_4_and_gm_6_1_each_scope_opens_one_door(
+        self, flow: Flow, act: Any, needed: str, held: str
+    ) -> None:
         body = flow.tokens()
         answer = act(flow, body["grant_id"], machine_token(flow, held))
         document = problem(answer, 403, "scope-insufficient")

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from dataclasses import asdict
 
 import pytest
-from joserfc import jws
+from joserfc import jws, jwt
 from joserfc.jwk import KeySet
 from sqlalchemy import insert, text, update
 
 from broker.cli.embedded import EmbeddedCluster
 from broker.keys import PURPOSES, KeyRing, SigningKeyUnavailable
-from broker.oauth.jose_keys import PRIVATE_MEMBERS
+from broker.oauth.jose_keys import ALGORITHMS, PRIVATE_MEMBERS, Algorithm
 from broker.oauth.metadata import well_known_path
 from broker.oauth.scopes import SCOPES
 from broker.oauth.stored_keys import new_key
@@ -140,6 +140,24 @@ class TestMetadata:
 
 
 class TestPublishedKeys:
+    @pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # FAPI 2.0 has that name alone
+    @pytest.mark.parametrize("algorithm", ALGORITHMS)
+    def test_fapi_5_4_1_1_access_tokens_of_each_algorithm_are_issued_and_open_doors(
+        self, world: World, algorithm: Algorithm
+    ) -> None:
+        before = world.token()
+        kid = world.ring.rotate("access_token", algorithm)
+        world.clock.move(world.ring.lead_seconds)
+        token = world.token()
+        published = world.http.get("/oauth/jwks").get_json()
+        read = jwt.decode(token, KeySet.import_key_set(published), algorithms=[algorithm])
+        assert (read.header["alg"], read.header["kid"]) == (algorithm, kid)
+        assert read.claims["cnf"] == {"jkt": world.party.key.thumbprint()}
+        assert (use(world, token), use(world, before)) == (200, 200)
+        form = {**world.form(scope=..., grant_type=...), "token": token}
+        told = world.http.post("/oauth/introspect", data=form, base_url=ISSUER).get_json()
+        assert (told["active"], told["client_id"]) == (True, "hospital-a")
+
     def test_fapi_5_4_2_public_members_and_one_kid_each(self, world: World) -> None:
         world.ring.rotate("access_token", "PS256")
         world.ring.rotate("receipt", "EdDSA")

@@ -54,7 +54,7 @@ def refused(answer: Any, error: str, status: int = 400) -> str:
 
 class TestSuccess:
     @pytest.mark.parametrize("algorithm", ["ES256", "EdDSA", "PS256"])
-    def test_fapi_5_4_1_each_allowed_algorithm_buys_a_token(self, world: World, algorithm: Any) -> None:
+    def test_fapi_5_4_1_1_each_allowed_algorithm_buys_a_token(self, world: World, algorithm: Any) -> None:
         party = world.register(f"client-{algorithm.lower()}", algorithm)
         answer = world.ask(world.form(party), party.proof(world.clock()))
         assert answer.status_code == 200, answer.json
@@ -196,7 +196,7 @@ class TestClientAuthentication:
         refused(world.ask(world.form(client_assertion_type=...)), "invalid_client")
         refused(world.ask(world.form(client_assertion_type="jwt")), "invalid_client")
 
-    def test_a_client_secret_is_worth_nothing(self, world: World) -> None:
+    def test_rfc9700_2_5_a_client_secret_is_worth_nothing(self, world: World) -> None:
         form = world.form(
             client_assertion=..., client_assertion_type=..., client_id="hospital-a", client_secret="x"
         )

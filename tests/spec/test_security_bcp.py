@@ -50,7 +50,9 @@ class TestRedirects:
         assert flow.push(party=party, redirect_uri=loopback[0]).status_code == 201
 
     @pytest.mark.parametrize("name", ["redirect_uri", "next", "return_to", "url", "error_uri"])
-    def test_rfc9700_4_11_no_parameter_of_the_address_is_a_place_to_go(self, flow: Flow, name: str) -> None:
+    def test_fapi_5_3_2_1_7_and_rfc9700_4_11_no_parameter_of_the_address_is_a_place_to_go(
+        self, flow: Flow, name: str
+    ) -> None:
         attempt = Attempt()
         flow.push(attempt)
         stays_here(flow.authorize(flow.browser(), attempt.request_uri, **{name: HOSTILE}))
@@ -115,6 +117,15 @@ class TestAnswers:
         assert document["authorization_response_iss_parameter_supported"] is True
         assert flow.granted(citizen).answer["iss"] == document["issuer"]
 
+    def test_rfc9700_2_1_2_a_browser_carries_a_code_and_never_a_token(
+        self, flow: Flow, citizen: Citizen
+    ) -> None:
+        for value in ("token", "id_token", "code token", "code id_token token"):
+            refused(flow.push(response_type=value), "unsupported_response_type")
+        attempt = flow.granted(citizen, scope="openid share_record")
+        assert set(attempt.answer) == {"code", "state", "iss"}
+        assert urlsplit(attempt.location).fragment == ""
+
     def test_rfc9700_4_7_a_decision_of_another_site_is_not_taken(self, flow: Flow, citizen: Citizen) -> None:
         attempt = Attempt()
         flow.push(attempt)
@@ -158,7 +169,7 @@ class TestCodes:
 
 
 class TestTokens:
-    def test_rfc9700_2_2_1_and_4_10_a_stolen_token_is_worth_nothing(
+    def test_rfc9700_2_2_1_4_6_and_4_10_a_stolen_token_is_worth_nothing(
         self, flow: Flow, citizen: Citizen
     ) -> None:
         token = flow.tokens(citizen)["access_token"]
