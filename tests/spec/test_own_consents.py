@@ -15,6 +15,7 @@ from werkzeug.test import Client, TestResponse
 
 from broker.errors import ConsentMoved
 from broker.storage.consents import PostgresConsents
+from consent_ui.consent_presenting import consent_view
 from consent_ui.notices import NOTICE_VERSION
 from consent_ui.terms_words import why_of
 from consent_ui.words import WORDS, Words
@@ -423,13 +424,19 @@ class TestTheInbox:
         path = waiting.split('href="')[1].split("?")[0].split('"')[0]
         shown_at = flow.world.clock().replace(microsecond=0)
         form = own_form(get(flow, browser, path))
+        store = PostgresConsents(flow.world.engine)
+        [before] = store.find_of_request(asked["request_id"])
         flow.world.clock.move(95)
         data = {**form.fields, "field": ["salary_base"], "choice": "give"}
         assert browser.post(form.action, data=data, base_url=flow.world.issuer).status_code == 303
-        [held] = PostgresConsents(flow.world.engine).find_of_request(asked["request_id"])
+        [held] = store.find_of_request(asked["request_id"])
         notice = held.consent.notice
         assert notice is not None
         assert (notice.served_at, notice.version, notice.language) == (shown_at, NOTICE_VERSION, "vi")
+        one, words = before.consent, Words("vi")
+        names = (f"Ngân hàng {one.organisation_id}", f"Bank {one.organisation_id}")
+        again = consent_view(one, names, shipped_policies(), words, one.citizen_id, shown_at)
+        assert notice.rendered_hash == again.fingerprint, "what is kept is enough to make the hash again"
 
     def test_refusing_is_the_first_button_and_needs_no_tick(self, flow: Flow, asked: dict[str, Any]) -> None:
         browser = asked["browser"]
