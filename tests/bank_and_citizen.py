@@ -26,12 +26,6 @@ from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import free_port, wait_until
 
 SCOPES = ("share_record", "openid", "grant_management_query", "grant_management_revoke")
-INCOME: Mapping[str, Any] = {
-    "type": "insurance_record",
-    "purpose": "prove_income",
-    "fields": ["si_status", "contribution_from", "contribution_to", "salary_base"],
-    "required_fields": ["salary_base"],
-}
 _numbers = itertools.count(1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,8 +17,10 @@ from broker.cli.embedded import EmbeddedCluster, embedded_cluster
 from broker.cli.prepare import prepare
 from broker.cli.session import embedded_environment
 from broker.settings import Settings, read_settings
+from tests.citizen_world import Citizen
 from tests.contracts.source_fixtures import InsuranceDatabase, loaded_database
 from tests.doors import InProcessCaller, Server, cluster_directory, in_process_caller, running_app
+from tests.inbox_flow import InboxFlow
 from tests.log_reader import all_faults
 from tests.oauth_world import Database, oauth_database
 from tests.release_world import World, write_policies
@@ -43,6 +46,25 @@ def database(cluster: EmbeddedCluster) -> Iterator[Database]:
     """A migrated database of its own, without any client or person, for tests of parts of the broker."""
     with oauth_database(cluster) as database:
         yield database
+
+
+@pytest.fixture(scope="module")
+def module_inbox(database: Database) -> InboxFlow:
+    """Citizens with inboxes, and banks that ask, on that database: one world for a module."""
+    return InboxFlow(database)
+
+
+@pytest.fixture
+def inbox(module_inbox: InboxFlow) -> InboxFlow:
+    """That world, at the instant that it is."""
+    module_inbox.world.clock.at = datetime.now(UTC)
+    return module_inbox
+
+
+@pytest.fixture
+def person(inbox: InboxFlow) -> Citizen:
+    """A citizen of that world for one test alone: refusals are remembered."""
+    return inbox.citizen()
 
 
 @pytest.fixture(scope="session")

@@ -19,8 +19,10 @@ from idpyoidc.server.exception import FailedAuthentication  # type: ignore[impor
 from idpyoidc.server.user_authn.authn_context import (  # type: ignore[import-untyped]
     INTERNETPROTOCOLPASSWORD,
 )
-from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
+
+from tests.serving import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -186,11 +188,6 @@ class Application:
         if (answer.get("response_placement") or endpoint.response_placement) == "url":
             return Response(status=303, headers={"Location": answer["response"]})
         return Response(answer["response"], mimetype="application/json")
-
-
-class Silent(WSGIRequestHandler):
-    def log(self, *_: object) -> None:
-        """Write nothing."""
 
 
 def main() -> None:

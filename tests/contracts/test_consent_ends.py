@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event
 
 from broker.actions.cancel_request import CancelRequest
-from broker.cli.embedded import EmbeddedCluster
 from broker.consent.chain import verify_chain
 from broker.consent.record import Consent
 from broker.errors import ConsentMoved, ConsentTransitionRefused, GrantNotFound
@@ -23,22 +22,9 @@ from tests.contracts.test_consents_store import entries, state_of
 from tests.doors import at_once
 from tests.inbox_flow import ITEM, SECOND, SECOND_AGREEMENT, InboxFlow
 from tests.oauth_flow import AGREEMENT
-from tests.oauth_world import Party, oauth_database
+from tests.oauth_world import Party
 
 OTHER_ITEM = {name: value for name, value in SECOND.items() if name != "type"}
-
-
-@pytest.fixture(scope="module")
-def module_inbox(cluster: EmbeddedCluster) -> Iterator[InboxFlow]:
-    with oauth_database(cluster) as database:
-        yield InboxFlow(database)
-
-
-@pytest.fixture
-def inbox(module_inbox: InboxFlow) -> InboxFlow:
-    """The world of the module, at the instant that it is."""
-    module_inbox.world.clock.at = datetime.now(UTC)
-    return module_inbox
 
 
 class TestWhoComesInBetween:
@@ -90,10 +76,6 @@ class TestWhoComesInBetween:
 
 class TestTheEndOfAGrant:
     """A client cannot withdraw; it can give up its access, and then nothing shows it as a reader."""
-
-    @pytest.fixture
-    def person(self, inbox: InboxFlow) -> Citizen:
-        return inbox.citizen()
 
     def ended(self, inbox: InboxFlow, person: Citizen, consent: Consent) -> tuple[str, str, str]:
         """Check what the end of a consent has left behind; return its state, its reason and who ended it."""

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -27,7 +27,7 @@ from tests.citizen_world import Citizen
 from tests.doors import at_once
 from tests.inbox_flow import ITEM, REQUESTS, SECOND, InboxFlow
 from tests.oauth_flow import Attempt, parts_of
-from tests.oauth_world import PSEUDONYM_KEY, oauth_database
+from tests.oauth_world import PSEUDONYM_KEY
 
 OTHER_ITEM = {name: value for name, value in SECOND.items() if name != "type"}
 TABLES = (
@@ -36,19 +36,6 @@ TABLES = (
     *("evidence_entries", "evidence_annex"),
 )
 State = dict[str, list[str]]
-
-
-@pytest.fixture(scope="module")
-def module_inbox(cluster: EmbeddedCluster) -> Iterator[InboxFlow]:
-    with oauth_database(cluster) as database:
-        yield InboxFlow(database)
-
-
-@pytest.fixture
-def inbox(module_inbox: InboxFlow) -> InboxFlow:
-    """The world of the module, at the instant that it is."""
-    module_inbox.world.clock.at = datetime.now(UTC)
-    return module_inbox
 
 
 def state_of(inbox: InboxFlow) -> State:
@@ -450,10 +437,6 @@ def entries(inbox: InboxFlow, person: Citizen, consent: Consent) -> list[dict[st
 
 
 class TestWhatOneActionWrites:
-    @pytest.fixture
-    def person(self, inbox: InboxFlow) -> Citizen:
-        return inbox.citizen()
-
     def test_the_evidence_says_what_happened_and_names_nobody(
         self, inbox: InboxFlow, person: Citizen
     ) -> None:

@@ -19,9 +19,9 @@ from flask import Flask
 import broker.app
 from broker.cli.caller import Answer
 from connectors.national_insurance.cases import SyntheticPerson
+from tests.answers import problem_in, refusal_in
 from tests.doors import InProcessCaller, in_process_caller, post, running_app
 from tests.release_world import CHECKS, Hospital, StaffMember, World
-from tests.spec.test_entitlement_refusals import problem_in, refusal_in
 
 AGREEMENT = "hospital_without_batch"
 """An agreement that no other test of this process uses meanwhile: it is changed here, and changed back."""

@@ -37,16 +37,11 @@ from tests.adults import next_adult
 from tests.citizen_world import PASSWORD, QUICK, Citizen, Forms
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import InProcessCaller, running_app
+from tests.oauth_flow import INCOME
 from tests.oauth_world import Party
 from tests.release_world import World
 
 CIBA = "urn:openid:params:grant-type:ciba"
-INCOME: Mapping[str, Any] = {
-    "type": "insurance_record",
-    "purpose": "prove_income",
-    "fields": ["salary_base", "contribution_from", "contribution_to", "si_status"],
-    "required_fields": ["salary_base"],
-}
 MACHINE_SCOPES = f"{REQUEST_CONSENT} {QUERY_GRANTS} {REVOKE_GRANTS} {CONSENT_EVENTS}"
 RECORD = "/v1/consented-record"
 REQUESTS = "/v1/consent-requests"

@@ -29,7 +29,6 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
 from tests.bank_and_citizen import (
-    INCOME,
     Account,
     Bank,
     HandBrowser,
@@ -39,6 +38,7 @@ from tests.bank_and_citizen import (
 )
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server
+from tests.oauth_flow import INCOME
 
 ALGORITHM = "ES256"
 

@@ -21,7 +21,8 @@ from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import wait_until
 from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen, the_client
 from tests.e2e.crawl import reachable_pages
-from tests.e2e.pages import INCOME, PagesBank, PagesBrowser, PagesWorld, pages_world
+from tests.e2e.pages import PagesBank, PagesBrowser, PagesWorld, pages_world
+from tests.oauth_flow import INCOME
 from tests.release_world import World
 from tests.serving import serving
 from tests.spec.test_idor_matrix import of_kind

@@ -30,7 +30,6 @@ from broker.cli.caller import Caller, ClientKey
 from broker.keys import KeyRing, Purpose
 from broker.oauth.jose import encode_segment
 from tests.bank_and_citizen import (
-    INCOME,
     Account,
     Bank,
     HandBrowser,
@@ -42,6 +41,7 @@ from tests.bank_and_citizen import (
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server, wait_until
 from tests.log_reader import all_faults
+from tests.oauth_flow import INCOME
 from tests.release_world import World
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("key_rotation")]

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from tests.bank_and_citizen import INCOME, Account, Bank, HandBrowser, create_account, register_bank
+from tests.bank_and_citizen import Account, Bank, HandBrowser, create_account, register_bank
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server
 from tests.house.project import ROOT
+from tests.oauth_flow import INCOME
 
 PROGRAM = ROOT / "tests/e2e/openid_client"
 NODE, NPM = shutil.which("node"), shutil.which("npm")

@@ -27,10 +27,10 @@ from broker.api.openapi import OPENAPI_PATH
 from broker.cli.caller import Caller
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord
-from tests.bank_and_citizen import INCOME
 from tests.consent_world import RECORD_PATH, ConsentWorld, Reader
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server
+from tests.oauth_flow import INCOME
 from tests.oauth_world import ASSERTION_TYPE, Party
 from tests.release_world import AGREEMENT, BATCH, CHECKS, Hospital, World
 from tests.serving import serving

@@ -25,12 +25,12 @@ from broker.cli.embedded import EmbeddedCluster, embedded_cluster
 from broker.cli.prepare import prepare
 from broker.cli.session import embedded_environment
 from broker.settings import read_settings
+from tests.answers import problem_in
 from tests.contracts.source_fixtures import load
 from tests.doors import Server, at_once, cluster_directory, frozen, post, wait_until, worker_of
 from tests.log_reader import all_faults
 from tests.release_world import World
 from tests.spec.test_entitlement_receipts import digest, opened
-from tests.spec.test_entitlement_refusals import problem_in
 
 ANSWER_SECONDS = 3.0
 """No request takes longer, whatever is broken (Decree 188/2025 art. 38; clients give up at 8 to 10 s)."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from werkzeug.test import TestResponse
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.consent.record import Consent
 from broker.errors import ConsentTransitionRefused
 from broker.oauth.backchannel import EXPIRES_SECONDS, INTERVAL_SECONDS
@@ -18,28 +16,9 @@ from tests.citizen_world import Citizen
 from tests.doors import at_once
 from tests.inbox_flow import BACKCHANNEL, NOBODY, SECOND, InboxFlow, nobody, two_agreements
 from tests.oauth_flow import COMPLETED, INCOME, agreed, parts_of, refused, verified_proofs
-from tests.oauth_world import ISSUER, oauth_database
+from tests.oauth_world import ISSUER
 
 DETAILS_ERROR = "invalid_authorization_details"
-
-
-@pytest.fixture(scope="module")
-def module_inbox(cluster: EmbeddedCluster) -> Iterator[InboxFlow]:
-    with oauth_database(cluster) as database:
-        yield InboxFlow(database)
-
-
-@pytest.fixture
-def inbox(module_inbox: InboxFlow) -> InboxFlow:
-    """The world of the module, at the instant that it is."""
-    module_inbox.world.clock.at = datetime.now(UTC)
-    return module_inbox
-
-
-@pytest.fixture
-def person(inbox: InboxFlow) -> Citizen:
-    """A citizen of one's own for each test: refusals are remembered."""
-    return inbox.citizen()
 
 
 def waits(inbox: InboxFlow) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,7 +14,6 @@ from werkzeug.test import TestResponse
 from broker.actions import decide_consent
 from broker.actions.consent_doors import People
 from broker.actions.trying import tried_again
-from broker.cli.embedded import EmbeddedCluster
 from broker.consent.chain import verify_chain
 from broker.consent.record import Consent, Signing
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused
@@ -23,29 +21,9 @@ from tests.citizen_world import Citizen
 from tests.doors import at_once
 from tests.inbox_flow import ITEM, NOBODY, REQUESTS, SECOND, InboxFlow, nobody
 from tests.oauth_flow import refused
-from tests.oauth_world import oauth_database
 
 OTHER_ITEM = {name: value for name, value in SECOND.items() if name != "type"}
 DAY_SECONDS = 86_400
-
-
-@pytest.fixture(scope="module")
-def module_inbox(cluster: EmbeddedCluster) -> Iterator[InboxFlow]:
-    with oauth_database(cluster) as database:
-        yield InboxFlow(database)
-
-
-@pytest.fixture
-def inbox(module_inbox: InboxFlow) -> InboxFlow:
-    """The world of the module, at the instant that it is."""
-    module_inbox.world.clock.at = datetime.now(UTC)
-    return module_inbox
-
-
-@pytest.fixture
-def person(inbox: InboxFlow) -> Citizen:
-    """A citizen of one's own for each test: refusals are remembered."""
-    return inbox.citizen()
 
 
 def kept(answer: TestResponse) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from broker.cli.caller import Answer
 from broker.consent.codec import record_hash
 from broker.consent.record import DataRange, Frequency
 from broker.oauth.jose import decode_object, decode_segment
+from tests.answers import problem_in
 from tests.consent_world import RECORD_PATH, ConsentWorld, Given, Reader, reader_of
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.house.test_integrators_doc import first_column
 from tests.release_world import World
-from tests.spec.test_entitlement_refusals import problem_in
 from tests.spec.test_openapi import check
 
 

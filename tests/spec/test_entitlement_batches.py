@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from broker.cli.caller import Answer, Caller
 from connectors.national_insurance.cases import SyntheticPerson
+from tests.answers import problem_in, refusal_in
 from tests.doors import Server, post
 from tests.release_world import BATCH, CHECKS, Hospital, World
-from tests.spec.test_entitlement_refusals import problem_in, refusal_in
 
 
 def item(world: World, person: SyntheticPerson | None = None, **changes: Any) -> dict[str, Any]:

@@ -16,9 +16,9 @@ from joserfc.jwk import KeySet
 
 from broker.cli.caller import Answer, Caller
 from broker.evidence.canonical import canonical_bytes, commitment
+from tests.answers import problem_in
 from tests.doors import InProcessCaller, Server, in_process_caller, post, running_app
 from tests.release_world import BATCH, CHECKS, Hospital, World
-from tests.spec.test_entitlement_refusals import problem_in
 
 CLAIMS = {"iss", "aud", "iat", "jti", "data_owner", "asked_digest"}
 

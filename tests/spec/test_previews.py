@@ -18,7 +18,8 @@ from consent_ui.form_words import released_in_words
 from consent_ui.words import LANGUAGES, WORDS, Words
 from tests.citizen_world import Citizen, Form, Forms, shipped_policies
 from tests.contracts.source_fixtures import InsuranceDatabase
-from tests.e2e.pages import INCOME, PagesBank, PagesBrowser, PagesWorld, pages_world
+from tests.e2e.pages import PagesBank, PagesBrowser, PagesWorld, pages_world
+from tests.oauth_flow import INCOME
 from tests.release_world import World
 
 CONSENTS: Final = "/citizen/consents"
