@@ -117,9 +117,9 @@ class PagesWorld:
         self._secrets = CitizenSecrets(world.settings.key_encryption_key_file.reveal())
         self._password_hash = Passwords(**QUICK).hash(PASSWORD)
 
-    def citizen(self, *, with_codes: bool = True) -> Citizen:
-        """Give the next person an account."""
-        citizen_id, personal_id = str(uuid4()), next_adult(self.insurance)
+    def citizen(self, personal_id: str = "", *, with_codes: bool = True) -> Citizen:
+        """Give a person an account, the next one where none is named."""
+        citizen_id, personal_id = str(uuid4()), personal_id or next_adult(self.insurance)
         secret = new_secret() if with_codes else ""
         self._citizens.register_citizen(
             CitizenRecord(

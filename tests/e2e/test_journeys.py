@@ -14,6 +14,7 @@ import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from sqlalchemy import create_engine
 
 from consent_ui.words import WORDS
 from tests.citizen_world import Citizen
@@ -26,6 +27,7 @@ from tests.oauth_flow import INCOME
 from tests.release_world import World
 from tests.serving import serving
 from tests.spec.test_idor_matrix import of_kind
+from tests.spec.test_representation import Household
 
 SCREENSHOTS = Path(__file__).parents[2] / ".artifacts" / "screenshots"
 SIZES = {"phone": (360, 740), "desktop": (1280, 900)}
@@ -333,3 +335,134 @@ def test_at_twice_the_size_nothing_needs_scrolling_sideways(person: Person, bank
         for width in (640, 320):
             set_screen(person.driver, width, 700)
             assert page_width(person.driver) <= width, f"{endpoint} at {width}"
+
+
+def give_by_inbox(person: Person, bank: PagesBank) -> None:
+    """Be asked through the inbox, sign in on the way to one's page, look at what waits, and give a part."""
+    asked = bank.ask(person.citizen.personal_id, {"vi": "Hồ sơ vay số 1", "en": "Loan 1"})
+    assert asked.status == 201, asked.body
+    person.open("/citizen/")
+    person.sign_in()
+    person.picture("home")
+    person.click(person.driver.find_element(By.LINK_TEXT, person.says("home_waiting", count=1)))
+    person.picture("consents")
+    person.click(person.find("section[aria-labelledby=s-waiting] li a"))
+    person.picture("request")
+    assert not any(box.is_selected() for box in person.all("input[type=checkbox]"))
+    person.tick("salary_base")
+    person.button("button[name=choice][value=give]")
+    assert person.says("consents_state_active") in person.find(".note").text
+
+
+def take_back(person: Person) -> int:
+    """Take the only consent back from the list on; return how many clicks that took."""
+    person.click(person.find("section[aria-labelledby=s-active] li a[href*='/withdraw']"))
+    person.picture("what-follows")
+    assert person.says("withdrawal_at_once") in person.text()
+    person.button("button[name=choice][value=withdraw]")
+    return 2
+
+
+@both_languages
+@both_sizes
+def test_a_request_of_the_inbox_is_decided_and_taken_back_in_two_clicks(
+    person: Person, bank: PagesBank
+) -> None:
+    give_by_inbox(person, bank)
+    person.open("/citizen/consents")
+    assert take_back(person) <= 2
+    person.picture("taken-back")
+    assert person.says("consents_state_withdrawn") in person.find(".note").text
+    assert person.says("told_consent_withdrawn") in person.find("section[aria-labelledby=told]").text
+    person.open("/citizen/consents")
+    assert person.all("section[aria-labelledby=s-active] li") == []
+
+
+@both_languages
+@both_sizes
+def test_everything_is_paused_with_one_button_and_resumed_one_by_one(person: Person, bank: PagesBank) -> None:
+    give_by_inbox(person, bank)
+    person.open("/citizen/consents")
+    person.button("button[name=choice][value=pause_all]")
+    person.picture("paused")
+    assert person.all("section[aria-labelledby=s-active] li") == []
+    person.click(person.find("section[aria-labelledby=s-resting] li a"))
+    assert person.says("consents_state_paused") in person.find(".note").text
+    person.button("button[name=choice][value=resume]")
+    assert person.says("consents_state_active") in person.find(".note").text
+
+
+@both_languages
+@both_sizes
+def test_a_consent_is_extended_by_a_length_that_is_chosen(person: Person, bank: PagesBank) -> None:
+    give_by_inbox(person, bank)
+    person.click(person.find("main a[href*='/extend']"))
+    person.picture("lengths")
+    assert not any(one.is_selected() for one in person.all("input[type=radio]"))
+    person.button("main button[type=submit]")
+    assert person.says("extension_choose") in person.find("[role=alert]").text
+    person.all("input[type=radio]")[-1].click()
+    person.button("main button[type=submit]")
+    person.picture("extended")
+    assert person.says("consents_event_extended") in person.text()
+    person.open("/citizen/consents")
+    assert person.says("consents_state_superseded") in person.find("section[aria-labelledby=s-ended]").text
+
+
+@both_languages
+@both_sizes
+def test_a_parent_decides_for_a_child_and_takes_it_back(
+    person: Person, bank: PagesBank, insurance: InsuranceDatabase
+) -> None:
+    engine = create_engine(insurance.owner_url)
+    household = Household(engine)
+    try:
+        mother = household.add(35, role="head")
+        child = household.add(5, parent=mother)
+        person.citizen = person.pages.citizen(mother.personal_id)
+        assert bank.ask(child.personal_id).status == 201
+        person.open("/citizen/representation")
+        person.sign_in()
+        person.picture("children")
+        assert child.name in person.text()
+        person.click(person.driver.find_element(By.LINK_TEXT, person.says("representation_open")))
+        person.picture("request")
+        person.tick("salary_base")
+        person.button("button[name=choice][value=give]")
+        person.picture("given")
+        person.click(person.find("main a[href*='/withdraw']"))
+        person.picture("what-follows")
+        assert child.name in person.text()
+        person.button("button[name=choice][value=withdraw]")
+        person.picture("taken-back")
+        assert person.says("consents_state_withdrawn") in person.find("main").text
+        assert person.all("main a[href*='/withdraw']") == []
+    finally:
+        household.clear()
+        engine.dispose()
+
+
+@pytest.mark.parametrize("language", ["vi"])
+@pytest.mark.parametrize("size", ["desktop"])
+def test_the_keyboard_alone_takes_a_consent_back(person: Person, bank: PagesBank) -> None:
+    give_by_inbox(person, bank)
+    person.open("/citizen/consents")
+    person.press_until(lambda here: "/withdraw" in (here.get_attribute("href") or ""))
+    person.press(Keys.ENTER)
+    wait_until(lambda: person.all("button[value=withdraw]") != [], "what follows is said")
+    person.press_until(lambda here: here.get_attribute("value") == "withdraw")
+    person.press(Keys.ENTER)
+    told = person.says("consents_state_withdrawn")
+    wait_until(lambda: any(told in one.text for one in person.all(".note")), "it is taken back")
+
+
+@both_languages
+@both_sizes
+def test_help_is_there_before_anybody_signs_in(person: Person) -> None:
+    person.open("/citizen/sign-in")
+    person.click(person.find("footer a"))
+    person.picture("help")
+    assert person.says("help_end") in person.text()
+    person.click(person.driver.find_element(By.LINK_TEXT, person.says("to_sign_in")))
+    person.sign_in()
+    assert person.says("home_nothing_waits") in person.text()
