@@ -18,7 +18,8 @@ from broker.errors import ConsentMoved, ConsentTransitionRefused, GrantNotFound
 from broker.oauth.client_metadata_schema import CIBA
 from broker.storage.grants import PostgresGrants
 from tests.citizen_world import Citizen
-from tests.contracts.test_consents_store import entries, state_of
+from tests.contracts.test_consent_evidence import entries
+from tests.contracts.test_consents_store import state_of
 from tests.doors import at_once
 from tests.inbox_flow import ITEM, SECOND, SECOND_AGREEMENT, InboxFlow
 from tests.oauth_flow import AGREEMENT
