@@ -10,7 +10,8 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -126,6 +127,27 @@ class TlsClient:
 
     port: int
     context: ssl.SSLContext
+
+    def at_once(self, method: str, url: str, count: int, connections: int = 20) -> list[Answer]:
+        """Send a request again and again over several connections, as quickly as it is answered."""
+        shares = [count // connections] * connections
+        with ThreadPoolExecutor(connections) as threads:
+            found = threads.map(lambda share: self._one_after_another(method, url, share), shares)
+            return [answer for answers in found for answer in answers]
+
+    def _one_after_another(self, method: str, url: str, count: int) -> list[Answer]:
+        parts = urlsplit(url)
+        raw = socket.create_connection(("127.0.0.1", self.port), 10)
+        connection = http.client.HTTPConnection(parts.hostname or "", timeout=10)
+        connection.sock = self.context.wrap_socket(raw, server_hostname=parts.hostname)
+        answers = []
+        with closing(connection):
+            for _ in range(count):
+                connection.request(method, parts.path)
+                response = connection.getresponse()
+                fields = {field.lower(): value for field, value in response.getheaders()}
+                answers.append(Answer(response.status, fields, response.read()))
+        return answers
 
     def request(
         self,

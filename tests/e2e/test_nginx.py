@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
+from broker.oauth.endpoints import BACK_CHANNEL
 from tests.certificates import Credential, PrivateKey, ec_key, make, rsa_key, server_names
 from tests.doors import wait_until
 from tests.nginx import FIRST, MUTUAL, NGINX, Nginx, TlsClient, echoing
@@ -221,14 +222,32 @@ def test_one_address_may_not_have_receipts_checked_quickly(nginx: Nginx) -> None
     assert client.request("GET", f"https://{MUTUAL}/receipts/check").status == 404
 
 
-@pytest.mark.parametrize("path", ["/oauth/token", "/oauth/par"])
+@pytest.mark.parametrize("path", BACK_CHANNEL)
 @HOSTS
-def test_one_address_may_not_ask_for_tokens_quickly(nginx: Nginx, host: str, path: str) -> None:
+def test_one_address_may_not_ask_without_end_where_clients_authenticate(
+    nginx: Nginx, host: str, path: str
+) -> None:
     client = nginx.client()
-    statuses = {client.request("POST", f"https://{host}{path}").status for _ in range(40)}
-    assert 429 in statuses
+    refused = [
+        answer for answer in client.at_once("POST", f"https://{host}{path}", 400) if answer.status != 200
+    ]
+    assert refused, "100 and 50 a second"
+    for answer in refused:
+        assert answer.status == 429
+        assert answer.headers["content-type"] == "application/json"
+        assert answer.json()["error"] == "temporarily_unavailable"
+        assert set(answer.json()) == {"error", "error_description"}
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["retry-after"] == "1"
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
     assert client.request("POST", f"https://{host}/v1/x").status == 200
     assert client.request("POST", f"https://{host}{path}", b"x" * 65_537).status == 413
+
+
+def test_a_bank_may_poll_for_a_hundred_people_at_once(nginx: Nginx) -> None:
+    time.sleep(2.1)  # whatever the tests before have used up comes free again: 100 at 50 a second
+    answers = nginx.client().at_once("POST", f"https://{FIRST}/oauth/token", 100)
+    assert {answer.status for answer in answers} == {200}
 
 
 def test_the_log_says_when_and_whence_and_not_what(nginx: Nginx) -> None:
