@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from selenium.webdriver import Chrome
+from sqlalchemy import create_engine
 
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen
@@ -19,6 +20,7 @@ from tests.e2e.pages import PagesBrowser, PagesWorld, pages_world
 from tests.release_world import World
 from tests.serving import serving
 from tests.spec.test_idor_matrix import of_kind
+from tests.spec.test_representation import Household
 
 AXE = Path(__file__).parents[1] / "data" / "axe-core"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
@@ -183,4 +185,35 @@ def test_what_is_told_before_deciding_is_without_fault(
     follow(driver, driver.find_element("css selector", "button[value=show]"))
     assert driver.find_elements("css selector", "p.value strong") != []
     faults += in_every_size(driver, "request in the inbox with the values")
+    assert faults == []
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_a_childs_pages_are_without_fault(
+    pages: PagesWorld, insurance: InsuranceDatabase, driver: Chrome, language: str
+) -> None:
+    engine = create_engine(insurance.owner_url)
+    household = Household(engine)
+    try:
+        mother = household.add(35, role="head")
+        child = household.add(5, parent=mother)
+        for _ in range(2):
+            assert pages.bank().ask(child.personal_id).status == 201
+        browser = pages.browser()
+        browser.sign_in(pages.citizen(mother.personal_id))
+        lend_cookies(driver, browser)
+        driver.get(f"{pages.issuer}/citizen/representation?lang={language}")
+        driver.find_element("css selector", "main section li a").click()
+        for box in driver.find_elements("css selector", "main input[type=checkbox]"):
+            box.click()
+        driver.find_element("css selector", "button[value=give]").click()
+        reached, faults = reachable_pages(browser), []
+        for endpoint in ("representation", "child_request", "child_consent", "child_withdrawal"):
+            address = reached[f"citizen.{endpoint}"].partition("?")[0]
+            driver.get(f"{pages.issuer}{address}?lang={language}")
+            assert driver.find_element("tag name", "html").get_attribute("lang") == language, endpoint
+            faults += in_every_size(driver, endpoint)
+    finally:
+        household.clear()
+        engine.dispose()
     assert faults == []
