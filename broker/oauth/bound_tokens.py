@@ -93,6 +93,9 @@ class TokenIssuer:
         binding = self.sender.bind(request, client)
         issued_at = request.at.replace(microsecond=0)
         expires_at = self._end(issued_at, client, terms)
+        if _seconds(expires_at) <= _seconds(issued_at):
+            # In the last second of a grant or a registration: a token that is over before it arrives.
+            refuse_verdict("client_not_active" if expires_at == client.expires_at else "credential_not_alive")
         token = self.signer.sign_access_token(self._claims(client, terms, binding, issued_at, expires_at))
         verdict = (store or self.store.issue_token)(
             TokenIssue(

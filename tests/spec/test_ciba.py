@@ -537,6 +537,16 @@ def test_a_grant_never_outlives_the_registration(inbox: InboxFlow, person: Citiz
     assert grant["expires_at"] == until
 
 
+def test_in_the_last_second_of_a_grant_there_is_no_token_any_more(inbox: InboxFlow) -> None:
+    inbox.world.clock.at = inbox.world.clock().replace(microsecond=500_000)
+    consent, body = inbox.given(inbox.citizen())
+    assert consent.valid_to_at is not None
+    inbox.world.clock.at = consent.valid_to_at - timedelta(milliseconds=300)
+    refused(inbox.refresh(body["refresh_token"], inbox.desk), "invalid_grant")
+    inbox.world.clock.move(-1)
+    assert inbox.refresh(body["refresh_token"], inbox.desk).get_json()["expires_in"] == 1
+
+
 class TestAskingAgain:
     def test_the_same_words_while_it_waits_are_the_same_request(self, inbox: InboxFlow) -> None:
         """After an answer that got lost nobody is locked out until the first request is over."""

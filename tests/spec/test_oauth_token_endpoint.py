@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -111,6 +112,19 @@ class TestSuccess:
         world.clock.move(365 * 86400 - 100)
         world.ring.rotate("access_token")
         assert world.ask(world.form()).json["expires_in"] <= 100
+
+    def test_in_the_last_second_of_a_registration_there_is_no_token_any_more(self, world: World) -> None:
+        """expires_in would be 0: a token that is over before it arrives."""
+        with world.engine.connect() as connection:
+            expires_at = connection.execute(text("SELECT expires_at FROM clients")).scalars().one()
+        world.clock.at = expires_at.replace(microsecond=0) - timedelta(seconds=1)
+        world.ring.rotate("access_token")
+        assert world.ask(world.form()).json["expires_in"] == 1
+        with world.engine.begin() as connection:
+            half = expires_at.replace(microsecond=500_000)
+            connection.execute(text("UPDATE clients SET expires_at = :at"), {"at": half})
+        world.clock.at = half - timedelta(milliseconds=300)
+        refused(world.ask(world.form()), "invalid_client")
 
     def test_fapi_5_3_2_1_13_clocks_ten_seconds_apart_are_accepted(self, world: World) -> None:
         now = int(world.clock().timestamp())
