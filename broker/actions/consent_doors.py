@@ -89,7 +89,10 @@ class People(Protocol):
     """What the source says of a person who decides: only what deciding needs."""
 
     def signing(self, citizen_id: str, at: datetime) -> Signing:
-        """Return who must sign for this person now. Raises SourceUnavailable, PersonUnknown."""
+        """Return who must sign for this person now.
+
+        Raises ConsentTransitionRefused (person_unknown), StoreUnavailable where the source cannot be asked.
+        """
         ...
 
 

@@ -90,3 +90,11 @@ def frequency_steps(consent: Consent, at: datetime) -> tuple[CounterStep, ...]:
         return ()
     key = counter_ref(CONSENT_FREQUENCY.encode(), frequency.per.encode(), consent.consent_id.encode())
     return (CounterStep(key, int(ends_at.timestamp()), 0, 1, frequency.use_count, CONSENT_FREQUENCY),)
+
+
+def opens_at(consent: Consent, at: datetime) -> datetime | None:
+    """Return when a consent's own count begins again; None where it does not while the consent lasts."""
+    frequency, ends_at = consent.terms.frequency, period_end(consent, at)
+    if frequency is None or frequency.per == "consent" or ends_at is None or consent.valid_to_at is None:
+        return None
+    return ends_at if ends_at < consent.valid_to_at else None

@@ -16,6 +16,7 @@ from broker.actions.consent_facts import (
     consent_facts,
     fetch_facts,
     frequency_steps,
+    opens_at,
 )
 from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.actions.consented_fields import MATCHED_BY_CONSENT, consented, read_record, rows_in_range
@@ -185,5 +186,6 @@ class ShareRecord:
             [record.data_subject],
             acting_ref=row.data_subject_ref,
             more_steps=frequency_steps(consent, context.at),
+            opens_at=opens_at(consent, context.at),
         )
         return SharedRecord(context.reference, content)

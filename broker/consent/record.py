@@ -144,7 +144,8 @@ class FieldDecision:
 class Signer:
     """Who signed. level: of the sign-in.
 
-    relation_hash: SHA-256 hex of what the source said of the relation, "" for the data subject.
+    relation_hash: 32 bytes in hex, "" for the data subject: hash under the broker's own key of what the
+    source said of the relation, so that nobody without the key can test a guess.
     """
 
     role: SignerRole

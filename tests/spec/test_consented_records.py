@@ -17,6 +17,7 @@ from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.api.openapi import OPENAPI_PATH
 from broker.cli.caller import Answer
 from broker.consent.codec import record_hash
+from broker.consent.ranges import period_end
 from broker.consent.record import DataRange, Frequency
 from broker.oauth.jose import decode_object, decode_segment
 from tests.answers import problem_in
@@ -327,7 +328,22 @@ class TestHowOften:
         given = consents.give(frequency=Frequency(2, "week"))
         token = reader.token(given)
         assert [reader.read(token).status for _ in range(2)] == [200, 200]
-        refused(consents.world, reader.read(token), "release-refused", "frequency_exceeded")
+        answer = reader.read(token)
+        refused(consents.world, answer, "release-refused", "frequency_exceeded")
+        ends_at = period_end(given.consent, datetime.now(UTC))
+        assert ends_at is not None
+        left = (ends_at - datetime.now(UTC)).total_seconds()
+        assert left - 5 <= int(answer.headers["retry-after"]) <= left + 60
+
+    def test_where_no_use_will_come_again_no_time_is_told(
+        self, consents: ConsentWorld, reader: Reader
+    ) -> None:
+        given = consents.give(frequency=Frequency(1, "consent"))
+        token = reader.token(given)
+        assert reader.read(token).status == 200
+        answer = reader.read(token)
+        refused(consents.world, answer, "release-refused", "frequency_exceeded")
+        assert "retry-after" not in answer.headers
 
     def test_the_agreements_limit_holds_besides(self, consents: ConsentWorld, reader: Reader) -> None:
         given = consents.give()

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from broker.actions.consent_facts import opens_at
 from broker.consent import life
 from broker.consent.check import DENIALS, FetchFacts, find_denial, released_fields
 from broker.consent.codec import record_hash
@@ -182,6 +183,24 @@ def test_a_period_ends_after_every_instant_of_it_and_the_next_one_later(per: Any
         assert after is not None
         assert after > ends_at
         at += timedelta(hours=7)
+
+
+@pytest.mark.parametrize(
+    ("per", "left", "is_told"),
+    [
+        ("day", timedelta(days=2), True),
+        ("month", timedelta(days=40), True),
+        ("month", timedelta(hours=1), False),
+        ("consent", timedelta(days=40), False),
+    ],
+)
+def test_a_count_begins_again_only_where_the_consent_lasts_until_then(
+    per: Any, left: timedelta, is_told: bool
+) -> None:
+    at = datetime(2026, 3, 10, 5, tzinfo=UTC)
+    terms = replace(TERMS, frequency=Frequency(1, per))
+    consent = replace(active(), terms=terms, valid_to_at=at + left)
+    assert opens_at(consent, at) == (period_end(consent, at) if is_told else None)
 
 
 def test_where_nothing_is_counted_no_period_ends() -> None:
