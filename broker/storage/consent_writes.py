@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from broker.consent.codec import consent_document
 from broker.consent.record import ActorKind, Consent
@@ -112,11 +112,14 @@ def end_grant(connection: Connection, ended: tuple[str, GrantEnd, datetime], *, 
 def _take_over(connection: Connection, consent: Consent) -> None:
     """Let a grant speak of the consent that superseded another: the next token is for the new terms.
 
-    Its refresh tokens last as long as it does, and it at most as long as the client's registration.
+    It and its refresh tokens last as long as the longest consent under it, at most as long as the client's
+    registration.
     """
     _speak_of(connection, consent, consent.supersedes)
-    until = func.least(consent.valid_to_at, _registered_until(consent))
-    connection.execute(grants.update().where(grants.c.grant_id == consent.grant_id).values(expires_at=until))
+    lengthened = grants.update().where(grants.c.grant_id == consent.grant_id)
+    until = connection.execute(
+        lengthened.values(expires_at=_until(consent)).returning(grants.c.expires_at)
+    ).scalar_one()
     connection.execute(
         refresh_tokens.update()
         .where(refresh_tokens.c.grant_id == consent.grant_id, refresh_tokens.c.revoked_at.is_(None))
@@ -137,10 +140,7 @@ def _speak_of(connection: Connection, consent: Consent, told_id: str | None) -> 
         raise ConsentMoved("the grant has ended in the meantime")
     detail = dict(terms_to_detail(consent))
     if all(one.get("consent_id") != told_id for one in before):
-        until = func.least(
-            func.greatest(grants.c.expires_at, consent.valid_to_at), _registered_until(consent)
-        )
-        grown = {"authorization_details": [*before, detail], "expires_at": until}
+        grown = {"authorization_details": [*before, detail], "expires_at": _until(consent)}
         connection.execute(grants.update().where(held).values(grown))
         return
     after = [detail if one.get("consent_id") == told_id else one for one in before]
@@ -148,9 +148,11 @@ def _speak_of(connection: Connection, consent: Consent, told_id: str | None) -> 
         connection.execute(grants.update().where(held).values(authorization_details=after))
 
 
-def _registered_until(consent: Consent) -> ScalarSelect[Any]:
+def _until(consent: Consent) -> ColumnElement[Any]:
+    """Return until when the grant of a consent lasts from now on, in an UPDATE of its row."""
     registered = select(clients.c.expires_at).where(clients.c.client_id == consent.client_id)
-    return registered.scalar_subquery()
+    longest = func.greatest(grants.c.expires_at, consent.valid_to_at)
+    return func.least(longest, registered.scalar_subquery())
 
 
 def _end_grant(connection: Connection, consent: Consent, ended_by: ActorKind) -> None:

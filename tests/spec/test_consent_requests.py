@@ -531,6 +531,20 @@ class TestDeciding:
         [grant] = inbox.rows("grants", "grant_id = :id", id=body["grant_id"])
         assert grant["expires_at"] == max(one.valid_to_at for one in consents if one.valid_to_at)
 
+    def test_who_extends_the_shorter_of_two_consents_shortens_no_grant(
+        self, inbox: InboxFlow, person: Citizen
+    ) -> None:
+        items = [{**ITEM, "valid_days": 5}, {**OTHER_ITEM, "valid_days": 20}]
+        asked = kept(inbox.request(person, items=items))
+        shorter, longer = [inbox.answer(person, one) for one in inbox.waiting(person)]
+        grant_id = inbox.poll(asked["auth_req_id"]).get_json()["grant_id"]
+        inbox.world.clock.move(DAY_SECONDS)
+        at = inbox.world.clock()
+        inbox.verbs.extend(inbox.signer(person), shorter.consent_id, inbox.notice(), at)
+        [grant] = inbox.rows("grants", "grant_id = :id", id=grant_id)
+        [token] = inbox.rows("refresh_tokens", "grant_id = :id", id=grant_id)
+        assert grant["expires_at"] == token["expires_at"] == longer.valid_to_at
+
     def test_purposes_that_are_given_at_the_same_moment_come_under_one_grant(
         self, inbox: InboxFlow, person: Citizen
     ) -> None:
