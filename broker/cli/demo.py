@@ -8,9 +8,9 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter
 from types import FrameType
 from typing import NoReturn
 
@@ -19,11 +19,8 @@ import psycopg
 from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
-from broker.cli.demo_borrowing import ASKED
-from broker.cli.demo_cast import PARENT, CaseMissing
-from broker.cli.demo_desk import CHECK
-from broker.cli.demo_inbox import HIRING, ask, recruiter
-from broker.cli.demo_lender import open_account
+from broker.cli.demo_afterwards import Afterwards
+from broker.cli.demo_cast import CaseMissing
 from broker.cli.demo_opening import Opened, Options, opened
 from broker.cli.demo_show import Screen, plain_console
 from broker.cli.demo_stage import write_private
@@ -32,12 +29,10 @@ from broker.cli.demo_story_guards import STORY
 from broker.cli.demo_words import FAULTS, START
 from broker.cli.session import state_directory
 from broker.errors import BrokerError
-from broker.oauth.one_time_codes import enrolment_uri
 from broker.storage.agreements import RevisionNotNewer
 from broker.storage.clients import AlreadyRegistered
 
 _INTERRUPTED = 130
-PAGES = "/citizen/consents"
 
 
 @click.command(
@@ -81,7 +76,7 @@ class _Demo:
                 self._say("serving", issuer=ready.issuer, seconds=perf_counter() - started)
                 wrong = self._tell(ready)
                 if not once:
-                    self._leave_running(ready)
+                    Afterwards(self.options, ready, self.console, self._say).run()
             finally:
                 _ignore_signals()
         self._say("ended")
@@ -115,81 +110,9 @@ class _Demo:
         self._say("clean" if is_clean else "unclean", numbers=len(numbers), entries=len(texts))
         return is_clean
 
-    def _leave_running(self, ready: Opened) -> None:
-        """Say what can be tried, and wait for Ctrl-C. Raises click.ClickException if the server ends."""
-        play = ready.play
-        request = self.options.directory / "request.json"
-        document = play.cast.document(play.cast.person("visitor", "valid"))
-        write_private(request, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
-        self.console.print()
-        self._say("left")
-        for line in lines_to_paste(self.options.command, ready.issuer, ready.key_file, request):
-            click.echo(f"  {line}")
-        self._tell_how_to_decide(ready)
-        self._say("end")
-        try:
-            while ready.server.poll() is None:
-                sleep(0.2)
-        except KeyboardInterrupt:
-            click.echo()
-            return
-        raise click.ClickException(FAULTS["died"].say(self.options.lang).format(log=ready.log))
-
-    def _tell_how_to_decide(self, ready: Opened) -> None:
-        """Say how to be the citizen oneself, where the example lies beside the program."""
-        borrowing, citizen = ready.play.borrowing, self.options.directory / "citizen.json"
-        # Somebody else than the story's borrower, who has just refused: the same bank may not ask again yet.
-        asked = ready.play.cast.person("asked", PARENT)
-        borrower = open_account(ready.play.stage, asked.personal_id)
-        write_private(citizen, json.dumps(asdict(borrower), indent=1) + "\n")
-        if self._ask(ready, borrower.personal_id):
-            self._say("waiting")
-        self._say("pages", address=f"{ready.issuer}{PAGES}")
-        uri = enrolment_uri(borrower.totp_secret, "demo", ready.play.stage.settings.data_owner)
-        self._say("account", number=borrower.personal_id, password=borrower.password, uri=uri)
-        example = Path(__file__).resolve().parents[2] / "docs/examples/read_by_consent.py"
-        if not example.is_file():
-            return
-        python, file = shlex.quote(sys.executable), shlex.quote(str(citizen.resolve()))
-        key = shlex.quote(str((self.options.directory / "lender.jwk").resolve()))
-        self._say("citizen", path=citizen)
-        click.echo(f"  {python} {shlex.quote(str(example))} {ready.issuer} {key} {borrowing.redirect_uri}")
-        self._say("code")
-        print_code = "import json,pyotp,sys;print(pyotp.TOTP(json.load(sys.stdin)['totp_secret']).now())"
-        click.echo(f"  {python} -c {shlex.quote(print_code)} < {file}")
-
-    def _ask(self, ready: Opened, personal_id: str) -> bool:
-        """Let a bank and an employer ask the same citizen; whether both requests wait."""
-        play = ready.play
-        here, back = self.options.directory, play.borrowing.redirect_uri
-        hiring = recruiter(play.stage, ready.issuer, play.cast.run, here, back)
-        try:
-            return all(
-                ask(caller, personal_id, item, {"vi": words.vi, "en": words.en})
-                for caller, item, words in (
-                    (play.borrowing.caller, ASKED, START["loan"]),
-                    (hiring, HIRING, START["job"]),
-                )
-            )
-        finally:
-            hiring.close()
-
     def _say(self, name: str, **values: object) -> None:
         text = START[name].say(self.options.lang).format(**values)
         self.console.print(text, markup=False, soft_wrap=True)
-
-
-def lines_to_paste(command: str, issuer: str, key_file: Path, request: Path) -> list[str]:
-    """Return shell lines that work from any directory while the demo runs."""
-    key, body = (shlex.quote(str(path.resolve())) for path in (key_file, request))
-    call = f"{command} call POST {issuer}{CHECK} --key {key} --scope verify_entitlement --json {body}"
-    return [
-        f"curl -s {issuer}/healthz",
-        f"curl -s {issuer}/readyz",
-        f"curl -s {issuer}/.well-known/oauth-authorization-server",
-        call,
-        f"{call} --accept application/jwt",
-    ]
 
 
 def own_command() -> str:

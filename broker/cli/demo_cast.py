@@ -42,7 +42,7 @@ class Staff:
 ADULT: Final = "adult"
 """Of the persons with a valid card those who are of age and pay contributions."""
 PARENT: Final = "parent"
-"""Of the adults those whom a child's own record names as a parent; all where there is none."""
+"""Of the adults those whom the record of a child of 8 to 16 names; all where there is none."""
 
 
 def invented_personal_id() -> str:
@@ -81,7 +81,7 @@ def find_candidates(connection: Connection, on_date: date) -> dict[str, list[Syn
     of_age = [one for one in plain["valid"] if born_from <= one.birth_date <= born_by]
     paying = _paying(connection, [one.person_key for one in of_age], on_date)
     plain[ADULT] = [one for one in of_age if one.person_key in paying]
-    parents = _parents(connection, [one.personal_id for one in plain[ADULT]])
+    parents = _parents(connection, [one.personal_id for one in plain[ADULT]], on_date)
     plain[PARENT] = [one for one in plain[ADULT] if one.personal_id in parents] or plain[ADULT]
     for name, persons in plain.items():
         if not persons:
@@ -98,11 +98,17 @@ def _paying(connection: Connection, person_keys: Sequence[int], on_date: date) -
     return set(connection.scalars(paid))
 
 
-def _parents(connection: Connection, personal_ids: Sequence[str]) -> set[str]:
-    """Return those of the numbers that a child's record names."""
-    named = select(family_member.c.family_personal_id).where(
-        family_member.c.family_personal_id.in_(personal_ids),
-        family_member.c.family_relation.in_(PARENTS),
+def _parents(connection: Connection, personal_ids: Sequence[str], on_date: date) -> set[str]:
+    """Return those of the numbers that the record of a child names who signs together with a parent."""
+    youngest, oldest = (on_date - timedelta(days=366 * years) for years in (8, 17))
+    named = (
+        select(family_member.c.family_personal_id)
+        .join(person_table, person_table.c.person_key == family_member.c.person_key)
+        .where(
+            family_member.c.family_personal_id.in_(personal_ids),
+            family_member.c.family_relation.in_(PARENTS),
+            person_table.c.birth_date.between(oldest, youngest),
+        )
     )
     return set(connection.scalars(named))
 

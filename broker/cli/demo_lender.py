@@ -12,7 +12,7 @@ from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.citizen_passwords import Passwords
 from broker.oauth.citizen_secrets import CitizenSecrets
 from broker.oauth.client_credentials import CLIENT_CREDENTIALS
-from broker.oauth.client_metadata_schema import REFRESH_TOKEN
+from broker.oauth.client_metadata_schema import CIBA, REFRESH_TOKEN
 from broker.oauth.one_time_codes import new_secret
 from broker.oauth.pushed_requests import AUTHORIZATION_CODE
 from broker.oauth.scopes import OPENID, QUERY_GRANTS, REQUEST_CONSENT, REVOKE_GRANTS, SHARE_RECORD
@@ -33,7 +33,7 @@ def lender(redirect_uri: str) -> Role:
         scopes=(SHARE_RECORD, OPENID, QUERY_GRANTS, REVOKE_GRANTS, REQUEST_CONSENT),
         agreement_id="bank_income_proof",
         metadata={
-            "grant_types": [AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS],
+            "grant_types": [AUTHORIZATION_CODE, REFRESH_TOKEN, CLIENT_CREDENTIALS, CIBA],
             "response_types": ["code"],
             "redirect_uris": [redirect_uri],
         },

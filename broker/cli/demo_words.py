@@ -109,11 +109,26 @@ START: Final[Mapping[str, Words]] = {
         "Số định danh {number}, mật khẩu {password}, ứng dụng mã dùng một lần: {uri}",
         "Personal id {number}, password {password}, for an app of one-time codes: {uri}",
     ),
+    "child": Words(
+        "Con của người đó, từ 7 đến 17 tuổi, cũng được hỏi: cả hai cùng ký. "
+        "Số định danh {number}, mật khẩu {password}, mã dùng một lần: {uri}",
+        "A child of that person, between 7 and 17, was asked too: both sign. "
+        "Personal id {number}, password {password}, one-time codes: {uri}",
+    ),
+    "reads": Words(
+        "{organisation} vừa đọc được: {words}. Xem trong Ai đã xem dữ liệu của tôi.",
+        "{organisation} has just read: {words}. It stands in Who saw my data.",
+    ),
+    "is_refused": Words(
+        "{organisation} vừa thử đọc và bị từ chối: {words}.",
+        "{organisation} has just tried to read and was refused: {words}.",
+    ),
+    "not_given": Words("{organisation} không được đồng ý: {words}.", "{organisation} may not: {words}."),
     "citizen": Words(
         "Để tự mình là công dân: dán dòng này, đăng nhập trong trình duyệt bằng số và mật khẩu ở {path}",
         "To be the citizen yourself: paste this, and sign in with number and password of {path}",
     ),
-    "code": Words("Mã dùng một lần cho lần đăng nhập đó:", "The one-time code for that:"),
+    "code": Words("Mã dùng một lần của lúc này:", "The one-time code of the moment:"),
     "end": Words("Ctrl-C để dừng.", "Ctrl-C ends it."),
     "ended": Words("Đã dừng máy chủ và PostgreSQL.", "The server and PostgreSQL are stopped."),
 }

@@ -85,7 +85,8 @@ def wait_for_browser(url: str, redirect_uri: str) -> dict[str, str]:
 if __name__ == "__main__":
     bank = Bank(sys.argv[1], json.loads(Path(sys.argv[2]).read_text()))
     tokens = bank.ask(sys.argv[3])
-    print(json.dumps(bank.http("GET", bank.issuer + "/v1/token-info", token=tokens["access_token"])))
+    for path in ("/v1/token-info", "/v1/consented-record"):
+        print(json.dumps(bank.http("GET", bank.issuer + path, token=tokens["access_token"])))
     newer = bank.post("token_endpoint", grant_type="refresh_token", refresh_token=tokens["refresh_token"])
     print(json.dumps(bank.post("introspection_endpoint", token=newer["access_token"])))
     bank.post("revocation_endpoint", token=tokens["refresh_token"])  # ends all that was consented to

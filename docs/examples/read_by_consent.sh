@@ -49,9 +49,11 @@ access_token=$(jq -r .access_token <<< "$tokens") refresh_token=$(jq -r .refresh
 
 # Use it. In a program: the Authorization header as it stands here, and a proof that carries the token's hash.
 $broker call GET "$issuer/v1/token-info" --key "$key" --token-file - <<< "$access_token" > /dev/null
-curl -sS --fail-with-body "$issuer/v1/token-info" -H "Authorization: DPoP $access_token" \
-  -H "DPoP: $($broker sign proof GET "$issuer/v1/token-info" --key "$key" --token "$access_token")"
-echo
+for path in /v1/token-info /v1/consented-record; do
+  curl -sS --fail-with-body "$issuer$path" -H "Authorization: DPoP $access_token" \
+    -H "DPoP: $($broker sign proof GET "$issuer$path" --key "$key" --token "$access_token")"
+  echo
+done
 
 # A new one when it has expired; what it is worth; and the end of it all.
 access_token=$(post token_endpoint grant_type=refresh_token "refresh_token=$refresh_token" | jq -r .access_token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -11,10 +12,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pyotp
 import pytest
@@ -24,6 +26,7 @@ from broker.cli.demo_steps import Exchange, Expected, differences
 from broker.evidence.entry import check_entry
 from policies.load import load_directory
 from tests.bank_and_citizen import Account, HandBrowser, asking
+from tests.citizen_world import Forms
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
@@ -346,10 +349,35 @@ def look_at_the_inbox(browser: HandBrowser, account: Account) -> None:
     assert "Trial Company" in page.text
 
 
+def give_and_withdraw(browser: HandBrowser, told: Iterator[str]) -> None:
+    """Give what the employer asks, see who read, withdraw, and see who was refused."""
+    site = browser.site
+    found = set(
+        re.findall(r'href="(/citizen/consents/[0-9a-f-]{36})', browser.go(f"{site}/citizen/consents").text)
+    )
+    pages = [browser.go(f"{site}{path}?lang=en") for path in sorted(found)]
+    [page] = [page for page in pages if "Trial Company" in page.text]
+    [form] = [form for form in Forms(page.text).forms if form.boxes]
+    given = {**form.fields, "field": list(form.boxes), "choice": "give"}
+    assert browser.go(urljoin(page.url, form.action), given).status == 200
+    read = next(line for line in told if line.startswith("Trial Company"))
+    assert read.startswith("Trial Company has just read: contribution_from, contribution_to, "), read
+    history = f"{site}/citizen/history?lang=en"
+    assert "Trial Company" in browser.go(history).text
+    page = browser.go(f"{page.url.partition('?')[0]}/withdraw?lang=en")
+    [form] = [form for form in Forms(page.text).forms if ("choice", "withdraw") in form.buttons]
+    assert browser.go(urljoin(page.url, form.action), {**form.fields, "choice": "withdraw"}).status == 200
+    refused = next(line for line in told if line.startswith("Trial Company"))
+    assert refused.strip() == "Trial Company has just tried to read and was refused: not_active_withdrawn."
+    seen = browser.go(history).text
+    assert seen.count("Trial Company") >= 2
+    assert "withdr" in seen
+
+
 def be_the_citizen(browser: HandBrowser, account: Account, directory: Path, pasted: Sequence[str]) -> None:
     """Paste the line that asks as the bank, decide in a browser, and see that the bank's program goes on."""
     line = next(line for line in pasted if "read_by_consent.py" in line)
-    code = next(line for line in pasted if "pyotp" in line)
+    code = next(line for line in pasted if "pyotp" in line and "citizen.json" in line)
     shown = subprocess.run(["bash", "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert pyotp.TOTP(account.totp_secret).verify(shown.stdout.strip(), valid_window=1)
     with asking(shlex.split(line), directory) as (example, address):
@@ -385,7 +413,10 @@ def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -
             assert time.monotonic() - started < 85, "it ran into the watchdog"
             assert "both requests wait in that person's inbox" in text
             assert f"That citizen's pages: http://127.0.0.1:{port}/citizen/consents" in text
-            assert "otpauth://totp/" in text
+            assert text.count("otpauth://totp/") == 2, (
+                "a parent, and a child who signs together with the parent"
+            )
+            assert "A child of that person, between 7 and 17, was asked too: both sign." in text
             pasted = [line.strip() for line in printed if line.startswith("  ")]
             assert [line.split()[0] for line in pasted if line.startswith("curl")] == ["curl"] * 3
             call = next(line for line in pasted if line.endswith("request.json"))
@@ -396,6 +427,7 @@ def test_a_second_run_stays_up_takes_pasted_lines_and_ends_on_ctrl_c(run: Run) -
             assert json.loads(told.stdout)["gateway_code"] == "000"
             browser, account = HandBrowser(f"http://127.0.0.1:{port}"), account_of(run.directory)
             look_at_the_inbox(browser, account)
+            give_and_withdraw(browser, iter(demo.stdout))
             be_the_citizen(browser, account, run.directory, pasted)
             browser.pool.clear()
         finally:
