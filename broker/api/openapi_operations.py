@@ -150,11 +150,12 @@ OPERATIONS: Final = (
         rule="/oauth/grants/<grant_id>",
         name="revokeGrant",
         words=Words(
-            "Trả lại một sự cho phép và mọi mã của nó", "Give a grant back, and with it all its tokens"
+            "Trả lại một sự cho phép, với mọi mã và sự đồng ý của nó",
+            "Give a grant back, and with it all its tokens and consents",
         ),
         scope=REVOKE_GRANTS,
         status=204,
-        problems=(*_ACCESS, *_SCOPE, "not-found"),
+        problems=(*_ACCESS, *_SCOPE, "not-found", "consent-moved"),
     ),
     Operation(
         method="POST",
