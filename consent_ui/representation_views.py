@@ -149,6 +149,7 @@ class RepresentationViews:
             **self._child(child, whose.words),
             "requests": requests,
             "living": living,
+            "is_complete": child.is_complete,
             "ended": ended,
         }
 

@@ -14,7 +14,7 @@ from broker.consent.age import required_roles
 from broker.consent.record import FINAL, Actor, Consent, Notice, Signer
 from broker.consent.standing import roles_at
 from broker.consent.writing import ChainedEvent
-from broker.errors import ConsentNotFound, StoreUnavailable
+from broker.errors import ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
 from connectors.base import Child, Families, SourceAnswerRefused, SourceUnavailable
 from policies.civil_time import civil_date
 
@@ -40,6 +40,10 @@ class Decisions(Protocol):
 
     def find_all(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
         """Return all of a person's consents as they stand now, what waits for a decision among them."""
+        ...
+
+    def find_mine(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
+        """Return what find_all does, of requests only those that were opened before."""
         ...
 
     def history(self, citizen_id: str, consent_id: str) -> Sequence[ChainedEvent]:
@@ -75,7 +79,7 @@ class RepresentedChild:
 
     relation_hash: keyed hash in hex of what the source said of the relation, now. pending: what waits for a
     decision. living: what is given and has not ended, paused or due for its confirmation included. ended: the
-    latest that have.
+    latest that have. is_complete: False when requests may wait that cannot be opened now.
     """
 
     citizen_id: str
@@ -88,6 +92,7 @@ class RepresentedChild:
     pending: tuple[Consent, ...] = ()
     living: tuple[Consent, ...] = ()
     ended: tuple[Consent, ...] = ()
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +214,7 @@ class Represent:
 
     def _represented(self, child: Child, account: str, both_sign: bool, at: datetime) -> RepresentedChild:
         said = "\x1f".join((child.parent_key, child.relation, child.child_key, child.household_code))
-        found = self.decisions.find_all(account, at)
+        found, is_complete = self._consents(account, at)
         pending = tuple(
             one for one in found if one.state in _UNDECIDED and "representative" in one.required_roles
         )
@@ -226,7 +231,19 @@ class Represent:
             pending=pending,
             living=living,
             ended=tuple(ended[:_ENDED_MAX]),
+            is_complete=is_complete,
         )
+
+    def _consents(self, account: str, at: datetime) -> tuple[Sequence[Consent], bool]:
+        """Return a child's consents, and whether new requests are among them.
+
+        Who must sign may not be known of one child now: that hides no sibling, and keeps nobody from ending
+        what was given.
+        """
+        try:
+            return self.decisions.find_all(account, at), True
+        except (ConsentTransitionRefused, StoreUnavailable):
+            return self.decisions.find_mine(account, at), False
 
 
 def _actor(citizen_id: str) -> Actor:

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
 from werkzeug.test import TestResponse
 
+from broker.actions.people import SourcePeople
 from broker.app import new_reference
 from broker.consent import life
 from broker.consent.record import Actor, Consent, DataRange, Frequency, Notice, Signer
 from broker.consent.terms import AskedTerms, terms_of
 from broker.consent.writing import RequestOpening
+from broker.errors import ConsentTransitionRefused
 from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.consents import PostgresConsents
 from connectors.base import SourceUnavailable
@@ -597,3 +599,46 @@ def test_the_relation_is_proven_again_for_ending_what_was_given(
     household.forget(for_child.child, "family_member")
     assert for_child.visitor.post(for_child.path, {**form, "choice": "withdraw"}).status_code == 404
     assert for_child.state() == "active"
+
+
+def test_a_child_of_whom_nothing_is_known_hides_no_sibling_and_keeps_nobody_from_ending(
+    world: World, consents: ConsentWorld, for_child: GivenForChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sibling = for_child.household.add(4, parent=for_child.mother)
+    ask(world, consents, sibling)
+
+    def unknown(*_given: object) -> None:
+        raise ConsentTransitionRefused("person_unknown")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SourcePeople, "signing", unknown)
+        page = for_child.visitor.page(f"{REPRESENTATION}?lang=en").words
+        own, others = (page.split(one.name, 1)[1] for one in (for_child.child, sibling))
+        assert "cannot say now who must sign" in others.split("Consents that were given")[0]
+        assert "cannot say now who must sign" not in own.split("Consents that were given")[0]
+        assert for_child.act("withdraw").status_code == 303
+    assert for_child.state() == "withdrawn"
+    assert "cannot say now" not in for_child.visitor.page(f"{REPRESENTATION}?lang=en").words
+
+
+def test_the_list_asks_the_store_as_often_whatever_the_number_of_a_childs_consents(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    child, counts = household.add(5, parent=mother), []
+    asked: list[str] = []
+
+    def seen(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", seen)
+    try:
+        for _ in range(3):
+            request_id = ask(world, consents, child)
+            visitor.page(REPRESENTATION)
+            assert answer(visitor, consent_of(world, request_id).consent_id, "give", *FIELDS) == 303
+            asked.clear()
+            visitor.page(REPRESENTATION)
+            counts.append(len(asked))
+    finally:
+        event.remove(Engine, "before_cursor_execute", seen)
+    assert len(set(counts)) == 1, counts
