@@ -81,10 +81,16 @@ class HomeViews:
         )
 
     def show_help(self) -> Response:
-        """Answer what is asked most, to whoever asks: with navigation for somebody who is signed in."""
+        """Answer what is asked most, to whoever asks: with navigation for somebody who is signed in.
+
+        Help needs nothing that could be away: without the store it is shown as to anybody.
+        """
         at, words, visit = self._visit.clock(), words_of_request(), self._visit
         topics = [(name, words(f"help_{name}"), words(f"told_of_{name}")) for name in HELP_TOPICS]
-        session = visit.find_session(at)
+        try:
+            session = visit.find_session(at)
+        except StoreUnavailable:
+            session = None
         if session is None:
             return visit.pages.page(
                 "help.html",

@@ -10,6 +10,7 @@ import pytest
 
 from broker.actions.people import SourcePeople
 from broker.errors import StoreUnavailable
+from broker.storage.citizens import PostgresCitizens
 from consent_ui.home import HELP_TOPICS
 from consent_ui.words import WORDS
 from tests.citizen_world import Forms
@@ -139,3 +140,20 @@ def test_sign_ins_and_passkeys_have_the_navigation_and_the_way_out(pages: PagesW
     out = browser.post(form.action, form.fields)
     assert (out.status_code, "You are signed out" in Text(out.text).words) == (200, True)
     assert browser.get(f"/citizen/{name}").status_code == 303
+
+
+def test_help_is_there_while_the_store_is_away(pages: PagesWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    browser = pages.browser()
+    browser.sign_in(pages.citizen(), HOME)
+
+    def away(*_given: object) -> None:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(PostgresCitizens, "find_session", away)
+    assert browser.get(HOME).status_code == 503
+    page = browser.get(f"{HELP}?lang=en")
+    assert (page.status_code, "How do I change my mind?" in page.text, "<nav" in page.text) == (
+        200,
+        True,
+        False,
+    )
