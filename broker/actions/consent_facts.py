@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from broker.actions.limits import counter_ref
 from broker.consent.check import FetchFacts, period_end
-from broker.consent.consented import ConsentedFacts
+from broker.consent.consented import ConsentedFacts, FrequencyCounter
+from broker.consent.ranges import CIVIL_PERIODS, civil_period_end
 from broker.consent.record import Consent
 from broker.consent.standing import state_at
 from broker.evidence.recording import CONSENT_FREQUENCY, CounterStep
@@ -21,10 +22,13 @@ from policies.model import ConsentFacts
 class ConsentFactsDoor(Protocol):
     """Finds consents; `broker.storage.consented.PreparedConsentFacts` is one."""
 
-    def find_consented(self, token_hash: bytes, client_id: str, consent_id: str) -> ConsentedFacts | None:
-        """Return a consent with what a token of a client has to do with it.
+    def find_consented(
+        self, token_hash: bytes, client_id: str, consent_id: str, counters: Sequence[FrequencyCounter]
+    ) -> ConsentedFacts | None:
+        """Return a consent with what a token of a client has to do with it, and how often it was used.
 
-        None: the token was never issued under a grant, or there is no such consent. Raises StoreUnavailable.
+        counters: of `frequency_counters`. None: the token was never issued under a grant, or there is no
+        such consent. Raises StoreUnavailable.
         """
         ...
 
@@ -45,7 +49,8 @@ def fetch_facts(
     """Return what the checks at fetch are held against (`broker.consent.check`).
 
     A grant that ended with its consent is no fault of the token: then the consent's state is the reason.
-    What is counted is left to the recording statement, which alone counts exactly.
+    A count only grows within its period: one that was full when it was read is full. One that was not is left
+    to the recording statement, which alone counts exactly.
     """
     consent = found.consent
     is_of_grant = consent.grant_id == found.grant_id
@@ -59,6 +64,7 @@ def fetch_facts(
         agreement_id=str(detail.get("agreement_id", "")),
         record_hash=str(detail.get("record_hash", "")),
         purpose=str(detail.get("purpose", "")),
+        used_count=found.used_count,
     )
 
 
@@ -78,6 +84,22 @@ def consent_facts(consent: Consent) -> ConsentFacts | None:
     )
 
 
+def frequency_counters(consent_id: str, at: datetime) -> tuple[FrequencyCounter, ...]:
+    """Return where a consent counts its releases now, for every period that its frequency may be of.
+
+    Which of them it is stands in the consent, which is read in the same look as the counter.
+    """
+    civil = [
+        FrequencyCounter(per, int(civil_period_end(per, at).timestamp()), _frequency_ref(per, consent_id))
+        for per in CIVIL_PERIODS
+    ]
+    return (*civil, FrequencyCounter("consent", None, _frequency_ref("consent", consent_id)))
+
+
+def _frequency_ref(per: str, consent_id: str) -> bytes:
+    return counter_ref(CONSENT_FREQUENCY.encode(), per.encode(), consent_id.encode())
+
+
 def frequency_steps(consent: Consent, at: datetime) -> tuple[CounterStep, ...]:
     """Return the counter of a consent's own frequency in the present period; none where nothing is counted.
 
@@ -88,7 +110,7 @@ def frequency_steps(consent: Consent, at: datetime) -> tuple[CounterStep, ...]:
     frequency, ends_at = consent.terms.frequency, period_end(consent, at)
     if frequency is None or ends_at is None:
         return ()
-    key = counter_ref(CONSENT_FREQUENCY.encode(), frequency.per.encode(), consent.consent_id.encode())
+    key = _frequency_ref(frequency.per, consent.consent_id)
     return (CounterStep(key, int(ends_at.timestamp()), 0, 1, frequency.use_count, CONSENT_FREQUENCY),)
 
 

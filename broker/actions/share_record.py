@@ -15,6 +15,7 @@ from broker.actions.consent_facts import (
     consent_details,
     consent_facts,
     fetch_facts,
+    frequency_counters,
     frequency_steps,
     opens_at,
 )
@@ -68,7 +69,9 @@ class ShareRecord:
         named), ReleaseRefused (recorded), SourceOutage (recorded), EvidenceUnavailable, StoreUnavailable.
         """
         client, detail = self._asked(context, consent_id)
-        found = self.consents.find_consented(context.token_hash, context.client_id, str(detail["consent_id"]))
+        named = str(detail["consent_id"])
+        counters = frequency_counters(named, context.at)
+        found = self.consents.find_consented(context.token_hash, context.client_id, named, counters)
         if found is None:
             self._refuse_unfounded(context, client, "token_not_active")
         matter, consent = self._matter(context, client, found, detail), found.consent

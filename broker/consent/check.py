@@ -42,8 +42,9 @@ class FetchFacts:
     subject: pairwise, agreement_id, record_hash (hex), purpose: as the token says. asked_range: the time
     asked about now, None for all that was given. used_count: releases in the present period
     (`period_end`), this one left out. quota_exceeded: a limit of the agreement is full. policy_permits:
-    what the policies decided, consent left aside. `share_record` does not fill in these four: it reads all
-    that was given, the recording statement counts, and policies refuse by reasons of their own.
+    what the policies decided, consent left aside. `share_record` fills in the count alone: it reads all that
+    was given, the recording statement judges the agreement's limits, and policies, asked after these checks,
+    refuse by reasons of their own.
     """
 
     consent: Consent

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
+from typing import Final, Literal, TypeAlias
 
 from broker.consent.record import Consent, DataRange
 from policies.civil_time import VIET_NAM, civil_date
+
+CivilPeriod: TypeAlias = Literal["day", "week", "month"]
+CIVIL_PERIODS: Final[tuple[CivilPeriod, ...]] = ("day", "week", "month")
 
 
 def is_range_within(inner: DataRange | None, outer: DataRange | None) -> bool:
@@ -23,12 +27,15 @@ def period_end(consent: Consent, at: datetime) -> datetime | None:
     frequency = consent.terms.frequency
     if frequency is None:
         return None
-    if frequency.per == "consent":
-        return consent.valid_to_at
+    return consent.valid_to_at if frequency.per == "consent" else civil_period_end(frequency.per, at)
+
+
+def civil_period_end(per: CivilPeriod, at: datetime) -> datetime:
+    """Return when the civil day, week or month of an instant ends."""
     day = civil_date(at)
-    if frequency.per == "week":
+    if per == "week":
         day += timedelta(days=7 - day.weekday())
-    elif frequency.per == "month":
+    elif per == "month":
         # Four days after the 28th it is the next month, however long this one is.
         day = (day.replace(day=28) + timedelta(days=4)).replace(day=1)
     else:

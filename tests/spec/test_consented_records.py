@@ -15,11 +15,15 @@ from werkzeug.test import Client
 
 from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.api.openapi import OPENAPI_PATH
+from broker.app import CompiledPolicies
 from broker.cli.caller import Answer
 from broker.consent.codec import record_hash
 from broker.consent.ranges import period_end
 from broker.consent.record import DataRange, Frequency
 from broker.oauth.jose import decode_object, decode_segment
+from connectors.base import SourceUnavailable
+from connectors.national_insurance.source import InsuranceSource
+from policies.model import Decision
 from tests.answers import problem_in
 from tests.consent_world import RECORD_PATH, ConsentWorld, Given, Reader, reader_of
 from tests.contracts.source_fixtures import InsuranceDatabase
@@ -352,6 +356,91 @@ class TestHowOften:
         answer = reader.read(token)
         refused(consents.world, answer, "limit-reached", "limit_reached")
         assert int(answer.headers["retry-after"]) >= 1
+
+
+class TestOfTwoFaults:
+    """consent.md 1.5: the first failing reason is recorded; what the recipient is told stands beside it."""
+
+    @pytest.fixture
+    def used_up(self, consents: ConsentWorld, reader: Reader) -> tuple[Given, str]:
+        """A consent to one use a day, which is used, and its token."""
+        given = consents.give(frequency=Frequency(1, "day"))
+        token = reader.token(given)
+        assert reader.read(token).status == 200
+        return given, token
+
+    def test_a_consent_that_rests_and_is_used_up_rests(
+        self, consents: ConsentWorld, reader: Reader, used_up: tuple[Given, str]
+    ) -> None:
+        given, token = used_up
+        consents.pause(given)
+        entry = refused(consents.world, reader.read(token), "release-refused", "not_active_paused")
+        assert is_told_to(consents.world, entry, given)
+
+    def test_a_token_with_another_hash_and_another_purpose_has_another_hash(
+        self, consents: ConsentWorld, reader: Reader
+    ) -> None:
+        given = consents.give()
+        consents.world.execute(
+            "UPDATE grants SET authorization_details = jsonb_set(jsonb_set(authorization_details,"
+            " '{0,record_hash}', to_jsonb(repeat('0', 64))), '{0,purpose}', '\"something_else\"')"
+            " WHERE grant_id = :grant",
+            grant=given.consent.grant_id,
+        )
+        entry = refused(
+            consents.world, reader.read(reader.token(given)), "release-refused", "record_hash_mismatch"
+        )
+        assert is_told_to(consents.world, entry, given)
+
+    def test_a_consent_that_is_used_up_and_that_the_policies_refuse_is_used_up(
+        self,
+        consents: ConsentWorld,
+        reader: Reader,
+        used_up: tuple[Given, str],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        given, token = used_up
+        fresh = reader.token(consents.give(given.person, frequency=Frequency(1, "day")))
+        monkeypatch.setattr(
+            CompiledPolicies,
+            "decide",
+            lambda _, asked: Decision(
+                False, "after_validity", (), agreement_id=asked.agreement_id, purpose=asked.purpose
+            ),
+        )
+        refused(consents.world, reader.read(fresh), "release-refused", "after_validity")
+        entry = refused(consents.world, reader.read(token), "release-refused", "frequency_exceeded")
+        assert is_told_to(consents.world, entry, given)
+
+    def test_a_consent_that_is_used_up_and_whose_client_lost_the_agreement_is_used_up(
+        self, app: Flask, consents: ConsentWorld
+    ) -> None:
+        bank = consents.register_bank()
+        given = consents.give(bank=bank, frequency=Frequency(1, "day"))
+        own = reader_of(app, consents.world.settings.issuer, bank)
+        token = own.token(given)
+        assert own.read(token).status == 200
+        consents.world.execute(
+            "UPDATE clients SET agreement_ids = '{}' WHERE client_id = :id", id=bank.client_id
+        )
+        refused(consents.world, own.read(token), "release-refused", "frequency_exceeded")
+
+    @pytest.mark.parametrize("per", ["day", "week", "month", "consent"])
+    def test_a_consent_that_is_used_up_is_told_so_while_the_source_is_away(
+        self, consents: ConsentWorld, reader: Reader, monkeypatch: pytest.MonkeyPatch, per: Any
+    ) -> None:
+        given = consents.give(frequency=Frequency(1, per))
+        token = reader.token(given)
+        assert reader.read(token).status == 200
+        fresh = reader.token(consents.give(given.person, frequency=Frequency(1, per)))
+
+        def away(*_given: object) -> None:
+            raise SourceUnavailable("away")
+
+        monkeypatch.setattr(InsuranceSource, "_fetch", away)
+        problem_in(reader.read(fresh), "source-outage")
+        entry = refused(consents.world, reader.read(token), "release-refused", "frequency_exceeded")
+        assert is_told_to(consents.world, entry, given)
 
 
 class TestWhichConsent:
