@@ -275,6 +275,34 @@ class TestWhoIsRefused:
         entry = refused(consents.world, thief.read(thief.token(theirs)), "token-invalid", "token_not_active")
         assert is_told_to(consents.world, entry, mine)
 
+    def test_a_client_that_came_to_another_organisation_is_another_recipient(
+        self, app: Flask, consents: ConsentWorld
+    ) -> None:
+        """The grant of the token is that of the consent, and its client too: only the organisation is not."""
+        bank = consents.register_bank()
+        given = consents.give(bank=bank)
+        consents.world.execute(
+            "UPDATE clients SET organisation_id = :other WHERE client_id = :id",
+            other=consents.bank.organisation_id,
+            id=bank.client_id,
+        )
+        own = reader_of(app, consents.world.settings.issuer, bank)
+        entry = refused(consents.world, own.read(own.token(given)), "release-refused", "recipient_mismatch")
+        assert is_told_to(consents.world, entry, given)
+
+    def test_a_grant_that_names_another_person_is_about_another_subject(
+        self, consents: ConsentWorld, reader: Reader
+    ) -> None:
+        given = consents.give()
+        consents.world.execute(
+            "UPDATE grants SET subject = 'citizen:another' WHERE grant_id = :grant",
+            grant=given.consent.grant_id,
+        )
+        entry = refused(
+            consents.world, reader.read(reader.token(given)), "release-refused", "subject_mismatch"
+        )
+        assert is_told_to(consents.world, entry, given)
+
     def test_a_form_that_changed_after_the_consent_keeps_its_field_back(
         self, consents: ConsentWorld, reader: Reader
     ) -> None:
