@@ -11,8 +11,8 @@ from broker.consent.record import Consent, Signer
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused
 from broker.evidence.canonical import Json
 from consent_ui.addresses import CONSENT_RULE, CONSENTS_RULE, EXTENSION_RULE, WITHDRAWAL_RULE
-from consent_ui.consent_presenting import ConsentView, consent_view
-from consent_ui.consent_views import CONSENTS_PAGE, ConsentParts, bound_to
+from consent_ui.consent_presenting import ConsentView, GoingWith, consent_view
+from consent_ui.consent_views import CONSENTS_PAGE, ConsentParts, actor_of, bound_to
 from consent_ui.extending import Length, lengths_of
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import hash_of_shown, notice_of
@@ -57,6 +57,10 @@ class ConsentChangeViews:
             view=view,
             action=self._address(consent, CONSENT_RULE),
             back=self._address(consent, CONSENT_RULE, whose),
+            others=[
+                GoingWith.of(one, self._address(one, CONSENT_RULE, whose), whose.words)
+                for one in self._parts.verb.withdrawn_with(actor_of(whose), consent, whose.at)
+            ],
             token=self._visit.tokens.token(whose.cookie, bound_to(view), whose.at),
         )
 

@@ -31,6 +31,22 @@ class EventView:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class GoingWith:
+    """One consent that is withdrawn with another: since when and until when, and where it stands."""
+
+    address: str
+    words: str
+
+    @classmethod
+    def of(cls, consent: Consent, address: str, words: Words) -> GoingWith:
+        """Return a consent that was given, in words."""
+        since, until = (
+            "" if one is None else words.moment(one) for one in (consent.valid_from_at, consent.valid_to_at)
+        )
+        return cls(address, words("withdrawal_other", since=since, until=until))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentView(RequestedView):
     """One consent as it stands now. fingerprint: SHA-256 hex of all that is shown before a choice.

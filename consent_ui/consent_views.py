@@ -87,7 +87,7 @@ class ConsentViews:
             return whose
         if not self._visit.is_good_form(whose.cookie, CONSENTS_PAGE, whose.at):
             return self._list(whose, 403, whose.words("form_stale"))
-        left = self._parts.verb.pause_all(_actor(whose), whose.at)
+        left = self._parts.verb.pause_all(actor_of(whose), whose.at)
         if left:
             views = self._views(whose, left)
             names = "; ".join(f"{one.organisation} – {one.purpose}" for one in views)
@@ -149,9 +149,9 @@ class ConsentViews:
         if choice in ("give", "refuse"):
             verb.decide(signer, consent_id, given if choice == "give" else frozenset(), notice, at)
         elif choice == "withdraw":
-            verb.withdraw(_actor(whose), consent_id, at)
+            verb.withdraw(actor_of(whose), consent_id, at)
         elif choice == "pause":
-            verb.pause(_actor(whose), consent_id, at)
+            verb.pause(actor_of(whose), consent_id, at)
         elif choice == "resume":
             verb.resume(signer, consent_id, at)
         else:
@@ -263,7 +263,8 @@ class ConsentViews:
         return self._visit.addresses.page(rule.replace("<consent_id>", consent_id), language)
 
 
-def _actor(whose: SignedInVisitor) -> Actor:
+def actor_of(whose: SignedInVisitor) -> Actor:
+    """Return the signed-in person as the one who acts in the own matter."""
     return Actor(kind="data_subject", reference=whose.citizen_id)
 
 

@@ -11,7 +11,7 @@ from broker.actions.represent import RepresentativeSignIn, RepresentedChild
 from broker.consent.record import Consent
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
 from consent_ui.addresses import CHILD_CONSENT_RULE, CHILD_WITHDRAWAL_RULE, REPRESENTATION_RULE
-from consent_ui.consent_presenting import OPENING, ConsentView, event_views
+from consent_ui.consent_presenting import OPENING, ConsentView, GoingWith, event_views
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import notice_of
 from consent_ui.representation_views import (
@@ -53,6 +53,10 @@ class RepresentedConsentViews:
             view=view,
             action=self._address(consent.consent_id),
             back=self._address(consent.consent_id, language),
+            others=[
+                GoingWith.of(one, self._address(one.consent_id, language), whose.words)
+                for one in self._verb.withdrawn_with(whose.citizen_id, consent, whose.at)
+            ],
             token=visit.tokens.token(whose.cookie, _bound(view), whose.at),
         )
 

@@ -37,6 +37,10 @@ class ConsentStore(Protocol):
         """Return all consents of a person that are kept as active, however many others there are."""
         ...
 
+    def find_living(self, citizen_id: str, organisation_id: str, purpose: str) -> Sequence[HeldConsent]:
+        """Return what a person has given to a recipient for a purpose and is kept as not having ended."""
+        ...
+
     def find_due(self, at: datetime, limit: int) -> Sequence[HeldConsent]:
         """Return consents that time alone has changed and nobody has written down yet."""
         ...

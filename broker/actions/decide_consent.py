@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from broker.actions.consent_doors import ConsentStore, People, WaitingRequests
 from broker.actions.consent_writer import ConsentWriter
+from broker.actions.going_with import going_with
+from broker.actions.trying import tried_again
 from broker.consent import life
 from broker.consent.change import Change
 from broker.consent.record import Actor, Consent, Notice, Signer, Signing
@@ -105,10 +107,25 @@ class DecideConsent:
     def withdraw(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
         """Withdraw: no release commits after this has returned (Law 91/2025 art. 10).
 
-        relation_hash: of what the source said of a representative's relation, "" for the data subject.
+        With it goes, in the same transaction, whatever else the same recipient may read for the same
+        purpose: one may have given twice, and who takes back means all of it. relation_hash: of what the
+        source said of a representative's relation, "" for the data subject. Raises ConsentNotFound,
+        ConsentTransitionRefused, ConsentMoved (others change them all the time), StoreUnavailable.
         """
+        return tried_again(lambda: self._withdraw(actor, consent_id, at, relation_hash))
+
+    def withdrawn_with(self, actor: Actor, consent: Consent, at: datetime) -> Sequence[Consent]:
+        """Return what goes with a consent when it is withdrawn, as it stands now. Raises StoreUnavailable."""
+        return [stand(held.consent, at).consent for held, _ in going_with(self.store, actor, consent, at)]
+
+    def _withdraw(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str) -> Consent:
         held = self._actable(actor, consent_id, relation_hash)
-        return self._write(held, life.withdraw(held.consent, actor, at), at)
+        asked = life.withdraw(held.consent, actor, at)
+        going = [(held, asked), *going_with(self.store, actor, held.consent, at)]
+        composed = [self.writer.compose(change, one, at) for one, change in going]
+        writings = [writing for written, _ in composed for writing in written]
+        self.store.write(writings, [row for _, evidence in composed for row in evidence])
+        return writings[0].consent
 
     def pause(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
         """Pause: nothing is released until it is resumed."""

@@ -60,6 +60,10 @@ class Decisions(Protocol):
         """Withdraw; no release commits after it has returned."""
         ...
 
+    def withdrawn_with(self, actor: Actor, consent: Consent, at: datetime) -> Sequence[Consent]:
+        """Return what goes with a consent when it is withdrawn."""
+        ...
+
     def pause(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
         """Pause until whoever paused it resumes it."""
         ...
@@ -190,6 +194,10 @@ class Represent:
         """Withdraw for a child: like one's own, without a fresh sign-in. Raises as decide does."""
         child = self._living(citizen_id, consent_id, at)
         return self.decisions.withdraw(_actor(citizen_id), consent_id, at, child.relation_hash)
+
+    def withdrawn_with(self, citizen_id: str, consent: Consent, at: datetime) -> Sequence[Consent]:
+        """Return what goes with a child's consent when it is withdrawn. consent: one that was found."""
+        return self.decisions.withdrawn_with(_actor(citizen_id), consent, at)
 
     def pause(self, citizen_id: str, consent_id: str, at: datetime) -> Consent:
         """Pause for a child. Raises as decide does."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -42,6 +43,17 @@ def decide_redirect(
         done = approve_in(connection, request_ref, grant, code)
     if not done:
         raise ConsentMoved("the authorization request was decided or has expired")
+
+
+def hold_consents(connection: Connection, writings: Sequence[ConsentWriting]) -> None:
+    """Hold the rows of several consents in one order, before any grant: so nobody waits in a circle.
+
+    Releases under way hold a row until they have committed; whoever comes later waits for this transaction.
+    """
+    known = [one.consent.consent_id for one in writings if one.expected_version]
+    if len(known) > 1:
+        held = select(consents.c.consent_id).where(consents.c.consent_id.in_(known))
+        connection.execute(held.order_by(consents.c.consent_id).with_for_update(key_share=True))
 
 
 def write_consent(connection: Connection, writing: ConsentWriting) -> None:
@@ -104,7 +116,7 @@ def end_grant(connection: Connection, ended: tuple[str, GrantEnd, datetime], *, 
     grant_id, ended_by, at = ended
     if not revoke_in(connection, grant_id, ended_by, at) and is_empty:
         raise GrantNotFound
-    living = select(consents.c.consent_id).where(consents.c.grant_id == grant_id, _is_living())
+    living = select(consents.c.consent_id).where(consents.c.grant_id == grant_id, is_living())
     if connection.execute(living.limit(1)).one_or_none() is not None:
         raise ConsentMoved("another consent has come under the grant in the meantime")
 
@@ -166,13 +178,14 @@ def _end_grant(connection: Connection, consent: Consent, ended_by: ActorKind) ->
     living = (
         select(consents.c.consent_id)
         .where(consents.c.grant_id == consent.grant_id, consents.c.consent_id != consent.consent_id)
-        .where(_is_living())
+        .where(is_living())
     )
     if connection.execute(living.limit(1)).one_or_none() is None:
         revoke_in(connection, str(consent.grant_id), ended_by, consent.state_since_at)
 
 
-def _is_living() -> ColumnElement[bool]:
+def is_living() -> ColumnElement[bool]:
+    """Return the condition that a consent was given and is kept as not having ended."""
     return consents.c.state.in_(("active", "paused", "refresh_due"))
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select, true
+from sqlalchemy import Connection, Engine, and_, select, true
 
 from broker.consent.codec import consent_from
 from broker.consent.record import FINAL, Consent
@@ -37,6 +37,8 @@ from broker.storage.consent_requests import (
 from broker.storage.consent_writes import (
     decide_redirect,
     end_grant,
+    hold_consents,
+    is_living,
     record_evidence,
     write_consent,
 )
@@ -93,6 +95,17 @@ class PostgresConsents:
     def find_of_grant(self, grant_id: str) -> Sequence[HeldConsent]:
         """Return the consents that a grant rests on."""
         return self._held(consents.c.grant_id == grant_id)
+
+    def find_living(self, citizen_id: str, organisation_id: str, purpose: str) -> Sequence[HeldConsent]:
+        """Return what a person has given to a recipient for a purpose and is kept as not having ended."""
+        return self._held(
+            and_(
+                consents.c.citizen_id == citizen_id,
+                consents.c.organisation_id == organisation_id,
+                consents.c.purpose == purpose,
+                is_living(),
+            )
+        )
 
     def find_due(self, at: datetime, limit: int) -> Sequence[HeldConsent]:
         """Return consents that time alone has changed and nobody has written down yet."""
@@ -172,6 +185,7 @@ class PostgresConsents:
             if opening is not None:
                 keep_request(connection, opening)
             _check_request(connection, decided, cancelled, opened, step)
+            hold_consents(connection, writings)
             for writing in writings:
                 write_consent(connection, writing)
             if cancelled is not None and is_undecided(connection, cancelled[0]):

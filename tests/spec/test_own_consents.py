@@ -244,6 +244,41 @@ class TestThinkingItOver:
         assert (again.status_code, again.headers["Location"]) == (303, f"{consent_path(tokens)}?lang=en")
         assert first not in get(flow, browser, f"{CONSENTS}?lang=en").text
 
+    def test_what_was_given_twice_is_taken_back_at_once_and_the_page_names_it(self, flow: Flow) -> None:
+        """One purpose of one recipient: after the tap not one more release happens."""
+        citizen = flow.citizen()
+        browser, tokens = given(flow, citizen)
+        other = flow.tokens(citizen)
+        assert other["grant_id"] != tokens["grant_id"]
+        for language, told in (
+            ("vi", "Cùng được rút lại, vì cùng bên nhận và cùng mục đích:"),
+            ("en", "Taken back with it, because recipient and purpose are the same:"),
+        ):
+            page = get(flow, browser, f"{consent_path(tokens)}/withdraw?lang={language}")
+            assert told in page.text
+            assert f'href="{consent_path(other)}?lang={language}"' in page.text
+        form = own_form(page)
+        done = browser.post(
+            form.action, data={**form.fields, "choice": "withdraw"}, base_url=flow.world.issuer
+        )
+        assert done.status_code == 303
+        for one in (tokens, other):
+            page = get(flow, browser, f"{consent_path(one)}?lang=en")
+            assert "taken back" in page.text
+            assert told_on(page)[0].startswith("The consent was taken back (")
+            assert flow.refresh(one["refresh_token"]).get_json()["error"] == "invalid_grant"
+
+    def test_where_nothing_goes_with_it_the_page_names_nothing(self, flow: Flow) -> None:
+        citizen = flow.citizen()
+        browser, tokens = given(flow, citizen)
+        other = flow.tokens(citizen)
+        assert act(flow, browser, consent_path(other), "withdraw").status_code == 303
+        again = flow.tokens(citizen)
+        page = get(flow, flow.signed_in(citizen), f"{consent_path(again)}/withdraw?lang=en")
+        assert "Taken back with it" not in page.text
+        assert consent_path(other) not in page.text
+        assert consent_path(tokens) not in page.text
+
     def test_extending_makes_another_consent_that_lasts_longer_and_tokens_go_on(self, flow: Flow) -> None:
         citizen = flow.citizen()
         _, tokens = given(flow, citizen)
