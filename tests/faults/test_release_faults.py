@@ -36,8 +36,8 @@ ANSWER_SECONDS = 3.0
 """No request takes longer, whatever is broken (Decree 188/2025 art. 38; clients give up at 8 to 10 s)."""
 
 
-ENGINE_SECONDS = 6.0
-"""Bound of what is no look-up: a wait on a dead pooled connection, then one for a new connection."""
+ENGINE_SECONDS = 8.0
+"""What is no look-up waits on a dead pooled connection, then for a new one; clients give up at 8 to 10 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +113,14 @@ class TestTheLedger:
     ) -> None:
         newcomer = stage.server.caller(stage.world.hospital)
         with frozen_database(stage.ledger, "broker", "broker-release"):
+            wait_until(lambda: known.request("GET", "/readyz").status == 503, "it is not ready", 20)
             started = time.monotonic()
-            wait_until(lambda: known.request("GET", "/readyz").status == 503, "it is not ready")
             with pytest.raises(TokenRefused) as refused:
                 newcomer.token()
-            assert refused.value.status == 503
-            assert refused.value.error == "temporarily_unavailable"
+            assert (refused.value.status, refused.value.error) == (503, "temporarily_unavailable")
             answer = known.post_form("revocation_endpoint", {"token": "x"})
             assert (answer.status, answer.json()["error"]) == (503, "temporarily_unavailable")
-            assert time.monotonic() - started < 3 * ENGINE_SECONDS
+            assert time.monotonic() - started < 2 * ENGINE_SECONDS
         wait_until(lambda: known.request("GET", "/readyz").status == 200, "it is ready again")
         assert newcomer.token()
 
@@ -257,10 +256,13 @@ class Load:
 
     def __init__(self, stage: Stage, callers: int = 6) -> None:
         self.answers: list[Answer] = []
-        self.broken = 0
+        self.broken: list[str] = []
         self._stop = threading.Event()
         hospital = stage.world.register_hospital(staff=60)
         self._callers = [stage.server.caller(hospital) for _ in range(callers)]
+        for caller in self._callers:
+            # Whoever comes while new workers are being made waits for them; a busy machine takes its time.
+            caller.timeout_seconds = 40.0
         self._documents = [
             [stage.world.document(hospital=hospital) for _ in range(60)] for _ in self._callers
         ]
@@ -273,8 +275,8 @@ class Load:
                 break
             try:
                 self.answers.append(post(caller, document))
-            except (OSError, HTTPException):
-                self.broken += 1
+            except (OSError, HTTPException) as fault:
+                self.broken.append(repr(fault))
 
     def __enter__(self) -> Load:
         for caller in self._callers:
@@ -286,14 +288,14 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(20)
+            thread.join(45)
         for caller in self._callers:
             caller.close()
 
     def go_on(self, count: int = 60) -> None:
         """Wait until so many more were answered."""
         before = len(self.answers)
-        wait_until(lambda: len(self.answers) >= before + count, f"{count} more are answered", 30)
+        wait_until(lambda: len(self.answers) >= before + count, f"{count} more are answered", 45)
 
     def statuses(self) -> Counter[int]:
         return Counter(answer.status for answer in self.answers)
@@ -306,14 +308,14 @@ class TestTheWorkers:
         with Load(stage) as load:
             load.go_on()
             os.kill(min(before), signal.SIGKILL)
-            wait_until(lambda: len(server.worker_pids() - {min(before)}) == 2, "another worker is there")
+            wait_until(lambda: len(server.worker_pids() - {min(before)}) == 2, "another worker is there", 40)
             load.go_on()
         told = references(load.answers)
         assert len(told) > 50, load.statuses()
         assert len(set(told)) == len(world.find_evidence(*told)) == len(told)
         # A request under way may have been recorded and not delivered; sent again, its proof is used up.
         assert load.statuses().keys() <= {200, 401}
-        assert load.statuses()[401] + load.broken <= 2 * 6
+        assert load.statuses()[401] + len(load.broken) <= 2 * 6
         wait_until(lambda: server.status("/readyz") == 200, "it is ready")
 
     def test_a_reload_under_load_drops_no_request(self, stage: Stage) -> None:
@@ -322,20 +324,24 @@ class TestTheWorkers:
         with Load(stage) as load:
             load.go_on()
             server.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: not server.worker_pids() & before, "all workers are new", 15)
+            wait_until(lambda: not server.worker_pids() & before, "all workers are new", 40)
             load.go_on()
         assert set(load.statuses()) == {200}
-        assert load.broken == 0
+        assert load.broken == []
         told = references(load.answers)
         assert len(world.find_evidence(*told)) == len(told) > 50
 
     def test_a_suspension_that_was_answered_holds_on_every_worker(self, stage: Stage) -> None:
         world, server = stage.world, stage.server
         hospital = world.register_hospital(staff=1)
-        callers = [server.caller(hospital) for _ in range(16)]
-        first = at_once(lambda caller: post(caller, world.document(hospital=hospital)).status, callers)
-        assert set(first) == {200}
-        assert {worker_of(server, caller) for caller in callers} == server.worker_pids()
+        callers: list[Caller] = []
+
+        def every_worker_knows_it() -> bool:
+            callers.append(server.caller(hospital))
+            assert post(callers[-1], world.document(hospital=hospital)).status == 200
+            return {worker_of(server, caller) for caller in callers} == server.worker_pids()
+
+        wait_until(every_worker_knows_it, "every worker holds a connection of the client", 14)
         world.clients.suspend_client(hospital.client_id, datetime.now(UTC))
         for caller in callers:
             answer = post(caller, world.document(hospital=hospital))
