@@ -6,7 +6,6 @@ systems in, so it is given by `broker client register` alone, never here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,6 +19,7 @@ from broker.api.judging import AccessJudge
 from broker.api.operations_log import LOG
 from broker.api.problems import Reply
 from broker.api.reading import read_json
+from broker.api.replies import json_reply
 from broker.clock import Clock
 from broker.errors import InputFault
 from broker.oauth.client_authentication import CLIENT_ID
@@ -142,11 +142,7 @@ class ClientsFace:
             "client_id_issued_at": int(now.timestamp()),
             "expires_on": about["expires_on"].isoformat(),
         }
-        headers = (
-            ("Content-Type", "application/json"),
-            ("Cache-Control", "no-store"),
-        )
-        return Reply(201, headers, json.dumps(document, ensure_ascii=False).encode()), ""
+        return json_reply(document, 201), ""
 
     def _keep(self, organisation: Organisation, record: ClientRecord) -> None:
         try:

@@ -15,10 +15,9 @@ from typing import Any, Final
 from broker.actions.share_record import ShareRecord
 from broker.api.calls import Call, Caller, receipt_wanted
 from broker.api.problems import Reply
+from broker.api.replies import JSON_HEADERS, JWT_HEADERS
 from broker.errors import InputFault, RequestMalformed
 
-_JSON_HEADERS: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
-_JWT_HEADERS: Final = (("Content-Type", "application/jwt"), ("Cache-Control", "no-store"))
 _QUERY: Final = re.compile(r"consent_id=([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 
 
@@ -40,7 +39,7 @@ class ConsentedRecordFace:
         context = self.caller.context(call)
         shared = self.verb.read(context, read_consent_id(call.query))
         if not receipt_wanted(call.accept):
-            return Reply(200, _JSON_HEADERS, shared.content), ""
+            return Reply(200, JSON_HEADERS, shared.content), ""
         claims = {
             "iss": self.caller.issuer,
             "aud": context.client_id,
@@ -49,7 +48,7 @@ class ConsentedRecordFace:
             "data_owner": self.data_owner,
             "consented_record": json.loads(shared.content),
         }
-        return Reply(200, _JWT_HEADERS, self.sign(claims).encode("ascii")), ""
+        return Reply(200, JWT_HEADERS, self.sign(claims).encode("ascii")), ""
 
 
 def read_consent_id(query: str) -> str | None:

@@ -22,6 +22,7 @@ from broker.actions.verify_entitlement import EntitlementAnswer, VerifyEntitleme
 from broker.api.calls import Call, Caller, receipt_wanted
 from broker.api.problems import Reply, problem_reply
 from broker.api.reading import load, read_json
+from broker.api.replies import JSON_HEADERS, JWT_HEADERS
 from broker.api.shapes import Shape
 from broker.errors import InputFault, RequestMalformed, SourceOutage
 from broker.evidence.entry import instant_text
@@ -101,7 +102,7 @@ class EntitlementFace:
             return self._outage(call, context, outage), "101"
         if receipt_wanted(call.accept):
             return self._receipt(call, context, answer), answer.gateway_code
-        return Reply(200, _JSON_HEADERS, answer.content), answer.gateway_code
+        return Reply(200, JSON_HEADERS, answer.content), answer.gateway_code
 
     def batch(self, call: Call) -> tuple[Reply, str]:
         """Answer up to 200 checks, in order; all recorded in one commit."""
@@ -120,7 +121,7 @@ class EntitlementFace:
             claims["entitlement_checks"] = [read_json(answer.content) for answer in answers]
             return self._signed(claims), "batch"
         items = b",".join([answer.content for answer in answers])
-        return Reply(200, _JSON_HEADERS, b'{"items":[' + items + b"]}"), "batch"
+        return Reply(200, JSON_HEADERS, b'{"items":[' + items + b"]}"), "batch"
 
     def _receipt(self, call: Call, context: AccessContext, answer: EntitlementAnswer) -> Reply:
         """The same content, signed: what the hospital keeps. asked_digest ties it to the request's bytes."""
@@ -130,7 +131,7 @@ class EntitlementFace:
 
     def _signed(self, claims: Mapping[str, Any]) -> Reply:
         body = self.sign(claims).encode("ascii")
-        return Reply(200, (("Content-Type", "application/jwt"), ("Cache-Control", "no-store")), body)
+        return Reply(200, JWT_HEADERS, body)
 
     def _outage(self, call: Call, context: AccessContext, outage: SourceOutage) -> Reply:
         """A signed word that the look-up was tried (Decree 188/2025 art. 38: care goes on, check later)."""
@@ -158,9 +159,6 @@ class EntitlementFace:
             "data_owner": self.data_owner,
             "asked_digest": "sha-256:" + hashlib.sha256(call.body).hexdigest(),
         }
-
-
-_JSON_HEADERS: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 
 
 def read_acting_person(document: Mapping[str, Any]) -> ActingPerson | None:

@@ -5,10 +5,9 @@ Authentication: sender-constrained access token of the client itself, with scope
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from broker.api.calls import Call
 from broker.api.judging import AccessJudge
 from broker.api.problems import Reply
 from broker.api.reading import load, read_json
+from broker.api.replies import instant_text, json_reply
 from broker.consent.security_events import event_claims
 from broker.consent.writing import QueuedNotice
 from broker.errors import NoticeNotFound
@@ -111,7 +111,7 @@ class EventsFace:
         most = min(asked.get("max_events", EVENTS_MAX), EVENTS_MAX)
         notices, has_more = self.store.find_list(client_id, most)
         sets = {notice.message_id: self.sign(event_claims(notice, self.issuer)) for notice in notices}
-        return _answer({"sets": sets, "moreAvailable": has_more}), ""
+        return json_reply({"sets": sets, "moreAvailable": has_more}), ""
 
     def acknowledge(self, call: Call) -> tuple[Reply, str]:
         """Note that the recipient has done what a notice tells; the citizen sees it.
@@ -131,11 +131,11 @@ class EventsFace:
             raise NoticeNotFound
         document: dict[str, Any] = {
             "message_id": noted.message_id,
-            "acknowledged_at": _instant(noted.acknowledged_at),
+            "acknowledged_at": instant_text(noted.acknowledged_at),
         }
         if noted.deletion_attested_at is not None:
-            document["deletion_attested_at"] = _instant(noted.deletion_attested_at)
-        return _answer(document), ""
+            document["deletion_attested_at"] = instant_text(noted.deletion_attested_at)
+        return json_reply(document), ""
 
 
 def _known_form(jtis: Collection[str]) -> list[str]:
@@ -148,13 +148,3 @@ def _known_form(jtis: Collection[str]) -> list[str]:
         except ValueError:
             continue
     return found
-
-
-def _answer(document: Mapping[str, Any]) -> Reply:
-    headers = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
-    return Reply(200, headers, json.dumps(document).encode())
-
-
-def _instant(at: datetime) -> str:
-    """Return an instant as RFC 3339 writes it, in UTC and whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,24 +6,21 @@ grant_management_revoke.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from broker.api.calls import Call
 from broker.api.judging import AccessJudge
 from broker.api.problems import Reply
+from broker.api.replies import EMPTY, instant_text, json_reply
 from broker.errors import GrantNotFound
 from broker.oauth.authorization_request import Grant
 from broker.oauth.endpoints import GRANTS_PATH
 from broker.oauth.grants import GrantEnder, GrantStore
 from broker.oauth.scopes import QUERY_GRANTS, REVOKE_GRANTS
 
-_JSON_HEADERS: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 _GRANT_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_EMPTY_HEADERS: Final = (("Cache-Control", "no-store"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +42,10 @@ class GrantFace:
         document = {
             "scopes": [{"scope": grant.scope, "resources": [self.resource]}],
             "authorization_details": [dict(detail) for detail in grant.details],
-            "granted_at": _instant(grant.granted_at),
-            "expires_at": _instant(grant.expires_at),
+            "granted_at": instant_text(grant.granted_at),
+            "expires_at": instant_text(grant.expires_at),
         }
-        return Reply(200, _JSON_HEADERS, json.dumps(document, ensure_ascii=False).encode()), ""
+        return json_reply(document), ""
 
     def revoke(self, call: Call) -> tuple[Reply, str]:
         """End a grant of the calling client with its tokens and consents, at once.
@@ -57,7 +54,7 @@ class GrantFace:
         """
         grant = self._own_grant(call, REVOKE_GRANTS)
         self.ender.end(grant.grant_id, "client", self.judge.caller.clock())
-        return Reply(204, _EMPTY_HEADERS, b""), ""
+        return EMPTY, ""
 
     def _own_grant(self, call: Call, scope: str) -> Grant:
         """Return the grant that the path names: alive and the client's own, else it is as if unknown."""
@@ -69,8 +66,3 @@ class GrantFace:
         if grant.expires_at <= self.judge.caller.clock():
             raise GrantNotFound
         return grant
-
-
-def _instant(at: datetime) -> str:
-    """Return an instant as RFC 3339 writes it, in UTC and whole seconds."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

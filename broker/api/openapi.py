@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response, current_app
-from marshmallow import fields, validate
+from marshmallow import Schema, fields, validate
 
 from broker.api.openapi_operations import EVERYWHERE, EXAMPLES, OPERATIONS, Operation
 from broker.api.openapi_schemas import ProblemSchema
@@ -212,21 +212,14 @@ def _exactly(_converter: object, field: fields.Field[Any], **_: Any) -> Row:
     return row
 
 
-_REQUESTS: Final = frozenset(
-    {
-        "ActingPersonSchema",
-        "ItemSchema",
-        "CheckSchema",
-        "BatchSchema",
-        "OrganisationSchema",
-        "ClientSchema",
-        "PollSchema",
-        "SetErrorSchema",
-        "AcknowledgementSchema",
-        "ConsentRequestSchema",
-        "ConsentItemSchema",
-        "RangeSchema",
-        "FrequencySchema",
-        "MessageSchema",
-    }
-)
+def _names(schema: Schema) -> Iterator[str]:
+    """Yield the class names of a schema and of those nested in it."""
+    yield type(schema).__name__
+    for field in schema.fields.values():
+        for inner in (field, getattr(field, "inner", None), getattr(field, "value_field", None)):
+            if isinstance(inner, fields.Nested):
+                yield from _names(inner.schema)
+
+
+_REQUESTS: Final = frozenset(name for one in OPERATIONS if one.asks for name in _names(one.asks()))
+"""The schemas of what is sent: their members have words and examples."""

@@ -56,6 +56,7 @@ EXAMPLE_REFERENCE: Final = "0193f0a0-0000-7000-8000-000000000002"
 _ACCESS: Final = ("token-invalid", "proof-invalid", "release-refused", "evidence-unavailable", "internal")
 _SCOPE: Final = ("scope-insufficient",)
 _BODY: Final = ("body-unreadable", "body-too-large", "media-type-unsupported")
+_TERMS: Final = ("request-malformed", "consent-terms-refused")
 _RELEASE: Final = (
     "request-malformed",
     "acting-person-refused",
@@ -70,9 +71,10 @@ EVERYWHERE: Final = ("not-found", "method-not-allowed")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one resource. rule: of the URL map. status: of success. problems: slugs.
+    """One method of one resource. rule: of the URL map. status: of success.
 
-    query: parameters of the query. receipt: whether Accept: application/jwt gets the answer signed.
+    query: parameters of the query. receipt: whether Accept: application/jwt gets the answer signed. refuses:
+    slugs beside those that come with access, a scope and a body.
     """
 
     method: str
@@ -85,12 +87,17 @@ class Operation:
     status: int = 200
     receipt: bool = False
     query: tuple[str, ...] = ()
-    problems: tuple[str, ...]
+    refuses: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
         """Return the path with its variable parts in braces."""
         return self.rule.replace("<", "{").replace(">", "}")
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Return the slugs of all that it refuses with."""
+        return (*_ACCESS, *(_SCOPE if self.scope else ()), *(_BODY if self.asks else ()), *self.refuses)
 
 
 OPERATIONS: Final = (
@@ -103,7 +110,7 @@ OPERATIONS: Final = (
         asks=CheckSchema,
         tells=CheckAnswerSchema,
         receipt=True,
-        problems=(*_ACCESS, *_SCOPE, *_BODY, *_RELEASE),
+        refuses=_RELEASE,
     ),
     Operation(
         method="POST",
@@ -114,7 +121,7 @@ OPERATIONS: Final = (
         asks=BatchSchema,
         tells=BatchAnswerSchema,
         receipt=True,
-        problems=(*_ACCESS, *_SCOPE, *_BODY, *_RELEASE),
+        refuses=_RELEASE,
     ),
     Operation(
         method="GET",
@@ -125,7 +132,7 @@ OPERATIONS: Final = (
         tells=ConsentedRecordSchema,
         receipt=True,
         query=("consent_id",),
-        problems=(*_ACCESS, *_SCOPE, *(one for one in _RELEASE if one != "acting-person-refused")),
+        refuses=tuple(one for one in _RELEASE if one != "acting-person-refused"),
     ),
     Operation(
         method="GET",
@@ -134,7 +141,6 @@ OPERATIONS: Final = (
         words=Words("Mã truy cập đang dùng được làm gì", "What the token in hand may do"),
         scope=None,
         tells=TokenInfoSchema,
-        problems=_ACCESS,
     ),
     Operation(
         method="GET",
@@ -143,7 +149,7 @@ OPERATIONS: Final = (
         words=Words("Xem một sự cho phép của công dân", "Read a grant that a citizen has given"),
         scope=QUERY_GRANTS,
         tells=GrantSchema,
-        problems=(*_ACCESS, *_SCOPE, "not-found"),
+        refuses=("not-found",),
     ),
     Operation(
         method="DELETE",
@@ -155,7 +161,7 @@ OPERATIONS: Final = (
         ),
         scope=REVOKE_GRANTS,
         status=204,
-        problems=(*_ACCESS, *_SCOPE, "not-found", "consent-moved"),
+        refuses=("not-found", "consent-moved"),
     ),
     Operation(
         method="POST",
@@ -166,7 +172,7 @@ OPERATIONS: Final = (
         asks=ClientSchema,
         tells=RegisteredClientSchema,
         status=201,
-        problems=(*_ACCESS, *_SCOPE, *_BODY, "client-metadata-refused"),
+        refuses=("client-metadata-refused",),
     ),
     Operation(
         method="POST",
@@ -177,10 +183,7 @@ OPERATIONS: Final = (
         asks=ConsentRequestSchema,
         tells=RequestKeptSchema,
         status=201,
-        problems=(
-            *(*_ACCESS, *_SCOPE, *_BODY, "request-malformed", "consent-terms-refused"),
-            *("consent-request-conflict", "consent-asked-too-soon"),
-        ),
+        refuses=(*_TERMS, "consent-request-conflict", "consent-asked-too-soon"),
     ),
     Operation(
         method="GET",
@@ -189,7 +192,7 @@ OPERATIONS: Final = (
         words=Words("Xem một yêu cầu đã đến đâu", "See how a request stands"),
         scope=REQUEST_CONSENT,
         tells=RequestStatusSchema,
-        problems=(*_ACCESS, *_SCOPE, "not-found"),
+        refuses=("not-found",),
     ),
     Operation(
         method="DELETE",
@@ -200,7 +203,7 @@ OPERATIONS: Final = (
         ),
         scope=REQUEST_CONSENT,
         status=204,
-        problems=(*_ACCESS, *_SCOPE, "not-found", "consent-transition-refused", "consent-moved"),
+        refuses=("not-found", "consent-transition-refused", "consent-moved"),
     ),
     Operation(
         method="POST",
@@ -210,7 +213,7 @@ OPERATIONS: Final = (
         scope=CONSENT_EVENTS,
         asks=PollSchema,
         tells=EventsSchema,
-        problems=(*_ACCESS, *_SCOPE, *_BODY, "request-malformed"),
+        refuses=("request-malformed",),
     ),
     Operation(
         method="POST",
@@ -222,7 +225,7 @@ OPERATIONS: Final = (
         scope=CONSENT_EVENTS,
         asks=AcknowledgementSchema,
         tells=AcknowledgedSchema,
-        problems=(*_ACCESS, *_SCOPE, *_BODY, "request-malformed", "not-found"),
+        refuses=("request-malformed", "not-found"),
     ),
 )
 

@@ -5,16 +5,15 @@ Authentication: any access token of this broker, with what binds it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Final
 
 from broker.api.calls import Call
 from broker.api.judging import AccessJudge
 from broker.api.problems import Reply
+from broker.api.replies import json_reply
 
 _TOLD: Final = ("client_id", "sub", "scope", "authorization_details", "grant_id", "acr", "auth_time")
-_JSON_HEADERS: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +36,4 @@ class TokenInfoFace:
             "constraint": "dpop" if "jkt" in token.confirmation else "mtls",
             "cnf": dict(token.confirmation),
         }
-        return Reply(200, _JSON_HEADERS, json.dumps(document, ensure_ascii=False).encode()), ""
+        return json_reply(document), ""
