@@ -12,6 +12,7 @@ from policies.form_context import months_before
 from policies.forms import companions
 from policies.model import Decision, Record, Withheld
 from policies.row_days import ROW_DAYS, range_columns, within_days
+from policies.shape import shape_of
 
 MATCHED_BY_CONSENT: Final = frozenset({"full_name", "birth_date"})
 """What an agreement wants matched and the person's own sign-in settles: nobody else can have consented."""
@@ -21,10 +22,11 @@ def consented(decision: Decision, consent: Consent) -> Decision:
     """Return a decision without the fields whose form is no longer the one that was consented to.
 
     An agreement may change after the consent: a field that would leave in another form than the person was
-    shown stays. Nothing left is a refusal.
+    shown, in finer bands, or of more months, stays. Nothing left is a refusal.
     """
-    forms = {one.name: one.form for one in consent.decisions if one.is_given}
-    changed = [one.field for one in decision.released if forms.get(one.field) != one.form.name]
+    shapes = {one.name: one.shape for one in consent.terms.fields if one.name in consent.given_names}
+    scopes = decision.row_scopes
+    changed = [one.field for one in decision.released if shapes.get(one.field) != shape_of(one, scopes)]
     if not changed:
         return decision
     kept = tuple(one for one in decision.released if one.field not in changed)

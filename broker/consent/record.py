@@ -74,14 +74,16 @@ Period: TypeAlias = Literal["day", "week", "month", "consent"]
 class AskedField:
     """One field asked for. form: name of the form in which alone it would leave.
 
-    is_required: the rest is of no use to the recipient without it. is_sensitive: Decree 356/2025 art. 4, told
-    before the choice.
+    shape: what `policies.shape.shape_of` said of it when it was asked for; "" fits nothing. is_required: the
+    rest is of no use to the recipient without it. is_sensitive: Decree 356/2025 art. 4, told before the
+    choice.
     """
 
     name: str
     form: str
     is_required: bool
     is_sensitive: bool
+    shape: str = ""
 
 
 @dataclass(frozen=True, slots=True)

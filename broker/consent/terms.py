@@ -24,6 +24,7 @@ from broker.errors import ConsentTermsRefused
 from policies.compile import AgreementTable, PolicySet
 from policies.form_context import months_before
 from policies.model import Agreement
+from policies.shape import shape_of
 
 TermsReason: TypeAlias = Literal[
     "agreement_unknown",
@@ -111,7 +112,11 @@ def terms_of(policies: PolicySet, agreement_id: str, asked: AskedTerms, on_date:
         purpose=agreement.purpose,
         fields=tuple(
             AskedField(
-                name, table.permitted[name].form.name, name in required, catalogue.fields[name].is_sensitive
+                name,
+                table.permitted[name].form.name,
+                name in required,
+                catalogue.fields[name].is_sensitive,
+                shape_of(table.permitted[name], agreement.row_scopes),
             )
             for name in catalogue.in_order(names)
         ),
@@ -165,6 +170,8 @@ def find_excess(terms: Terms, table: AgreementTable, on_date: date) -> TermsReas
     for field in terms.fields:
         release = table.permitted.get(field.name)
         if release is None or release.form.name != field.form:
+            return "fields_not_covered"
+        if shape_of(release, agreement.row_scopes) != field.shape:
             return "fields_not_covered"
     return _find_long(terms, agreement, on_date) or _find_frequent(terms, agreement)
 

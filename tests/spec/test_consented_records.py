@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,8 @@ from broker.consent.record import DataRange, Frequency
 from broker.oauth.jose import decode_object, decode_segment
 from connectors.base import SourceUnavailable
 from connectors.national_insurance.source import InsuranceSource
-from policies.model import Decision
+from policies.model import Decision, Form
+from policies.shape import shape_of
 from tests.answers import problem_in
 from tests.consent_world import RECORD_PATH, ConsentWorld, Given, Reader, reader_of
 from tests.contracts.source_fixtures import InsuranceDatabase
@@ -303,15 +305,30 @@ class TestWhoIsRefused:
         )
         assert is_told_to(consents.world, entry, given)
 
-    def test_a_form_that_changed_after_the_consent_keeps_its_field_back(
-        self, consents: ConsentWorld, reader: Reader
+    @pytest.mark.parametrize(
+        ("form", "months"),
+        [
+            (Form("value"), 12),
+            (Form("amount_band", (("edges", "5000000,20000000"),)), 12),
+            (None, 6),
+        ],
+        ids=["another form", "wider bands", "fewer months"],
+    )
+    def test_what_was_shown_otherwise_when_it_was_given_stays(
+        self, consents: ConsentWorld, reader: Reader, form: Form | None, months: int
     ) -> None:
+        """As if the agreement had come to give finer bands, or more months, after the consent."""
         given = consents.give()
-        decisions = tuple(
-            type(one)(one.name, "value" if one.name == "salary_base" else one.form, True, one.is_required)
-            for one in given.consent.decisions
+        agreement = consents.policies.tables["bank_income_proof"].agreement
+        release = consents.policies.tables["bank_income_proof"].permitted["salary_base"]
+        rows = tuple(replace(one, months=months) for one in agreement.row_scopes)
+        shape = shape_of(release if form is None else replace(release, form=form), rows)
+        assert shape != shape_of(release, agreement.row_scopes)
+        terms = given.consent.terms
+        fields = tuple(
+            replace(one, shape=shape) if one.name == "salary_base" else one for one in terms.fields
         )
-        other = consents.give(given.person, changes={"decisions": decisions})
+        other = consents.give(given.person, changes={"terms": replace(terms, fields=fields)})
         told = reader.read(reader.token(other)).json()
         assert told["withheld"] == [{"field": "salary_base", "reason": "form_not_consented"}]
         assert told["groups"]["contributions"]

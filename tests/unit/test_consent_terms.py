@@ -26,6 +26,7 @@ from broker.consent.terms import (
 from broker.errors import ConsentTermsRefused
 from policies.compile import AgreementTable, PolicySet, compile_policies
 from policies.load import load_directory
+from policies.shape import shape_of
 from tests.oauth_flow import COMPLETED
 from tests.unit.test_consent_life import AT, notice, requested, signer
 
@@ -147,7 +148,8 @@ def test_every_field_of_the_agreement_may_be_asked_and_no_other() -> None:
             assert reason_of(field_names=["salary_base", name]) == "fields_not_covered"
 
 
-FIELD: Final = AskedField("salary_base", "amount_band", True, True)
+SHAPE: Final = shape_of(TABLE.permitted["salary_base"], TABLE.agreement.row_scopes)
+FIELD: Final = AskedField("salary_base", "amount_band", True, True, SHAPE)
 
 
 @pytest.mark.parametrize(
@@ -157,6 +159,7 @@ FIELD: Final = AskedField("salary_base", "amount_band", True, True)
         {"fields": (FIELD, FIELD)},
         {"fields": (replace(FIELD, form="value"),)},
         {"fields": (replace(FIELD, name="hi_card"),)},
+        {"fields": (replace(FIELD, shape=""),)},
         {"agreement_id": "another"},
         {"purpose": "another"},
         {"valid_days": 366},
