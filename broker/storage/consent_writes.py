@@ -46,7 +46,7 @@ def decide_redirect(
 
 
 def hold_consents(connection: Connection, writings: Sequence[ConsentWriting]) -> None:
-    """Hold the rows of several consents in one order, before any grant: so nobody waits in a circle.
+    """Hold the rows of several consents in one order, then those of their grants: nobody waits in a circle.
 
     Releases under way hold a row until they have committed; whoever comes later waits for this transaction.
     """
@@ -54,6 +54,9 @@ def hold_consents(connection: Connection, writings: Sequence[ConsentWriting]) ->
     if len(known) > 1:
         held = select(consents.c.consent_id).where(consents.c.consent_id.in_(known))
         connection.execute(held.order_by(consents.c.consent_id).with_for_update(key_share=True))
+        under = {one.consent.grant_id for one in writings if one.grant_ended_by is not None}
+        ending = select(grants.c.grant_id).where(grants.c.grant_id.in_(under - {None}))
+        connection.execute(ending.order_by(grants.c.grant_id).with_for_update(key_share=True))
 
 
 def write_consent(connection: Connection, writing: ConsentWriting) -> None:

@@ -40,6 +40,22 @@ class TestWhoComesInBetween:
         assert (grant["revoked_at"], grant["revoked_by"]) == (at, "data_subject")
         assert not inbox.is_good(body["access_token"], inbox.desk)
 
+    def test_who_withdraws_across_the_same_grants_from_both_ends_waits_for_no_circle(
+        self, inbox: InboxFlow
+    ) -> None:
+        """Two purposes, given twice: each withdrawal ends consents under both grants, in opposite orders."""
+        person = inbox.citizen()
+        first_body, (first, _) = given_two(inbox, person)
+        last_body, (_, last) = given_two(inbox, person)
+        actor, at = inbox.actor(person), inbox.world.clock()
+        with holding_grants_together(inbox.world.engine, 2):
+            at_once(lambda one: inbox.verbs.withdraw(actor, one.consent_id, at), [first, last])
+        states = {one.state for one in inbox.verbs.find_mine(person.citizen_id, at)}
+        assert states == {"withdrawn"}
+        for body in (first_body, last_body):
+            [grant] = inbox.rows("grants", "grant_id = :id", id=body["grant_id"])
+            assert grant["revoked_by"] == "data_subject"
+
     def test_of_two_consents_of_one_grant_the_first_withdrawal_leaves_it(self, inbox: InboxFlow) -> None:
         person = inbox.citizen()
         body, (first, _) = given_two(inbox, person)
@@ -224,6 +240,25 @@ def committing_together(engine: Engine, count: int) -> Iterator[None]:
         yield
     finally:
         event.remove(engine, "commit", wait)
+
+
+@contextmanager
+def holding_grants_together(engine: Engine, count: int) -> Iterator[None]:
+    """Let each thread wait after it first holds a grant, until so many do, or for a second."""
+    barrier, seen = threading.Barrier(count), threading.local()
+
+    def wait(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        is_first = "FROM grants" in statement and "FOR NO KEY UPDATE" in statement
+        if is_first and not getattr(seen, "once", False):
+            seen.once = True
+            with suppress(threading.BrokenBarrierError):
+                barrier.wait(1)
+
+    event.listen(engine, "after_cursor_execute", wait)
+    try:
+        yield
+    finally:
+        event.remove(engine, "after_cursor_execute", wait)
 
 
 class _Opening:
