@@ -27,6 +27,7 @@ from broker.evidence.entry import check_entry
 from policies.load import load_directory
 from tests.bank_and_citizen import Account, HandBrowser, asking
 from tests.citizen_world import Forms
+from tests.doors import cluster_directory, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
@@ -105,12 +106,6 @@ class Run:
         return next(row for row in self.transcript if row["step"] == name)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def environ(directory: Path) -> dict[str, str]:
     """An environment with nothing in it but where to keep things, and settings that must not be read."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
@@ -128,14 +123,19 @@ def read_transcript(directory: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run() -> Iterator[Run]:
     """The first run in an empty directory, in Vietnamese."""
-    directory, port = tmp_path_factory.mktemp("demo") / "state", free_port()
-    done = subprocess.run(
-        command(port, "--once"), env=environ(directory), capture_output=True, encoding="utf-8", timeout=120
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    return Run(directory, port, done.returncode, done.stdout, read_transcript(directory))
+    with cluster_directory() as empty:
+        directory, port = empty / "state", free_port()
+        done = subprocess.run(
+            command(port, "--once"),
+            env=environ(directory),
+            capture_output=True,
+            encoding="utf-8",
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+        yield Run(directory, port, done.returncode, done.stdout, read_transcript(directory))
 
 
 def answers(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
