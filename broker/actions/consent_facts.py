@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from math import ceil
 from typing import Any, Protocol
 
 from broker.actions.limits import counter_ref
@@ -114,9 +115,9 @@ def frequency_steps(consent: Consent, at: datetime) -> tuple[CounterStep, ...]:
     return (CounterStep(key, int(ends_at.timestamp()), 0, 1, frequency.use_count, CONSENT_FREQUENCY),)
 
 
-def opens_at(consent: Consent, at: datetime) -> datetime | None:
-    """Return when a consent's own count begins again; None where it does not while the consent lasts."""
+def wait_seconds(consent: Consent, at: datetime) -> int | None:
+    """Return after how many seconds a consent's own count begins again; None where it never does."""
     frequency, ends_at = consent.terms.frequency, period_end(consent, at)
     if frequency is None or frequency.per == "consent" or ends_at is None or consent.valid_to_at is None:
         return None
-    return ends_at if ends_at < consent.valid_to_at else None
+    return max(1, ceil((ends_at - at).total_seconds())) if ends_at < consent.valid_to_at else None

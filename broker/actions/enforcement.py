@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from math import ceil
 from typing import Any, Final, NoReturn, Protocol
 
 from broker.actions.doors import Facts, Ledger, Pseudonyms, Salts
@@ -18,7 +16,7 @@ from broker.actions.limits import LimitNotCountable, counter_steps
 from broker.actions.limits import retry_after_seconds as longest_wait_seconds
 from broker.actions.matter import ActingPerson, Matter, unfounded_matter
 from broker.errors import ReleaseRefused, ScopeInsufficient, SourceOutage
-from broker.evidence.recording import AccessContext, CounterStep, EvidenceRow, Judgement, ReleaseRecord
+from broker.evidence.recording import AccessContext, CounterStep, EvidenceRow, ReleaseRecord
 from broker.oauth.detail_types import details_for
 from broker.oauth.registry import ClientFacts
 from connectors.base import SourceUnavailable
@@ -35,13 +33,6 @@ _TOLD: Final = {
 }
 """Recorded reason → what the recipient is told instead; the person's own history has the recorded one."""
 _STAFF_CODES: Final = {"acting_person_unknown": "054", "acting_person_mismatch": "055"}
-
-
-def _wait_seconds(judgement: Judgement, at: datetime, opens_at: datetime | None) -> int | None:
-    """Return after how many seconds a consent's own count begins again, if that is what was full."""
-    if judgement.verdict != "frequency_exceeded" or opens_at is None:
-        return None
-    return max(1, ceil((opens_at - at).total_seconds()))
 
 
 class Policies(Protocol):
@@ -201,13 +192,13 @@ class Enforcement:
         *,
         acting_ref: bytes | None = None,
         more_steps: tuple[CounterStep, ...] = (),
-        opens_at: datetime | None = None,
+        wait_seconds: int | None = None,
     ) -> None:
         """Record the rows and return, or refuse: only after this may anything be said.
 
         data_subjects: opaque key or None per row, for the refusal of a single question. acting_ref: whom the
         limit per acting person counts where no staff member is named. more_steps: counters besides those of
-        the agreement, raised after them; opens_at: when that of a consent begins again, None for never.
+        the agreement, raised after them; wait_seconds: until that of a consent begins again, None for never.
         Raises ReleaseRefused or EvidenceUnavailable.
         """
         context, decision = matter.context, matter.decision
@@ -241,5 +232,5 @@ class Enforcement:
                 data_subject=data_subjects[0] if len(data_subjects) == 1 else None,
                 gateway_code=_STAFF_CODES.get(judgement.verdict),
                 limits=judgement.limits_reached,
-                retry_after_seconds=_wait_seconds(judgement, context.at, opens_at),
+                retry_after_seconds=wait_seconds if judgement.reason == "frequency_exceeded" else None,
             )

@@ -17,7 +17,7 @@ from broker.actions.consent_facts import (
     fetch_facts,
     frequency_counters,
     frequency_steps,
-    opens_at,
+    wait_seconds,
 )
 from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.actions.consented_fields import MATCHED_BY_CONSENT, consented, read_record, rows_in_range
@@ -135,7 +135,8 @@ class ShareRecord:
         denial = find_denial(fetch_facts(found, detail, client, context.at), context.at)
         if denial is not None:
             reason = "token_not_active" if denial == "token_invalid" else denial
-            self.enforcement.refuse(matter, reason, data_subject=person)
+            wait = wait_seconds(consent, context.at) if denial == "frequency_exceeded" else None
+            self.enforcement.refuse(matter, reason, data_subject=person, retry_after_seconds=wait)
         if terms.agreement_id not in client.agreement_ids:
             self.enforcement.refuse(matter, "no_agreement", data_subject=person)
         decision = self.enforcement.policies.decide(
@@ -189,6 +190,6 @@ class ShareRecord:
             [record.data_subject],
             acting_ref=row.data_subject_ref,
             more_steps=frequency_steps(consent, context.at),
-            opens_at=opens_at(consent, context.at),
+            wait_seconds=wait_seconds(consent, context.at),
         )
         return SharedRecord(context.reference, content)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from broker.actions.consent_facts import opens_at
+from broker.actions.consent_facts import wait_seconds
 from broker.consent import life
 from broker.consent.check import DENIALS, FetchFacts, find_denial, released_fields
 from broker.consent.codec import record_hash
@@ -200,7 +200,9 @@ def test_a_count_begins_again_only_where_the_consent_lasts_until_then(
     at = datetime(2026, 3, 10, 5, tzinfo=UTC)
     terms = replace(TERMS, frequency=Frequency(1, per))
     consent = replace(active(), terms=terms, valid_to_at=at + left)
-    assert opens_at(consent, at) == (period_end(consent, at) if is_told else None)
+    ends_at = period_end(consent, at)
+    assert ends_at is not None
+    assert wait_seconds(consent, at) == ((ends_at - at).total_seconds() if is_told else None)
 
 
 def test_where_nothing_is_counted_no_period_ends() -> None:
