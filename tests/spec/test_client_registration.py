@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -15,21 +14,14 @@ from broker.api.clients import ClientsFace
 from broker.api.exchange import Exchange
 from broker.api.resources import install, resources_blueprint
 from broker.app import new_reference
-from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.client_metadata import client_metadata
 from broker.oauth.client_metadata_schema import CIBA
 from policies.civil_time import civil_date
 from tests.oauth_flow import INCOME
-from tests.oauth_world import ISSUER, Database, Party, World, oauth_database, policy_set
+from tests.oauth_world import ISSUER, Database, Party, World, policy_set
 
 URL = f"{ISSUER}/v1/clients"
 KINDS = {"hospital", "bank", "health_facility"}
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 class Office:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,24 +11,17 @@ import pytest
 from itsdangerous import Signer
 from werkzeug.test import TestResponse
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.citizen_secrets import derived_key
 from broker.oauth.nonces import SignedNonces
 from broker.settings import Secret
 from tests.doors import in_process_caller, post, running_app
 from tests.oauth_flow import Attempt, Flow
-from tests.oauth_world import KEY_ENCRYPTION_KEY, Database, Party, oauth_database
+from tests.oauth_world import KEY_ENCRYPTION_KEY, Database, Party
 from tests.oauth_world import World as OAuthWorld
 from tests.release_world import CHECKS, World
 
 SECONDS = 60
 MACHINE = {"grant_type": "client_credentials", "scope": "grant_management_query"}
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

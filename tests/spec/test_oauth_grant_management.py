@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +13,6 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from broker.app import new_reference, new_salt
-from broker.cli.embedded import EmbeddedCluster
 from broker.cli.prepare import revisions
 from broker.evidence.entry import Circumstances, Outcome, entry_bytes
 from broker.evidence.recording import AccessContext, EvidenceRow, Judgement, ReleaseRecord
@@ -23,17 +21,11 @@ from broker.storage.ledger import PostgresLedger
 from policies.model import Decision
 from tests.doors import at_once
 from tests.oauth_flow import COMPLETED, Flow, agreed
-from tests.oauth_world import ISSUER, Database, Party, World, oauth_database, policy_set
+from tests.oauth_world import ISSUER, Database, Party, World, policy_set
 from tests.spec.test_oauth_introspection import MTLS, MTLS_URL, CertificateBank, machine_token
 
 AGREEMENT = "bank_income_proof"
 BOTH = "grant_management_query grant_management_revoke"
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

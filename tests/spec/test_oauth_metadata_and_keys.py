@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 
 import pytest
@@ -10,7 +9,6 @@ from joserfc import jws, jwt
 from joserfc.jwk import KeySet
 from sqlalchemy import insert, text, update
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.keys import PURPOSES, KeyRing, SigningKeyUnavailable
 from broker.oauth.jose_keys import ALGORITHMS, PRIVATE_MEMBERS, Algorithm
 from broker.oauth.metadata import well_known_path
@@ -25,14 +23,7 @@ from tests.oauth_world import (
     TOKEN_URL,
     Database,
     World,
-    oauth_database,
 )
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -15,19 +15,12 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from sqlalchemy import text
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.errors import StoreUnavailable
 from broker.oauth.jose import decode_object, decode_segment
 from broker.oauth.jose_keys import ALGORITHMS, Algorithm
 from broker.oauth.registration import JwksRefused, registrable_jwks
 from broker.storage.client_registrations import PreparedClients
-from tests.oauth_world import ISSUER, TOKEN_URL, Database, Party, World, oauth_database
-
-
-@pytest.fixture(scope="module")
-def database(cluster: EmbeddedCluster) -> Iterator[Database]:
-    with oauth_database(cluster) as database:
-        yield database
+from tests.oauth_world import ISSUER, TOKEN_URL, Database, Party, World
 
 
 @pytest.fixture
