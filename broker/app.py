@@ -43,6 +43,7 @@ from broker.storage.signing_keys import PostgresSigningKeys
 from broker.wiring import Wiring
 from connectors.national_insurance.children import InsuranceFamilies
 from connectors.national_insurance.source import InsuranceSource
+from consent_ui.fault_pages import FaultPages
 from policies.compile import PolicySet, compile_policies
 from policies.decide import decide
 from policies.load import SHIPPED, load_directory
@@ -131,7 +132,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     caller = wiring.caller()
     app = Flask("broker", static_folder=None)
     exchange = Exchange(settings.issuer, new_reference)
-    install(app, exchange)
+    install(app, exchange, FaultPages(settings.issuer))
     face = EntitlementFace(caller, verb, key_ring.sign_receipt, settings.data_owner)
     routes = {"/v1/entitlement-checks": face.check, "/v1/entitlement-checks/batch": face.batch}
     reading = whole.routes(caller)

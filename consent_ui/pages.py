@@ -84,10 +84,22 @@ class Pages:
         response.headers["Content-Language"] = words.language
         return guarded(response, goes_to, has_script=has_script)
 
-    def notice(self, words: Words, status: int, heading: str, told: str, again: str = "") -> Response:
-        """Return a page that says one thing. again: path of the page where one may try again."""
+    def notice(
+        self, words: Words, status: int, heading: str, told: str, again: str = "", home: str = ""
+    ) -> Response:
+        """Return a page that says one thing.
+
+        again: path of the page where one may try again. home: path of the page where one begins.
+        """
         return self.page(
-            "notice.html", words, status, heading=heading, told=told, again=again, is_error=status >= 400
+            "notice.html",
+            words,
+            status,
+            heading=heading,
+            told=told,
+            again=again,
+            home=home,
+            is_error=status >= 400,
         )
 
     def redirect(self, address: str) -> Response:

@@ -39,6 +39,7 @@ from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.tables import metadata
 from broker.storage.tokens import PostgresTokens
 from broker.wiring import Wiring
+from consent_ui.fault_pages import FaultPages
 from policies.compile import PolicySet, compile_policies
 from policies.load import SHIPPED, load_directory
 
@@ -285,7 +286,7 @@ class World:
         judge = self.wiring.judge(caller)
         documents = self.wiring.json_routes(judge)
         exchange = Exchange(self.issuer, new_reference)
-        install(app, exchange)
+        install(app, exchange, FaultPages(self.issuer))
         bodiless = {
             **self.wiring.bodiless_routes(judge),
             ("POST", "/v1/things"): lambda call: _thing(caller, call),

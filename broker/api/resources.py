@@ -8,15 +8,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from time import perf_counter
-from typing import Any, Final
+from typing import Final, Protocol
 
-from flask import Blueprint, Flask, Request, Response, g, request
-from werkzeug.exceptions import BadRequest, HTTPException, MethodNotAllowed
+from flask import Blueprint, Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from broker.api.calls import Call, request_id_of
 from broker.api.exchange import Exchange, Handler
 from broker.api.operations_log import note_request
 from broker.api.problems import plain_problem, problem_of
+from broker.api.readable_request import ReadableRequest
 from broker.oauth.caller_facts import CallerFacts, CallerReader
 
 BODY_BYTES_MAX: Final = 256 * 1024
@@ -167,31 +168,19 @@ def _plain(slug: str) -> Response:
     return Response(reply.body, reply.status, list(reply.headers))
 
 
-class ReadableRequest(Request):
-    """A request whose body is a bad request where the server under us finds no body: chunks that are none.
+class FaultPages(Protocol):
+    """What people read where programs get a problem document; `consent_ui.fault_pages.FaultPages` is one."""
 
-    What it raises then is a matter of that server, and no failure of ours.
-    """
+    def serves(self, path: str) -> bool:
+        """Return whether people, not programs, come to a path."""
+        ...
 
-    def _load_form_data(self) -> None:
-        try:
-            super()._load_form_data()
-        except HTTPException:
-            raise
-        except Exception:
-            raise BadRequest from None
-
-    def get_data(self, *given: Any, **options: Any) -> Any:
-        """Return the body as received. Raises HTTPException."""
-        try:
-            return super().get_data(*given, **options)
-        except HTTPException:
-            raise
-        except Exception:
-            raise BadRequest from None
+    def page(self, status: int, request_id: str) -> Response:
+        """Return the page for a status."""
+        ...
 
 
-def install(app: Flask, exchange: Exchange) -> None:
+def install(app: Flask, exchange: Exchange, pages: FaultPages) -> None:
     """Give an app its limits, its request ids, its error table and its log line per request."""
     app.request_class = ReadableRequest
     app.config["MAX_CONTENT_LENGTH"] = BODY_BYTES_MAX
@@ -218,13 +207,22 @@ def install(app: Flask, exchange: Exchange) -> None:
             note_request(route, request.method, response.status_code, seconds, g.request_id, g.problem)
         return response
 
+    _install_faults(app, exchange, pages)
+
+
+def _install_faults(app: Flask, exchange: Exchange, pages: FaultPages) -> None:
+    """Give an app its error table: a problem document for programs, a page for people."""
+
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
         g.is_noted = False
         status = error.code or 500
         g.problem = _SLUG_BY_STATUS.get(status, "internal" if status >= 500 else "body-unreadable")
-        response = _plain(g.problem)
-        response.status_code = status
+        if pages.serves(request.path):
+            response = pages.page(status, g.request_id)
+        else:
+            response = _plain(g.problem)
+            response.status_code = status
         if isinstance(error, MethodNotAllowed) and error.valid_methods:
             response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
         return response
@@ -234,7 +232,13 @@ def install(app: Flask, exchange: Exchange) -> None:
         g.is_noted = False
         g.problem = problem_of(error).slug
         reply = exchange.refusal(error, _call_without_body())
-        return Response(reply.body, reply.status, list(reply.headers))
+        if not pages.serves(request.path):
+            return Response(reply.body, reply.status, list(reply.headers))
+        response = pages.page(reply.status, g.request_id)
+        for name, value in reply.headers:
+            if name == "Retry-After":
+                response.headers[name] = value
+        return response
 
 
 def _call_without_body() -> Call:

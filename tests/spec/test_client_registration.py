@@ -16,6 +16,7 @@ from broker.api.resources import install, resources_blueprint
 from broker.app import new_reference
 from broker.oauth.client_metadata import client_metadata
 from broker.oauth.client_metadata_schema import CIBA
+from consent_ui.fault_pages import FaultPages
 from policies.civil_time import civil_date
 from tests.oauth_flow import INCOME
 from tests.oauth_world import ISSUER, Database, Party, World, policy_set
@@ -35,7 +36,7 @@ class Office:
         face = ClientsFace(judge, world.clients, policy_set(), KINDS, world.clock)
         app = Flask("office")
         exchange = Exchange(ISSUER, new_reference)
-        install(app, exchange)
+        install(app, exchange, FaultPages(ISSUER))
         app.register_blueprint(
             resources_blueprint(exchange, {"/v1/clients": face.post}, {}, world.wiring.callers)
         )
