@@ -27,10 +27,12 @@ from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import notice_of
 from consent_ui.previews import Previewing, PreviewView, asked_in_inbox
 from consent_ui.told import Told, told_views
-from consent_ui.visit import Visit
+from consent_ui.visit import Visit, before_of_request
 from policies.compile import PolicySet
 
 CONSENTS_PAGE: Final = "consents"
+LISTED_MAX: Final = 200
+"""How many consents one page lists; the next ones list what ended before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +182,19 @@ class ConsentViews:
 
     def _list(self, whose: SignedInVisitor, status: int = 200, error: str = "") -> Response:
         visit, verb = self._visit, self._parts.verb
+        before = before_of_request()
         try:
-            mine = verb.find_all(whose.citizen_id, whose.at)
+            mine = (
+                verb.find_mine(whose.citizen_id, whose.at, before)
+                if before
+                else verb.find_all(whose.citizen_id, whose.at)
+            )
         except (StoreUnavailable, ConsentTransitionRefused):
             # Who must sign cannot be known now; what was opened before is shown all the same.
             error = error or whose.words("consents_source_away")
             mine = verb.find_mine(whose.citizen_id, whose.at)
+        is_more, mine = len(mine) > LISTED_MAX, mine[:LISTED_MAX]
+        following = mine[-1].consent_id if is_more else ""
         views = self._views(whose, mine)
         listed = [self._listed(whose, *one) for one in zip(mine, views, strict=True)]
         sections = {
@@ -202,11 +211,11 @@ class ConsentViews:
             status,
             is_error=bool(error),
             error=error,
-            sections=list(sections.items()),
+            sections=[("ended", sections["ended"])] if before else list(sections.items()),
             has_active=bool(sections["active"]),
             action=visit.addresses.page(CONSENTS_RULE),
             token=visit.tokens.token(whose.cookie, CONSENTS_PAGE, whose.at),
-            other_address=visit.addresses.page(CONSENTS_RULE, whose.words.other),
+            **visit.paging(CONSENTS_RULE, whose.words, before, following),
         )
 
     def _listed(self, whose: SignedInVisitor, consent: Consent, view: ConsentView) -> ListedConsent:

@@ -22,10 +22,12 @@ from consent_ui.receipt_check import (
 )
 from consent_ui.receipt_pdf import receipt_pdf
 from consent_ui.receipt_reading import ReceiptUnreadable, read_receipt
-from consent_ui.visit import Visit, words_of_request
+from consent_ui.visit import Visit, before_of_request, words_of_request
 from consent_ui.words import Words
 
 RECEIPTS_PAGE: Final = "receipts"
+LISTED_MAX: Final = 50
+"""How many receipts one page lists; the next one lists what is older."""
 _FILES: Final[Mapping[str, str]] = {
     "receipt_pdf": ".pdf",
     "receipt_jws": ".jws",
@@ -38,8 +40,8 @@ _FILES: Final[Mapping[str, str]] = {
 class Receipts(KeptReceipts, Protocol):
     """Receipts as they are kept; `broker.storage.consents.PostgresConsents` has them."""
 
-    def find_receipts(self, citizen_id: str, limit: int = 200) -> Sequence[IssuedReceipt]:
-        """Return a person's receipts, the latest first. Raises StoreUnavailable."""
+    def find_receipts(self, citizen_id: str, limit: int = 51, before: str = "") -> Sequence[IssuedReceipt]:
+        """Return a person's receipts, the latest first; those after one of them. Raises StoreUnavailable."""
         ...
 
 
@@ -79,15 +81,19 @@ class ReceiptViews:
         whose = visitor(self._visit, RECEIPTS_PAGE)
         if isinstance(whose, Response):
             return whose
-        kept = self._receipts.find_receipts(whose.citizen_id)
+        before = before_of_request()
+        kept = self._receipts.find_receipts(whose.citizen_id, LISTED_MAX + 1, before)
         addresses = self._visit.addresses
+        listed, is_more = kept[:LISTED_MAX], len(kept) > LISTED_MAX
+        following = listed[-1].receipt_id if is_more else ""
         return own_page(
             self._visit,
             whose,
             "receipts.html",
             RECEIPTS_PAGE,
-            receipts=[_listed(one, whose.words, addresses) for one in kept],
+            receipts=[_listed(one, whose.words, addresses) for one in listed],
             check_address=addresses.page(CHECK_RULE, whose.words.language),
+            **self._visit.paging(RECEIPTS_RULE, whose.words, before, following),
         )
 
     def show_check(self) -> Response:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from flask import Response, request
 
 from broker.actions.own_reading import OwnReader
 from broker.clock import Clock
+from broker.evidence.history import is_reference
 from broker.oauth.authorization_request import AuthorizationRequest
 from broker.oauth.citizens import CitizenSession, CitizenSignIn
 from consent_ui.addresses import Addresses, request_ref_of
@@ -29,6 +31,12 @@ def words_of_request(asked_for: AuthorizationRequest | Destination | None = None
         "" if asked_for is None else asked_for.ui_locales,
         request.headers.get("Accept-Language", ""),
     )
+
+
+def before_of_request() -> str:
+    """Return the id after which a list goes on, "" for its beginning and for what is no id."""
+    before = request.args.get("before", "")
+    return before if is_reference(before) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,18 @@ class Visit:
     def last_digits(self, session: CitizenSession) -> str:
         """Return the last three digits of who is signed in: enough to see that it is oneself."""
         return self.sign_in.personal_id(session)[-3:]
+
+    def paging(self, rule: str, words: Words, before: str, following: str) -> dict[str, Any]:
+        """Return what a page of a list names: the newest, the older, and the same in the other language.
+
+        before: the id after which this page goes on; following: the one after which the next does; or "".
+        """
+        page = self.addresses.page
+        return {
+            "newest": page(rule, words.language) if before else "",
+            "older": page(rule, words.language, before=following) if following else "",
+            "other_address": page(rule, words.other, before=before),
+        }
 
     def fault(self, reason: str, words: Words, status: int) -> Response:
         """Return the page that says why a request cannot go on."""

@@ -29,8 +29,11 @@ class ConsentStore(Protocol):
         """Return the consents that one request asks for."""
         ...
 
-    def find_of_citizen(self, citizen_id: str) -> Sequence[Consent]:
-        """Return a person's consents: what has not ended, then what has; the latest change first."""
+    def find_of_citizen(self, citizen_id: str, *, before: str = "") -> Sequence[Consent]:
+        """Return a person's consents: what has not ended first, the latest change first; 201 at most.
+
+        before: id of an ended consent; then only what comes after it.
+        """
         ...
 
     def find_active_ids(self, citizen_id: str) -> Sequence[str]:

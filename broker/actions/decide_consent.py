@@ -61,9 +61,12 @@ class DecideConsent:
             self._open(kept, citizen_id, signing, at)
         return self.find_mine(citizen_id, at)
 
-    def find_mine(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
-        """Return all of a person's consents as they stand now, the latest change first."""
-        return [stand(one, at).consent for one in self.store.find_of_citizen(citizen_id)]
+    def find_mine(self, citizen_id: str, at: datetime, before: str = "") -> Sequence[Consent]:
+        """Return a person's consents as they stand now, 201 at most, the latest change first.
+
+        before: id of an ended one; then only what ended before it.
+        """
+        return [stand(one, at).consent for one in self.store.find_of_citizen(citizen_id, before=before)]
 
     def find_one(self, citizen_id: str, consent_id: str, at: datetime) -> Consent | None:
         """Return one of the person's own consents as it stands now; None also for anybody else's."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, select, true
+from sqlalchemy import ColumnElement, Connection, Engine, and_, select, true, tuple_
 
 from broker.consent.codec import consent_from
 from broker.consent.record import FINAL, Consent
@@ -62,19 +62,23 @@ class PostgresConsents:
         """Return a consent with the end of its chain, or None."""
         return next(iter(self._held(consents.c.consent_id == consent_id)), None)
 
-    def find_of_citizen(self, citizen_id: str, limit: int = 200) -> Sequence[Consent]:
+    def find_of_citizen(self, citizen_id: str, limit: int = 201, before: str = "") -> Sequence[Consent]:
         """Return a person's consents: what has not ended, then what has; the latest change first.
 
-        So no number of ended ones keeps what is still given from being seen.
+        So no number of ended ones keeps what is still given from being seen. before: id of an ended consent;
+        then only what comes after it in that order.
         """
+        is_ended = consents.c.state.in_(sorted(FINAL))
         statement = (
             select(consents.c.record)
             .where(consents.c.citizen_id == citizen_id)
-            .order_by(
-                consents.c.state.in_(sorted(FINAL)), consents.c.state_since_at.desc(), consents.c.consent_id
-            )
+            .order_by(is_ended, consents.c.state_since_at.desc(), consents.c.consent_id.desc())
             .limit(limit)
         )
+        if before:
+            statement = statement.where(
+                is_ended, _is_after(consents.c, "state_since_at", "consent_id", before)
+            )
         with store_answers(), self._engine.connect() as connection:
             return [consent_from(row.record) for row in connection.execute(statement)]
 
@@ -134,14 +138,17 @@ class PostgresConsents:
                 for row in connection.execute(statement)
             ]
 
-    def find_receipts(self, citizen_id: str, limit: int = 200) -> Sequence[IssuedReceipt]:
-        """Return a person's receipts, the latest first."""
+    def find_receipts(self, citizen_id: str, limit: int = 51, before: str = "") -> Sequence[IssuedReceipt]:
+        """Return a person's receipts, the latest first. before: id of a receipt; then only those after it."""
+        columns = consent_receipts.c
         statement = (
             select(consent_receipts)
-            .where(consent_receipts.c.citizen_id == citizen_id)
-            .order_by(consent_receipts.c.issued_at.desc())
+            .where(columns.citizen_id == citizen_id)
+            .order_by(columns.issued_at.desc(), columns.receipt_id.desc())
             .limit(limit)
         )
+        if before:
+            statement = statement.where(_is_after(columns, "issued_at", "receipt_id", before))
         with store_answers(), self._engine.connect() as connection:
             return [_receipt(row) for row in connection.execute(statement)]
 
@@ -219,6 +226,16 @@ class PostgresConsents:
                 )
                 for row in connection.execute(statement)
             ]
+
+
+def _is_after(columns: Any, at: str, key: str, before: str) -> ColumnElement[bool]:
+    """Return the condition that a row comes after that of a key, the latest first.
+
+    A key of somebody else's is as good as any instant: whose rows they are is a condition of its own.
+    """
+    row = columns[key].table.alias()
+    place = select(row.c[at], row.c[key]).where(row.c[key] == before).scalar_subquery()
+    return tuple_(columns[at], columns[key]) < place
 
 
 def _check_request(

@@ -166,6 +166,21 @@ class TestGivenByRedirect:
             )
         page = get(flow, browser, CONSENTS)
         assert path in page.text.split("Đang có hiệu lực")[1].split("</section>")[0]
+        seen = set(re.findall(rf"{CONSENTS}/[0-9a-f-]{{36}}(?=\?)", page.text))
+        assert len(seen) == 200
+        [following] = re.findall(rf'href="({CONSENTS}\?[^"]*before=[^"]*)" rel="next"', page.text)
+        older = get(flow, browser, following.replace("&amp;", "&"))
+        ended = set(re.findall(rf"{CONSENTS}/[0-9a-f-]{{36}}(?=\?)", older.text))
+        assert not ended & seen
+        with flow.world.engine.connect() as connection:
+            counted = "SELECT count(*) FROM consents WHERE citizen_id = CAST(:one AS uuid)"
+            count = connection.execute(text(counted), {"one": citizen.citizen_id}).scalar_one()
+        assert len(ended) + 200 == count, "not one is out of reach"
+        assert 'rel="next"' not in older.text
+        assert f'href="{CONSENTS}?lang=vi"' in older.text
+        assert "Về những lần mới nhất" in older.text
+        assert "Đã kết thúc" in older.text
+        assert "Đang có hiệu lực" not in older.text
         form = own_form(page)
         paused = browser.post(
             form.action, data={**form.fields, "choice": "pause_all"}, base_url=flow.world.issuer

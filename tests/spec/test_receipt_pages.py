@@ -206,6 +206,35 @@ class TestOnesOwn:
         events = [verified(holder.flow, holder.receipt(".jws", place).text)[1]["event"] for place in (0, 1)]
         assert sorted(events) == ["partially_given", "withdrawn"]
 
+    def test_however_many_there_are_each_can_be_reached(self, flow: Flow) -> None:
+        holder = consenting(flow)
+        consent = holder.consent()
+        with flow.world.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO consent_receipts"
+                    " SELECT gen_random_uuid(), consent_id, citizen_id, event_type, receipt, issued_at"
+                    " FROM consent_receipts, generate_series(1, 119) WHERE consent_id = CAST(:one AS uuid)"
+                ),
+                {"one": consent.consent_id},
+            )
+        seen: list[str] = []
+        counts: list[int] = []
+        following = f"{RECEIPTS}?lang=en"
+        while following:
+            page = flow.signed_in(holder.citizen).get(following, base_url=flow.world.issuer)
+            assert page.status_code == 200
+            found = re.findall(r'<h2 id="receipt-[^"]+"', page.text)
+            files = re.findall(rf"{RECEIPTS}/([0-9a-f-]{{36}})\.jws", page.text)
+            assert len(files) == len(found)
+            seen, counts = seen + files, [*counts, len(files)]
+            nexts = re.findall(r'href="([^"]+)" rel="next"', page.text)
+            following = nexts[0].replace("&amp;", "&") if nexts else ""
+        assert counts == [50, 50, 20]
+        assert len(set(seen)) == 120
+        hostile = flow.signed_in(holder.citizen).get(f"{RECEIPTS}?before=x%27--", base_url=flow.world.issuer)
+        assert hostile.text.count('<h2 id="receipt-') == 50, "what is no id is left out"
+
     def test_an_extension_tells_both_ends(self, flow: Flow) -> None:
         holder = consenting(flow)
         flow.world.clock.move(3600)
