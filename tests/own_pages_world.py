@@ -94,6 +94,17 @@ def signed_in(
 ) -> Visitor:
     """Return a browser with a session of an account, which is made where none is named."""
     citizen_id = citizen_id or register(world, personal_id)
+    name, value = open_session(world, citizen_id, level=level, age_seconds=age_seconds)
+    http, issuer = Client(app), world.settings.issuer
+    host = issuer.split("//")[1].split(":")[0]
+    http.set_cookie(name, value, domain=host, secure=issuer.startswith("https://"))
+    return Visitor(citizen_id, personal_id, issuer, http, (name, value))
+
+
+def open_session(
+    world: World, citizen_id: str, *, level: int = 2, age_seconds: int = 0, issuer: str = ""
+) -> tuple[str, str]:
+    """Sign an account in; return name and value of its cookie. issuer: "" for the world's own."""
     value, at = secrets.token_urlsafe(32), datetime.now(UTC) - timedelta(seconds=age_seconds)
     opened = PostgresCitizens(world.engine).open_session(
         SessionOpening(
@@ -106,8 +117,5 @@ def signed_in(
         )
     )
     assert opened
-    http, issuer = Client(app), world.settings.issuer
-    name = "__Host-broker-citizen" if issuer.startswith("https://") else "broker-citizen"
-    host = issuer.split("//")[1].split(":")[0]
-    http.set_cookie(name, value, domain=host, secure=issuer.startswith("https://"))
-    return Visitor(citizen_id, personal_id, issuer, http, (name, value))
+    is_https = (issuer or world.settings.issuer).startswith("https://")
+    return "__Host-broker-citizen" if is_https else "broker-citizen", value

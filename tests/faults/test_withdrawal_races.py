@@ -1,8 +1,9 @@
 """A withdrawal that was answered is never followed by a release that commits later.
 
-Real gunicorn with four worker processes; every pair lets a bank read while the citizen withdraws, at offsets
-drawn at random. Right after the withdrawal was answered the releases that have committed are counted, and
-again at the end: both must be the same. RACE_PAIRS sets how many pairs; `make races` runs 5,000.
+Real gunicorn with four worker processes; every pair lets a bank read while the citizen posts the form of the
+own page, at offsets drawn at random. Right after the withdrawal was answered (303) the releases that have
+committed are counted, and again at the end: both must be the same. RACE_PAIRS sets how many pairs; `make
+races` runs 5,000.
 """
 
 from __future__ import annotations
@@ -17,19 +18,22 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 from sqlalchemy import text
 
 from broker.cli.caller import Answer, Caller
+from tests.citizen_world import Forms
 from tests.consent_world import Bank, ConsentWorld, Given, Person, Reader
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server
 from tests.log_reader import all_faults
+from tests.own_pages_world import open_session
 from tests.release_world import World
 
 ASKED_FOR = os.environ.get("RACE_PAIRS")
-PAIRS = int(ASKED_FOR or "300")
+PAIRS = int(ASKED_FOR or "150")
 DRIVERS = 4
 READS_MAX = 3
 LONGEST_OFFSET_SECONDS = 0.012
@@ -69,8 +73,26 @@ def four_workers(
     assert all_faults(server.log, world) == []
 
 
+class Withdrawing:
+    """A citizen who is signed in, before the own page of a consent, as the server gave it out."""
+
+    def __init__(self, line: Caller, cookie: tuple[str, str], consent_id: str) -> None:
+        self.line, self.path = line, f"/citizen/consents/{consent_id}"
+        self.headers = {"Cookie": "=".join(cookie)}
+        page = line.exchange("GET", line.issuer + self.path, None, self.headers)
+        assert page.status == 200, page.body
+        forms = Forms(page.body.decode()).forms
+        self.fields = next(form.fields for form in forms if form.action == self.path)
+
+    def send(self) -> Answer:
+        """Press the button: 303 to the page once it is withdrawn."""
+        body = urlencode({**self.fields, "choice": "withdraw"}).encode()
+        headers = {**self.headers, "Content-Type": "application/x-www-form-urlencoded"}
+        return self.line.exchange("POST", self.line.issuer + self.path, body, headers)
+
+
 class Track:
-    """One driver: a bank's two lines to the server, and the citizen beside them."""
+    """One driver: a bank's two lines to the server, and the citizen's own beside them."""
 
     def __init__(self, consents: ConsentWorld, server: Server, bank: Bank, seed: int) -> None:
         self.consents = consents
@@ -78,23 +100,28 @@ class Track:
         self.racing, self.probing = (
             Reader(Caller(server.issuer, bank.client_id, bank.key, "share_record")) for _ in range(2)
         )
+        self.citizens = Caller(server.issuer, bank.client_id, bank.key, "share_record")
         self.bank = bank
 
     def close(self) -> None:
         self.racing.caller.close()
         self.probing.caller.close()
+        self.citizens.close()
 
     def run(self, persons: Sequence[Person]) -> list[Race]:
         return [self.race(person) for person in persons]
 
     def race(self, person: Person) -> Race:
         given = self.consents.give(person, self.bank)
-        token = self.racing.token(given)
+        token, cookie = self.racing.token(given), self.sign_in(person)
+        withdrawing = Withdrawing(self.citizens, cookie, given.consent_id)
         race, start = Race(), threading.Barrier(2)
-        offset = self.dice.random() * LONGEST_OFFSET_SECONDS
+        # Either may be the first; a form takes about as long as one read.
+        read_offset, offset = (self.dice.random() * LONGEST_OFFSET_SECONDS for _ in range(2))
 
         def read() -> None:
             start.wait()
+            time.sleep(read_offset)
             for _ in range(READS_MAX):
                 race.answers.append(outcome(self.racing.read(token)))
                 if race.answers[-1] != "released":
@@ -104,14 +131,19 @@ class Track:
         reading.start()
         start.wait()
         time.sleep(offset)
-        self.consents.withdraw(given)
+        done = withdrawing.send()
         race.early = self.committed(given)
         asked = time.perf_counter()
         race.after = outcome(self.probing.read(token))
         race.refused_after_ms = (time.perf_counter() - asked) * 1000
         reading.join()
         race.final = self.committed(given)
+        assert (done.status, done.headers["location"]) == (303, f"{withdrawing.path}?lang=vi"), done.body
+        assert self.consents.consent(given).state_reason == "by_data_subject"
         return race
+
+    def sign_in(self, person: Person) -> tuple[str, str]:
+        return open_session(self.consents.world, person.citizen_id, issuer=self.citizens.issuer)
 
     def committed(self, given: Given) -> int:
         world = self.consents.world
