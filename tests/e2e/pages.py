@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from broker.oauth.scopes import (
 )
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation
-from tests.adults import next_adult
+from tests.adults import next_adult, next_parent
 from tests.citizen_world import PASSWORD, QUICK, Citizen, Forms
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import InProcessCaller, running_app
@@ -45,6 +46,7 @@ CIBA = "urn:openid:params:grant-type:ciba"
 MACHINE_SCOPES = f"{REQUEST_CONSENT} {QUERY_GRANTS} {REVOKE_GRANTS} {CONSENT_EVENTS}"
 RECORD = "/v1/consented-record"
 REQUESTS = "/v1/consent-requests"
+CHILDREN = "/citizen/representation"
 _numbers = itertools.count(1)
 
 
@@ -134,6 +136,12 @@ class PagesWorld:
         )
         self.world.identifiers.add(personal_id)
         return Citizen(citizen_id, personal_id, PASSWORD, secret)
+
+    def parent(self) -> tuple[Citizen, str]:
+        """Give the next parent of a child under six an account; return it, and the number of the child."""
+        personal_id, child = next_parent(self.insurance)
+        self.world.identifiers.add(child)
+        return self.citizen(personal_id=personal_id), child
 
     def bank(
         self,
@@ -226,6 +234,17 @@ class PagesBrowser:
         form = next(one for one in Forms(page.text).forms if ("choice", "give") in one.buttons)
         ticked = [box for box in form.boxes if fields is None or box.split(".")[-1] in fields]
         return self.post(form.action, {**form.fields, "field": ticked, "choice": choice})
+
+    def represent(self, child: str, first: PagesBank, second: PagesBank) -> None:
+        """As the parent of a child, give what a bank asks about it, and let what another asks wait."""
+        for bank, is_given in ((first, True), (second, False)):
+            asked = bank.ask(child)
+            assert asked.status == 201, asked.body
+            listed = self.get(CHILDREN)
+            assert listed.status_code == 200, listed.text
+            [waiting] = set(re.findall(f'href="({CHILDREN}/[0-9a-f-]{{36}})', listed.text))
+            if is_given:
+                assert self.decide(self.get(waiting)).status_code == 303
 
 
 @contextmanager

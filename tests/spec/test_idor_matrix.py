@@ -22,6 +22,7 @@ from broker.cli.caller import Answer
 from broker.oauth.citizens import session_ref_of
 from broker.oauth.passkeys import Passkey
 from broker.oauth.session_list import session_handle_of
+from broker.storage.citizens import PostgresCitizens
 from broker.storage.passkeys import PostgresPasskeys
 from tests.citizen_world import Citizen, Form
 from tests.contracts.source_fixtures import InsuranceDatabase
@@ -70,7 +71,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.receipt_jws": "thing",
     "citizen.receipt_iso": "thing",
     "citizen.receipt_kantara": "thing",
-    # What a representative opens; that a child's own representative may is tested beside the pages.
+    # What a representative opens: what is a child's of one's own.
     "citizen.child_request": "child's thing",
     "citizen.decide_for_child": "form on a thing",
     "citizen.child_consent": "child's thing",
@@ -96,10 +97,21 @@ MATRIX: Final[Mapping[str, Kind]] = {
 
 QUERIES: Final[Mapping[str, str]] = {"citizen.complaint_form": "reference"}
 """Endpoint → parameter of its query that names what it is about."""
+PAGES_OF_THINGS: Final = {
+    *("citizen.consent", "citizen.withdrawal", "citizen.complaint_form"),
+    *("citizen.child_request", "citizen.child_consent", "citizen.child_withdrawal"),
+}
+"""Pages that name something and to which the links of other pages lead."""
 NAMELESS: Final = {"citizen.pause_all", "citizen.sign_out", "citizen.read_record", "citizen.add_passkey"}
 """Forms that name nothing: they are about whoever is signed in."""
-CHILDS: Final = {"citizen.decide_for_child", "citizen.act_for_child"}
-"""Nobody here represents a child; such forms are tried beside their own tests."""
+CHILDS: Final[Mapping[str, str]] = {
+    "citizen.child_request": "requested",
+    "citizen.decide_for_child": "requested",
+    "citizen.child_consent": "active",
+    "citizen.child_withdrawal": "active",
+    "citizen.act_for_child": "active",
+}
+"""Endpoint whose consent is a child's → the state that it must have."""
 _TOKENS: Final = re.compile(r'(name="token" value=")[^"]*')
 
 
@@ -109,9 +121,13 @@ def of_kind(*kinds: Kind) -> list[str]:
 
 @dataclass
 class Somebody:
-    """A citizen with one of everything, in a browser that is signed in, and the bank that asked."""
+    """A citizen with one of everything, in a browser that is signed in, and the bank that asked.
+
+    child: the account of the citizen's child.
+    """
 
     citizen: Citizen
+    child: Citizen
     browser: PagesBrowser
     bank: PagesBank
     tokens: Mapping[str, Any]
@@ -123,17 +139,23 @@ class Somebody:
     def world(self) -> PagesWorld:
         return self.browser.world
 
-    def rows(self, statement: str) -> list[str]:
+    def rows(self, statement: str, whose: Citizen | None = None) -> list[str]:
         with self.world.world.owner.connect() as connection:
-            found = connection.execute(text(statement), {"me": self.citizen.citizen_id})
+            found = connection.execute(text(statement), {"me": (whose or self.citizen).citizen_id})
             return [str(row[0]) for row in found]
 
-    def ids(self) -> dict[str, str]:
-        """Return argument of a route → what of this person's it may name."""
-        consents = "SELECT consent_id FROM consents WHERE citizen_id = :me AND state"
+    def consents(self, state: str, whose: Citizen | None = None) -> list[str]:
+        return self.rows(
+            f"SELECT consent_id FROM consents WHERE citizen_id = :me AND state = '{state}'",  # noqa: S608
+            whose,
+        )
+
+    def ids(self, endpoint: str = "") -> dict[str, str]:
+        """Return argument of a route → what of this person's, or of the child's, it may name."""
+        of_child = CHILDS.get(endpoint)
         found = {
             "receipt_id": self.rows("SELECT receipt_id FROM consent_receipts WHERE citizen_id = :me"),
-            "consent_id": self.rows(f"{consents} = 'active'"),
+            "consent_id": self.consents(of_child, self.child) if of_child else self.consents("active"),
             "grant_id": [str(self.tokens["grant_id"])],
             "request_id": [str(self.asked["request_id"])],
             "reference": [self.reference],
@@ -144,19 +166,26 @@ class Somebody:
         """Return whatever names something of this person's: none of it may stand on another's page."""
         cookie = self.browser.http.get_cookie("__Host-broker-citizen", "idor.example")
         assert cookie is not None
-        pending = self.rows("SELECT consent_id FROM consents WHERE citizen_id = :me ORDER BY state")
+        both = (self.citizen, self.child)
+        named = "SELECT consent_id FROM consents WHERE citizen_id = :me ORDER BY state"
+        pending = [consent for one in both for consent in self.rows(named, one)]
         handle = session_handle_of(session_ref_of(cookie.value))
         ways_in = [handle, self.passkey.handle]
-        return [*self.ids().values(), *pending, *ways_in, self.citizen.personal_id, self.citizen.citizen_id]
+        numbers = [number for one in both for number in (one.personal_id, one.citizen_id)]
+        return [*self.ids().values(), *pending, *ways_in, *numbers]
 
     def state(self) -> list[list[str]]:
-        """Return every row of this person's, in whatever table; when a session was last seen aside."""
+        """Return every row of this person's and the child's, in whatever table.
+
+        When a session was last seen is left aside.
+        """
         named = (
             "SELECT table_name FROM information_schema.columns WHERE column_name = 'citizen_id' ORDER BY 1"
         )
         row = "to_jsonb(one) - 'last_seen_at'"
         return [
-            self.rows(f"SELECT ({row})::text FROM {table} one WHERE citizen_id = :me ORDER BY 1")  # noqa: S608
+            self.rows(f"SELECT ({row})::text FROM {table} one WHERE citizen_id = :me ORDER BY 1", whose)  # noqa: S608
+            for whose in (self.citizen, self.child)
             for table in self.rows(named)
         ]
 
@@ -168,7 +197,7 @@ def pages(world: World, insurance: InsuranceDatabase) -> Iterator[PagesWorld]:
 
 
 def somebody(pages: PagesWorld) -> Somebody:
-    citizen, browser, bank = pages.citizen(), pages.browser(), pages.bank()
+    (citizen, child), browser, bank = pages.parent(), pages.browser(), pages.bank()
     page = browser.sign_in(citizen, bank.push())
     location = browser.decide(page).headers["Location"]
     tokens = bank.redeem(parse_qs(urlsplit(location).query)["code"][0]).json()
@@ -184,7 +213,11 @@ def somebody(pages: PagesWorld) -> Somebody:
     )
     assert PostgresPasskeys(pages.world.engine).register_passkey(passkey, 10)
     reference = read.json()["evidence_reference"]
-    return Somebody(citizen, browser, bank, tokens, reference, asked.json(), passkey)
+    browser.represent(child, bank, pages.bank())
+    account = PostgresCitizens(pages.world.engine).find_account(pages.world.pseudonyms.citizen_ref(child))
+    assert account is not None
+    childs = Citizen(account.citizen_id, child, "", "")
+    return Somebody(citizen, childs, browser, bank, tokens, reference, asked.json(), passkey)
 
 
 @pytest.fixture(scope="module")
@@ -257,10 +290,9 @@ def test_a_thing_of_another_is_as_one_that_is_not_there(
 ) -> None:
     path, names, _ = rules_of(thief.world, endpoint)
     nobodys = {name: str(uuid4()) for name in names}
-    own, theirs = thief.ids(), victim.ids()
-    if MATRIX[endpoint] == "thing":
-        assert thief.browser.get(path.format(**own)).status_code == 200
-        assert victim.browser.get(path.format(**theirs)).status_code == 200
+    own, theirs = thief.ids(endpoint), victim.ids(endpoint)
+    assert thief.browser.get(path.format(**own)).status_code == 200
+    assert victim.browser.get(path.format(**theirs)).status_code == 200
     told = plain(thief.browser.get(path.format(**theirs)), *(theirs[name] for name in names))
     assert told == plain(thief.browser.get(path.format(**nobodys)), *nobodys.values())
     assert told[0] == 404
@@ -271,7 +303,7 @@ def test_whoever_is_not_signed_in_learns_nothing_of_a_thing(
     pages: PagesWorld, victim: Somebody, endpoint: str
 ) -> None:
     path, names, methods = rules_of(pages, endpoint)
-    nobodys, theirs = {name: str(uuid4()) for name in names}, victim.ids()
+    nobodys, theirs = {name: str(uuid4()) for name in names}, victim.ids(endpoint)
     before = victim.state()
     [method] = methods
     told = [
@@ -288,14 +320,15 @@ def test_whoever_is_not_signed_in_learns_nothing_of_a_thing(
 def test_a_form_of_nobody_changes_nothing(pages: PagesWorld, victim: Somebody, endpoint: str) -> None:
     path, _, _ = rules_of(pages, endpoint)
     before = victim.state()
-    answer = pages.browser().post(path.format(**victim.ids()), {**victim.ids(), "choice": "give"})
+    theirs = victim.ids(endpoint)
+    answer = pages.browser().post(path.format(**theirs), {**theirs, "choice": "give"})
     assert answer.status_code in (303, 403), answer.text
     assert victim.state() == before
 
 
 def test_no_page_of_mine_names_anything_of_anybody_else(thief: Somebody, victim: Somebody) -> None:
     reached = reachable_pages(thief.browser)
-    assert set(of_kind("page")) <= set(reached)
+    assert {*of_kind("page"), *PAGES_OF_THINGS} <= set(reached)
     for endpoint, path in reached.items():
         shown = thief.browser.get(path).text
         assert [secret for secret in victim.secrets() if secret in shown] == [], endpoint
@@ -335,7 +368,7 @@ def test_a_form_of_mine_that_names_what_is_anothers_does_nothing(thief: Somebody
             assert answers[0] == answers[1], (endpoint, form.action)
             assert answers[0][0] in (303, 403, 404, 409, 422), (endpoint, form.action)
             tried.add(endpoint_of(thief.world.app, form.action, "POST"))
-    assert tried == set(of_kind("form", "form on a thing")) - NAMELESS - CHILDS
+    assert tried == set(of_kind("form", "form on a thing")) - NAMELESS
     assert victim.state() == before
 
 

@@ -15,7 +15,7 @@ from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.e2e.crawl import PLACES, endpoint_of, in_language, posted_forms, reachable_pages
 from tests.e2e.pages import PagesBrowser, PagesWorld, pages_world
 from tests.release_world import World
-from tests.spec.test_idor_matrix import CHILDS, MATRIX, Somebody, of_kind, rules_of, somebody
+from tests.spec.test_idor_matrix import MATRIX, PAGES_OF_THINGS, Somebody, of_kind, rules_of, somebody
 
 ISSUER: Final = "https://guards.example"
 SESSION: Final = "__Host-broker-citizen"
@@ -68,17 +68,17 @@ def guards(answer: TestResponse, what: str) -> None:
 
 def test_every_page_is_guarded(owner: Somebody) -> None:
     reached = reachable_pages(owner.browser)
-    assert set(of_kind("page")) <= set(reached)
+    assert {*of_kind("page"), *PAGES_OF_THINGS} <= set(reached)
     for endpoint, path in reached.items():
         guards(owner.browser.get(path, Origin=EVIL), endpoint)
         guards(owner.world.browser().get(path), f"{endpoint}, not signed in")
 
 
-@pytest.mark.parametrize("endpoint", of_kind("thing"))
+@pytest.mark.parametrize("endpoint", of_kind("thing", "child's thing"))
 def test_everything_that_is_somebodys_is_guarded(owner: Somebody, endpoint: str) -> None:
     path, _, _ = rules_of(owner.world, endpoint)
-    guards(owner.browser.get(path.format(**owner.ids())), endpoint)
-    guards(owner.world.browser().get(path.format(**owner.ids())), endpoint)
+    guards(owner.browser.get(path.format(**owner.ids(endpoint))), endpoint)
+    guards(owner.world.browser().get(path.format(**owner.ids(endpoint))), endpoint)
 
 
 def test_the_pages_around_a_decision_are_guarded(pages: PagesWorld) -> None:
@@ -149,7 +149,7 @@ def test_a_form_without_its_own_token_or_from_another_site_changes_nothing(pages
                 assert answer.status_code in (303, 403), (endpoint, name, answer.status_code)
                 assert owner.state() == before, (endpoint, name)
         tried.add(endpoint)
-    assert tried == set(of_kind("form", "form on a thing")) - CHILDS
+    assert tried == set(of_kind("form", "form on a thing"))
 
 
 def test_an_answer_to_a_request_needs_its_own_form(pages: PagesWorld) -> None:
