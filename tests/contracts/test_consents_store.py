@@ -11,14 +11,16 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, Engine, event, text
 
+from broker.actions.consent_facts import frequency_steps
 from broker.cli.embedded import EmbeddedCluster
 from broker.consent.chain import verify_chain
-from broker.consent.record import Consent
+from broker.consent.record import Consent, Signer, Signing
 from broker.errors import ConsentMoved, ConsentTransitionRefused, StoreUnavailable
 from tests.citizen_world import Citizen
 from tests.doors import at_once
 from tests.inbox_flow import ITEM, SECOND, InboxFlow
 from tests.oauth_flow import Attempt
+from tests.oauth_world import Database
 
 OTHER_ITEM = {name: value for name, value in SECOND.items() if name != "type"}
 TABLES = (
@@ -27,6 +29,22 @@ TABLES = (
     *("evidence_entries", "evidence_annex"),
 )
 State = dict[str, list[str]]
+
+
+class Ages:
+    """Who must sign for whom: everybody for himself or herself, unless said otherwise."""
+
+    def __init__(self) -> None:
+        self.signings: dict[str, Signing] = {}
+
+    def signing(self, citizen_id: str, at: datetime) -> Signing:  # noqa: ARG002 (until it is said otherwise)
+        return self.signings.get(citizen_id, Signing())
+
+
+@pytest.fixture(scope="module")
+def module_inbox(database: Database) -> InboxFlow:
+    """The world of this module, in which ages may be told."""
+    return InboxFlow(database, people=Ages())
 
 
 def state_of(inbox: InboxFlow) -> State:
@@ -158,7 +176,110 @@ def deciding_by_redirect(inbox: InboxFlow, person: Citizen, choice: str) -> Prep
     return press
 
 
-ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], dict[str, int]]] = {
+def given(inbox: InboxFlow, person: Citizen, **item: Any) -> Consent:
+    """Let a person give what is asked. item: terms that are asked otherwise."""
+    asked = inbox.request(person, items=[{**ITEM, **item}])
+    assert asked.status_code == 201, asked.get_json()
+    [waiting] = inbox.waiting(person)
+    return inbox.answer(person, waiting)
+
+
+def sign_as(inbox: InboxFlow, person: Citizen, signing: Signing) -> None:
+    people = inbox.world.wiring.consents.people
+    assert isinstance(people, Ages)
+    people.signings[person.citizen_id] = signing
+
+
+def resuming(inbox: InboxFlow, person: Citizen) -> Prepared:
+    consent, at = given(inbox, person), inbox.world.clock()
+    inbox.verbs.pause(inbox.actor(person), consent.consent_id, at)
+    return lambda: inbox.verbs.resume(inbox.signer(person), consent.consent_id, at)
+
+
+def cosigning(inbox: InboxFlow, person: Citizen) -> Prepared:
+    sign_as(inbox, person, Signing(required_roles=("data_subject", "representative")))
+    half = given(inbox, person)
+    assert half.state == "pending_cosign"
+    parent = inbox.citizen()
+    at = inbox.world.clock()
+    signer = Signer(
+        role="representative",
+        citizen_id=parent.citizen_id,
+        level=2,
+        authenticated_at=at,
+        signed_at=at,
+        relation_hash="cd" * 32,
+    )
+    return lambda: inbox.verbs.decide(signer, half.consent_id, half.given_names, inbox.notice(), at)
+
+
+def expiring(inbox: InboxFlow, person: Citizen) -> Prepared:
+    return falling_due(inbox, given(inbox, person).valid_to_at)
+
+
+def falling_due(inbox: InboxFlow, due_at: datetime | None) -> Prepared:
+    """Return what the worker does at an instant, when all that fell due before is written down."""
+    assert due_at is not None
+    while inbox.verbs.settle_due(due_at - timedelta(milliseconds=1)):
+        pass
+    return lambda: inbox.verbs.settle_due(due_at)
+
+
+def reaching_a_birthday(inbox: InboxFlow, person: Citizen) -> Prepared:
+    birthday = inbox.world.clock() + timedelta(days=3)
+    sign_as(inbox, person, Signing(refresh_due_at=birthday, refresh_roles=("data_subject",)))
+    assert given(inbox, person).refresh_due_at == birthday
+    sign_as(inbox, person, Signing())
+    return falling_due(inbox, birthday)
+
+
+def confirming(inbox: InboxFlow, person: Citizen) -> Prepared:
+    reaching_a_birthday(inbox, person)()
+    [due] = inbox.verbs.find_mine(person.citizen_id, inbox.world.clock())
+    assert due.state == "refresh_due"
+    inbox.world.clock.at = due.state_since_at + timedelta(minutes=1)
+    signer, notice, at = inbox.signer(person), inbox.notice(), inbox.world.clock()
+    return lambda: inbox.verbs.confirm(signer, due.consent_id, notice, at)
+
+
+def ending_the_grant(inbox: InboxFlow, person: Citizen) -> Prepared:
+    consent, at = given(inbox, person), inbox.world.clock()
+    ender = inbox.world.wiring.consents.grant_ender()
+    assert consent.grant_id is not None
+    grant_id = consent.grant_id
+    return lambda: ender.end(grant_id, "client", at)
+
+
+def declaring_void(inbox: InboxFlow, person: Citizen) -> Prepared:
+    consent, at = given(inbox, person), inbox.world.clock()
+    ends = inbox.world.wiring.consents.ends()
+    return lambda: ends.invalidate(consent.consent_id, "operator-1", "fraud", at)
+
+
+def using_up(inbox: InboxFlow, person: Citizen) -> Prepared:
+    consent = given(inbox, person, frequency={"use_count": 2, "per": "consent"})
+    at = inbox.world.clock()
+    [step] = frequency_steps(consent, at)
+    with inbox.world.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO usage_counters (window_start_seconds, counter_ref, used_count, limit_count)"
+                " VALUES (:start, :ref, 2, 2)"
+            ),
+            {"start": step.window_start_seconds, "ref": step.counter_ref},
+        )
+    return lambda: inbox.world.wiring.consents.ends().run(at)
+
+
+ONE_STEP: Mapping[str, int] = {
+    "consent_events": 1,
+    "consent_receipts": 1,
+    "outbox_messages": 1,
+    "evidence_entries": 1,
+    "evidence_annex": 1,
+}
+"""What a step of a consent that was given adds."""
+ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[str, int]]] = {
     "open two": (opening, {"consents": 2, "consent_events": 2, "evidence_entries": 2, "evidence_annex": 2}),
     "give": (
         giving,
@@ -253,6 +374,18 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], dict[str, 
             "evidence_annex": 1,
         },
     ),
+    "resume": (resuming, ONE_STEP),
+    "add the second signature": (cosigning, {**ONE_STEP, "grants": 1}),
+    "expire": (expiring, ONE_STEP),
+    "fall due on a birthday": (
+        reaching_a_birthday,
+        # Nobody decided anything: the recipient is told, a receipt there is none.
+        {name: count for name, count in ONE_STEP.items() if name != "consent_receipts"},
+    ),
+    "confirm": (confirming, ONE_STEP),
+    "end the grant": (ending_the_grant, ONE_STEP),
+    "declare void": (declaring_void, ONE_STEP),
+    "use up": (using_up, ONE_STEP),
 }
 
 
