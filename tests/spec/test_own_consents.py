@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from flask import Flask
 from sqlalchemy import event, text
 from werkzeug.test import Client, TestResponse
 
@@ -21,7 +22,11 @@ from consent_ui.terms_words import why_of
 from consent_ui.words import WORDS, Words
 from policies.civil_time import VIET_NAM
 from tests.citizen_world import Citizen, Form, Forms, shipped_policies
+from tests.consent_world import ConsentWorld, reader_of
+from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.oauth_flow import Attempt, Flow
+from tests.own_pages_world import signed_in
+from tests.release_world import World
 
 CONSENTS = "/citizen/consents"
 
@@ -503,3 +508,45 @@ def test_a_decision_by_redirect_that_is_refused_is_kept_too(flow: Flow, citizen:
     flow.decide(citizen, attempt, choice="refuse")
     page = get(flow, flow.signed_in(citizen), CONSENTS)
     assert "đã từ chối" in page.text.split("Đã kết thúc")[1]
+
+
+def test_after_the_eighteenth_birthday_one_confirms_alone_and_the_bank_reads_again(
+    app: Flask, world: World, insurance: InsuranceDatabase
+) -> None:
+    consents, at = ConsentWorld(world, insurance), datetime.now(UTC)
+    given = consents.give(
+        at=at - timedelta(days=2),
+        changes={
+            "required_roles": ("data_subject", "representative"),
+            "refresh_due_at": at - timedelta(days=1),
+            "refresh_roles": ("data_subject",),
+        },
+    )
+    reader, path = reader_of(app, world.settings.issuer, given.bank), f"{CONSENTS}/{given.consent_id}"
+    token = reader.token(given)
+    refused = reader.read(token)
+    # A recipient is told no more than that it rests: the birthday is not its business.
+    assert (refused.status, refused.json()["reason"]) == (403, "not_active_paused")
+    stale, fresh = (
+        signed_in(
+            app, world, given.person.personal_id, citizen_id=given.person.citizen_id, age_seconds=seconds
+        )
+        for seconds in (400, 0)
+    )
+    form = stale.form(path, path)
+    assert ("choice", "confirm") in form.buttons
+    assert WORDS["consents_state_refresh_due"][1] in stale.page(f"{path}?lang=en").words
+    led = stale.post(path, {**form.fields, "choice": "confirm"})
+    assert led.status_code == 303
+    assert led.headers["Location"].startswith("/citizen/sign-in?next=consents")
+    assert consents.consent(given).version == given.consent.version, "nothing was written"
+    form = fresh.form(path, path)
+    forged = fresh.post(path, {**form.fields, "choice": "confirm", "token": "x"})
+    assert (forged.status_code, "Trang này đã quá cũ" in forged.text) == (403, True)
+    done = fresh.post(path, {**form.fields, "choice": "confirm"})
+    assert (done.status_code, done.headers["Location"]) == (303, f"{path}?lang=vi")
+    confirmed = consents.consent(given)
+    assert (confirmed.state, confirmed.required_roles) == ("active", ("data_subject",))
+    assert (confirmed.refresh_due_at, confirmed.valid_to_at) == (None, given.consent.valid_to_at)
+    assert ("choice", "confirm") not in fresh.form(path, path).buttons
+    assert reader.read(reader.token(given)).status == 200
