@@ -26,13 +26,15 @@ class Clinic:
         self.party = told.recipient(client_id, events_uri)
         self.token = self.world.token(self.party, "consent_events")
 
-    def post(self, path: str, document: Any, token: str | None = None) -> TestResponse:
+    def post(
+        self, path: str, document: Any, token: str | None = None, content_type: str = "application/json"
+    ) -> TestResponse:
         token = self.token if token is None else token
         proof = self.party.proof(self.world.clock(), "POST", self.world.issuer + path, token)
         answer: TestResponse = self.world.http.post(
             path,
             data=document if isinstance(document, bytes) else json.dumps(document).encode(),
-            content_type="application/json",
+            content_type=content_type,
             headers={"Authorization": f"DPoP {token}", "DPoP": proof},
             base_url=self.world.issuer,
         )
@@ -83,6 +85,57 @@ class TestPolling:
         claims = clinic.told.claims(sets[message_id], "clinic")
         assert claims["jti"] == message_id
         assert claims["sub_id"] == {"format": "opaque", "id": "pairwise-clinic"}
+
+    def test_rfc8936_2_2_only_a_posted_json_document_is_a_poll(self, clinic: Clinic) -> None:
+        kept = clinic.queue()
+        for method in ("GET", "PUT", "DELETE"):
+            answer = clinic.world.http.open(POLL, method=method, base_url=clinic.world.issuer)
+            assert (answer.status_code, answer.headers["Allow"]) == (405, "OPTIONS, POST"), method
+        other = clinic.post(POLL, b'{"maxEvents":1}', content_type="application/x-www-form-urlencoded")
+        assert other.status_code == 415
+        assert other.get_json()["type"].endswith("/problems/media-type-unsupported")
+        assert set(clinic.poll()[0]) == {kept}
+
+    def test_rfc8936_2_4_1_a_poll_alone_settles_nothing(self, clinic: Clinic) -> None:
+        notice = clinic.told.queue("clinic")
+        polls: list[dict[str, Any]] = [{}, {"maxEvents": 1}, {"returnImmediately": True}]
+        for asked in (*polls, {"ack": [], "setErrs": {}}):
+            sets, more = clinic.poll(**asked)
+            assert (list(sets), more) == ([notice.message_id], False)
+            assert clinic.told.row(notice)["delivered_at"] is None, asked
+
+    def test_rfc8936_2_4_2_an_acknowledgement_alone_is_answered_with_no_token(self, clinic: Clinic) -> None:
+        first, second, third = clinic.queue(), clinic.queue(), clinic.queue()
+        assert clinic.poll(maxEvents=0) == ({}, True)
+        assert clinic.poll(maxEvents=0, ack=[first, second]) == ({}, True)
+        assert set(clinic.poll()[0]) == {third}
+        assert clinic.poll(maxEvents=0, ack=[third]) == ({}, False)
+
+    def test_rfc8936_2_4_3_acknowledged_and_next_ones_fetched_in_one_request(self, clinic: Clinic) -> None:
+        first = clinic.queue()
+        clinic.world.clock.move(1)
+        second = clinic.queue()
+        assert clinic.poll(maxEvents=1)[0].keys() == {first}
+        sets, more = clinic.poll(ack=[first], maxEvents=1)
+        assert (list(sets), more) == ([second], False)
+
+    def test_rfc8936_2_4_4_acknowledged_refused_and_next_ones_fetched_in_one_request(
+        self, clinic: Clinic
+    ) -> None:
+        good, bad, kept = clinic.queue(), clinic.queue(), clinic.queue()
+        errors = {bad: {"err": "authentication_failed", "description": "No key of yours fits."}}
+        sets, more = clinic.poll(ack=[good], setErrs=errors)
+        assert (list(sets), more) == ([kept], False)
+        [dead] = clinic.told.outbox.list_dead(10)
+        assert dead.message_id == bad, "what is acknowledged is no matter for an operator"
+
+    def test_rfc9493_3_2_a_person_is_an_opaque_number_of_the_recipients_own(self, clinic: Clinic) -> None:
+        other = Clinic(clinic.told, "other-clinic")
+        told = []
+        for one in (clinic, other):
+            message_id = one.queue()
+            told.append(clinic.told.claims(one.poll()[0][message_id], one.party.client_id)["sub_id"])
+        assert told == [{"format": "opaque", "id": f"pairwise-{name}"} for name in ("clinic", "other-clinic")]
 
     def test_rfc8936_2_4_a_token_stays_until_it_is_acknowledged(self, clinic: Clinic) -> None:
         first, second = clinic.queue(), clinic.queue()
@@ -155,6 +208,25 @@ class TestOthers:
             host.host.answer = refusing("invalid_key")
             assert job.run() == {"taken": 1, "dead": 1}
             assert bank.poll() == ({}, False), "it was refused"
+
+    @pytest.mark.parametrize("path", [POLL, ACKNOWLEDGE])
+    def test_rfc8936_3_nobody_polls_without_a_token_and_the_key_that_it_is_bound_to(
+        self, clinic: Clinic, path: str
+    ) -> None:
+        kept, url = clinic.queue(), clinic.world.issuer + path
+        bare = clinic.world.http.post(path, json={}, base_url=clinic.world.issuer)
+        assert bare.status_code == 401
+        assert bare.headers["WWW-Authenticate"].startswith("DPoP")
+        other = Clinic(clinic.told, "other-clinic")
+        foreign = other.party.proof(clinic.world.clock(), "POST", url, clinic.token)
+        stolen = clinic.world.http.post(
+            path,
+            json={"ack": [kept]},
+            headers={"Authorization": f"DPoP {clinic.token}", "DPoP": foreign},
+            base_url=clinic.world.issuer,
+        )
+        assert stolen.status_code == 401
+        assert set(clinic.poll()[0]) == {kept}
 
     @pytest.mark.parametrize("path", [POLL, ACKNOWLEDGE])
     def test_the_scope_opens_the_door_and_no_other(self, clinic: Clinic, path: str) -> None:
