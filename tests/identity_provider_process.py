@@ -1,17 +1,20 @@
 """An OpenID provider that nobody here wrote (idpyoidc), as a process of its own on the loopback.
 
 Started as `python -m tests.identity_provider_process FILE`, with a JSON file: issuer, redirect_uris,
-client_id, client_secret or jwks, person. It prints "ready" and serves until it is ended.
+client_id, client_secret or jwks, person, number. It prints "ready" and serves until it is ended. What it has
+told last lies in token.json beside that file; a file named "fault" there says how it lies (FAULTS).
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from base64 import urlsafe_b64decode
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from cryptojwt.jws.jws import JWS  # type: ignore[import-untyped]
 from idpyoidc.message.oidc import AuthorizationRequest  # type: ignore[import-untyped]
 from idpyoidc.server import Server  # type: ignore[import-untyped]
 from idpyoidc.server.configure import OPConfiguration  # type: ignore[import-untyped]
@@ -45,6 +48,13 @@ ENDPOINTS = {
     ),
     "userinfo": ("userinfo", "userinfo.UserInfo", {"client_authn_method": ["bearer_header"]}),
 }
+FAULTS: Final[dict[str, dict[str, Any]]] = {
+    "nonce": {"nonce": "of-another-sign-in"},
+    "issuer": {"iss": "http://localhost:1"},
+    "audience": {"aud": ["another-client"]},
+    "unsigned": {},
+}
+"""Name → claims that are wrong in an identity token, which the library's own key signs all the same."""
 FORM = """<!DOCTYPE html><title>sign in elsewhere</title><form method="post" action="/verify/user">
 <input name="username"><input name="password" type="password">
 <input type="hidden" name="token" value="{{ token }}">
@@ -134,8 +144,9 @@ def provider(told: dict[str, Any], directory: Path) -> Server:
 class Application:
     """The provider over WSGI."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, directory: Path) -> None:
         self.server = server
+        self.directory = directory
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
@@ -185,15 +196,30 @@ class Application:
         if "error" in made:
             return Response(json.dumps(dict(made)), 400, mimetype="application/json")
         answer = endpoint.do_response(request=asked, **made)
+        if endpoint.name == "token":
+            answer["response"] = self.told(json.loads(answer["response"]))
         if (answer.get("response_placement") or endpoint.response_placement) == "url":
             return Response(status=303, headers={"Location": answer["response"]})
         return Response(answer["response"], mimetype="application/json")
+
+    def told(self, response: dict[str, Any]) -> str:
+        """Return the token response, with a lie in it where one is wanted."""
+        wanted = self.directory / "fault"
+        if wanted.exists():
+            fault = wanted.read_text()
+            payload = response["id_token"].split(".")[1]
+            claims = {**json.loads(urlsafe_b64decode(payload + "==")), **FAULTS[fault]}
+            algorithm = "none" if fault == "unsigned" else "ES256"
+            keys = self.server.context.keyjar.get_signing_key("ec", "")
+            response["id_token"] = JWS(json.dumps(claims), alg=algorithm).sign_compact(keys)
+        (self.directory / "token.json").write_text(json.dumps(response))
+        return json.dumps(response)
 
 
 def main() -> None:
     path = Path(sys.argv[1])
     told = json.loads(path.read_text())
-    application = Application(provider(told, path.parent))
+    application = Application(provider(told, path.parent), path.parent)
     port = urlsplit(told["issuer"]).port or 0
     with make_server("127.0.0.1", port, application, request_handler=Silent) as serving:
         sys.stdout.write("ready\n")

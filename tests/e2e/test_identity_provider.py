@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 import pytest
 from joserfc.jwk import ECKey
@@ -18,7 +18,7 @@ from urllib3 import BaseHTTPResponse, PoolManager
 from consent_ui.words import WORDS
 from tests.citizen_world import Form, Forms
 from tests.doors import Server, free_port, wait_until
-from tests.identity_provider_process import PASSWORD
+from tests.identity_provider_process import FAULTS, PASSWORD
 from tests.log_reader import all_faults
 from tests.release_world import World
 
@@ -148,6 +148,47 @@ def test_somebody_signs_in_there_and_is_signed_in_here(broker: Server, world: Wo
     log = broker.log.read_text()
     assert not any(value in log for value in (NUMBER, PERSON, SECRET, "eyJ", "code="))
     assert "a sign-in through a provider is refused" in log
+
+
+def come_back(walker: Walker, broker: Server) -> str:
+    """Leave for the provider and sign in there; return the address that leads back."""
+    page = walker.follow(walker.open(f"{broker.issuer}/citizen/sessions"))
+    there = walker.follow(walker.send(page, "/with/trial"))
+    return str(walker.send(there, "/verify/user", username=PERSON, password=PASSWORD).headers["Location"])
+
+
+def directory_of(broker: Server) -> Path:
+    """Return where the broker's provider is told how to behave."""
+    return broker.log.parent / "provider"
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_an_identity_token_that_is_not_right_lets_nobody_in(broker: Server, world: World, fault: str) -> None:
+    walker, wanted = Walker(), directory_of(broker) / "fault"
+    wanted.write_text(fault)
+    try:
+        refused = walker.open(come_back(walker, broker))
+    finally:
+        wanted.unlink()
+    assert (refused.status, WORDS["provider_refused"][0] in refused.data.decode()) == (403, True)
+    assert walker.open(f"{broker.issuer}/citizen/sessions").status == 303
+    told = json.loads((directory_of(broker) / "token.json").read_text())["id_token"]
+    assert told.endswith(".") is (fault == "unsigned"), "it was this token that was told"
+    right = walker.follow(walker.open(come_back(walker, broker)))
+    assert right.status == 200, "without the fault the same person gets in"
+
+
+def test_a_code_that_was_used_lets_nobody_in_under_a_fresh_state(broker: Server) -> None:
+    first, second = Walker(), Walker()
+    used = come_back(first, broker)
+    assert first.follow(first.open(used)).status == 200
+    fresh = come_back(second, broker)
+    code, state = (parse_qs(urlsplit(one).query)[name][0] for one, name in ((used, "code"), (fresh, "state")))
+    query = {**{name: values[0] for name, values in parse_qs(urlsplit(fresh).query).items()}, "code": code}
+    assert query["state"] == state
+    refused = second.open(f"{urlsplit(fresh)._replace(query='').geturl()}?{urlencode(query)}")
+    assert refused.status == 403, refused.data
+    assert second.open(f"{broker.issuer}/citizen/sessions").status == 303
 
 
 def test_a_wrong_password_there_brings_nobody_back(broker: Server) -> None:
