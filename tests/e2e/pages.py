@@ -19,7 +19,7 @@ import pyotp
 from flask import Flask
 from werkzeug.test import Client, TestResponse
 
-from broker.cli.caller import Answer, ClientKey
+from broker.cli.caller import Answer, Caller, ClientKey
 from broker.oauth.citizen_passwords import Passwords
 from broker.oauth.citizen_secrets import CitizenSecrets
 from broker.oauth.jose import encode_segment
@@ -54,7 +54,7 @@ _numbers = itertools.count(1)
 class PagesBank:
     """A bank's program: it asks citizens, by redirect or through their inbox, and reads what was given."""
 
-    caller: InProcessCaller
+    caller: Caller
     organisation_id: str
     redirect_uri: str
     verifier: str = ""

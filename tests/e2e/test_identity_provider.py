@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from base64 import urlsafe_b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +17,19 @@ import pytest
 from joserfc.jwk import ECKey
 from urllib3 import BaseHTTPResponse, PoolManager
 
+from broker.cli.caller import Caller
 from consent_ui.words import WORDS
+from tests.adults import next_adult
 from tests.citizen_world import Form, Forms
+from tests.consent_world import ConsentWorld
+from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server, free_port, wait_until
+from tests.e2e.pages import PagesBank
 from tests.identity_provider_process import FAULTS, PASSWORD
 from tests.log_reader import all_faults
 from tests.release_world import World
 
-PERSON, NUMBER = "diana", "001190054321"
+PERSON = "diana"
 SECRET = "of-many-characters-0123456789abcdef"
 ACR = "urn:oasis:names:tc:SAML:2.0:ac:classes:InternetProtocolPassword"
 
@@ -81,7 +88,7 @@ def provider(told: dict[str, Any], directory: Path) -> Iterator[None]:
             process.wait(10)
 
 
-def served(method: str, release_environ: dict[str, str], directory: Path) -> Iterator[Server]:
+def served(method: str, number: str, release_environ: dict[str, str], directory: Path) -> Iterator[Server]:
     """Give a broker whose one provider knows it by a secret or a key, and says the number here or there."""
     issuer = f"http://localhost:{free_port()}"
     key = ECKey.generate_key("P-256", {"kid": "ours", "use": "sig"}, private=True)
@@ -90,7 +97,7 @@ def served(method: str, release_environ: dict[str, str], directory: Path) -> Ite
         "issuer": issuer,
         "client_id": "insurance-broker",
         "person": PERSON,
-        "number": NUMBER,
+        "number": number,
     }
     if method == "private_key_jwt":
         (directory / "ours.pem").write_bytes(key.as_pem(private=True))
@@ -119,19 +126,26 @@ def served(method: str, release_environ: dict[str, str], directory: Path) -> Ite
         server.stop()
 
 
+@pytest.fixture(scope="module")
+def number(insurance: InsuranceDatabase) -> str:
+    """The number that the provider says of its person: of somebody whom the insurance knows."""
+    return next_adult(insurance)
+
+
 @pytest.fixture(scope="module", params=["client_secret_basic", "private_key_jwt"])
 def broker(
     request: pytest.FixtureRequest,
     release_environ: dict[str, str],
     world: World,
+    number: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Server]:
     with world.owner.begin() as connection:
         connection.exec_driver_sql("TRUNCATE citizens CASCADE")
-    yield from served(request.param, release_environ, tmp_path_factory.mktemp("identity"))
+    yield from served(request.param, number, release_environ, tmp_path_factory.mktemp("identity"))
 
 
-def test_somebody_signs_in_there_and_is_signed_in_here(broker: Server, world: World) -> None:
+def test_somebody_signs_in_there_and_is_signed_in_here(broker: Server, world: World, number: str) -> None:
     walker = Walker()
     page = walker.follow(walker.open(f"{broker.issuer}/citizen/sessions"))
     there = walker.follow(walker.send(page, "/with/trial"))
@@ -143,10 +157,10 @@ def test_somebody_signs_in_there_and_is_signed_in_here(broker: Server, world: Wo
     assert WORDS["method_identity_provider"][0] in sessions.data.decode()
     again = walker.open(back.headers["Location"])
     assert (again.status, WORDS["sign_in_unknown"][0] in again.data.decode()) == (403, True)
-    world.identifiers.add(NUMBER)
+    world.identifiers.add(number)
     assert all_faults(broker.log, world) == []
     log = broker.log.read_text()
-    assert not any(value in log for value in (NUMBER, PERSON, SECRET, "eyJ", "code="))
+    assert not any(value in log for value in (number, PERSON, SECRET, "eyJ", "code="))
     assert "a sign-in through a provider is refused" in log
 
 
@@ -189,6 +203,66 @@ def test_a_code_that_was_used_lets_nobody_in_under_a_fresh_state(broker: Server)
     refused = second.open(f"{urlsplit(fresh)._replace(query='').geturl()}?{urlencode(query)}")
     assert refused.status == 403, refused.data
     assert second.open(f"{broker.issuer}/citizen/sessions").status == 303
+
+
+@pytest.fixture
+def bank(broker: Server, world: World, insurance: InsuranceDatabase) -> Iterator[PagesBank]:
+    scopes = ("share_record", "openid", "consent_events")
+    registered = ConsentWorld(world, insurance).register_bank(scopes=scopes)
+    caller = Caller(broker.issuer, registered.client_id, registered.key, "consent_events")
+    yield PagesBank(caller, registered.organisation_id, "https://bank.example/callback")
+    caller.close()
+
+
+def opened(*texts: str) -> str:
+    """Return texts, with what is written in each signed token that stands in them."""
+    tokens = [token for text in texts for token in re.findall(r"eyJ[\w-]+\.eyJ[\w-]+\.[\w-]*", text)]
+    parts = [urlsafe_b64decode(part + "==").decode() for token in tokens for part in token.split(".")[:2]]
+    assert len(tokens) >= 4, "access token, identity token, event and receipt"
+    return "\n".join([*texts, *parts])
+
+
+def test_nothing_that_the_provider_told_reaches_a_bank_or_a_receipt(
+    broker: Server, world: World, bank: PagesBank
+) -> None:
+    walker = Walker()
+    page = walker.open(bank.push(scope="openid share_record", nonce="banks-own"))
+    while page.status == 303:
+        page = walker.follow(page)
+    there = walker.follow(walker.send(page, "/with/trial"))
+    page = walker.send(there, "/verify/user", username=PERSON, password=PASSWORD)
+    upstream = json.loads((directory_of(broker) / "token.json").read_text())
+    while page.status == 303:
+        page = walker.follow(page)
+    form = next(one for one in Forms(page.data.decode()).forms if ("choice", "give") in one.buttons)
+    box = next(one for one in form.boxes if one.endswith("salary_base"))
+    given = walker.open(form.action, {**form.fields, "field": box, "choice": "give"})
+    told = bank.redeem(parse_qs(urlsplit(given.headers["Location"]).query)["code"][0])
+    token = told.json()["access_token"]
+    assert told.json()["id_token"].startswith("eyJ")
+    answers = [
+        told,
+        bank.read(token),
+        bank.caller.request("GET", "/v1/token-info", token=token),
+        bank.caller.post_form("introspection_endpoint", {"token": token}),
+        bank.caller.request("POST", "/v1/events", b"{}"),
+    ]
+    assert [one.status for one in answers] == [200] * 5, answers
+    assert len(answers[-1].json()["sets"]) == 1
+    receipts = walker.open(f"{broker.issuer}/citizen/receipts").data.decode()
+    files = [path for path in re.findall('href="([^"]+)"', receipts) if ".jws" in path or ".json" in path]
+    assert len(files) == 3, receipts
+    kept = [walker.open(broker.issuer + path).data.decode() for path in files]
+    everything = opened(*(one.body.decode() for one in answers), *kept)
+    _, payload, signature = upstream["id_token"].split(".")
+    claims = json.loads(urlsafe_b64decode(payload + "=="))
+    assert claims["acr"] == ACR
+    for secret in (
+        *(payload, signature, upstream["access_token"]),
+        *(claims[name] for name in ("iss", "sub", "acr", "nonce", "SoDinhDanh")),
+        PERSON,
+    ):
+        assert secret not in everything, secret
 
 
 def test_a_wrong_password_there_brings_nobody_back(broker: Server) -> None:
