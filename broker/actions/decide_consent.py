@@ -171,7 +171,7 @@ class DecideConsent:
         return self._write(held, change, at)
 
     def confirm(self, signer: Signer, consent_id: str, notice: Notice, at: datetime) -> Consent:
-        """Confirm a consent that fell due on a birthday or at a review."""
+        """Confirm a consent that fell due on a birthday."""
         held = self._signable(signer, consent_id)
         signing = self.people.signing(held.consent.citizen_id, at)
         return self._write(held, life.confirm(held.consent, signer, notice, at, signing=signing), at)

