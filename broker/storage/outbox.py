@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Engine, Select, case, func, literal, null, select, text
+from sqlalchemy import DateTime, Engine, Select, case, cast, func, literal, null, select, text
 
 from broker.consent.writing import QueuedNotice
 from broker.storage.faults import store_answers
@@ -52,7 +52,10 @@ class TakenNotice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldState:
-    """How far a notice has come. Instants aware, None: not yet. dead_at: given up, an operator's matter."""
+    """How far a notice has come. Instants aware, None: not yet.
+
+    dead_at: given up, an operator's matter. obey_by: RFC 3339, None where there is nothing to obey.
+    """
 
     message_id: str
     client_id: str
@@ -65,6 +68,7 @@ class ToldState:
     acknowledged_at: datetime | None
     deletion_attested_at: datetime | None
     dead_at: datetime | None
+    obey_by: str | None
 
 
 _STATE: Final = (
@@ -79,6 +83,7 @@ _STATE: Final = (
     _o.acknowledged_at,
     _o.deletion_attested_at,
     _o.dead_at,
+    _o.payload["obey_by"].astext.label("obey_by"),
 )
 
 
@@ -156,6 +161,17 @@ class PostgresOutbox:
     def list_dead(self, most: int) -> Sequence[ToldState]:
         """Return notices that were given up, the oldest first. Raises StoreUnavailable."""
         return self._states(select(*_STATE).where(_o.dead_at.is_not(None)).limit(most))
+
+    def list_unacknowledged(self, until: datetime, most: int) -> Sequence[ToldState]:
+        """Return notices of withdrawals that must be obeyed by then and are not acknowledged.
+
+        The oldest first, so what is longest past. Raises StoreUnavailable.
+        """
+        obey_by = cast(_o.payload["obey_by"].astext, DateTime(timezone=True))
+        unobeyed = select(*_STATE).where(
+            _o.kind == "consent_withdrawn", _o.acknowledged_at.is_(None), obey_by <= until
+        )
+        return self._states(unobeyed.limit(most))
 
     def list_of_consent(self, consent_id: str) -> Sequence[ToldState]:
         """Return how far the notices of a consent have come, the oldest first. Raises StoreUnavailable."""

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event, Thread
@@ -28,6 +29,7 @@ from broker.cli.session import Session
 from broker.cli.worker import Job, Worker, ending_job, settling_job
 from broker.consent.writing import QueuedNotice
 from broker.errors import StoreUnavailable
+from broker.storage.event_polls import PostgresEventPolls
 from broker.storage.outbox import LEASE
 from connectors.notify import PUSH_SECONDS, EventPusher
 from tests.doors import wait_until
@@ -380,6 +382,41 @@ class TestDeadLetters:
         assert [row["message_id"] for row in json.loads(run("list", "--json").stdout)] == [second]
         assert run("retry", "--all").stdout == "notices to try again: 1\n"
         assert told.outbox.backlog(told.world.clock()) == {"waiting": 2, "oldest_seconds": 0, "dead": 0}
+
+    def test_withdrawals_that_nobody_acknowledged_are_listed_while_their_time_runs_out(
+        self, told: OutboxWorld, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told.recipient("bank-a")
+        told.recipient("bank-b")
+        withdrawn = told.queue("bank-a", kind="consent_withdrawn")
+        done = told.queue("bank-b", kind="consent_withdrawn")
+        told.queue("bank-a", kind="consent_paused")
+        at = told.world.clock()
+        PostgresEventPolls(told.world.engine).acknowledge(
+            "bank-b", done.message_id, deletion_attested=True, at=at
+        )
+
+        def listed(days: float, *words: str) -> list[dict[str, Any]]:
+            monkeypatch.setattr(broker.cli.outbox, "system_clock", lambda: at + timedelta(days=days))
+            found: list[dict[str, Any]] = json.loads(run("list", *words, "--json").stdout)
+            return found
+
+        assert listed(14.9, "--unacknowledged") == []
+        [row] = listed(15.1, "--unacknowledged")
+        assert row == {
+            "message_id": withdrawn.message_id,
+            "client_id": "bank-a",
+            "consent_id": withdrawn.consent_id,
+            "kind": "consent_withdrawn",
+            "queued_at": row["queued_at"],
+            "obey_by": withdrawn.payload["obey_by"],
+            "told_at": None,
+            "dead_at": None,
+        }
+        assert listed(19.9, "--unacknowledged", "0") == []
+        assert listed(20.1, "--unacknowledged", "0") == listed(40, "--unacknowledged", "0") == [row]
+        assert listed(40) == [], "it is not dead"
+        assert "is not in the range" in run("list", "--unacknowledged", "21", expect=2).output
 
     def test_what_is_not_dead_is_not_tried_again(
         self, told: OutboxWorld, machine: Machine, run: Callable[..., Result]
