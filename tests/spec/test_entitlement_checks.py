@@ -12,6 +12,8 @@ from broker.cli.caller import Caller
 from connectors.national_insurance.cases import SyntheticCard, SyntheticPerson
 from policies.civil_time import VIET_NAM
 from policies.load import load_directory
+from tests.consent_world import ConsentWorld
+from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import post
 from tests.release_world import AGENCY, AGREEMENT, SERVICE_DATE, World, birth_date_text
 
@@ -141,6 +143,32 @@ class TestAPersonWhoIsInsured:
         for form in ("%Y", "%m/%Y"):
             content = answer_to(caller, world.document(person, birth_date=person.birth_date.strftime(form)))
             assert said(content) == ("birth_date_mismatch", "070", set())
+
+
+def test_what_the_law_gives_is_asked_as_before_whatever_the_person_refused_paused_or_took_back(
+    caller: Caller, world: World, insurance: InsuranceDatabase
+) -> None:
+    consents, person = ConsentWorld(world, insurance), world.person()
+    account = consents.register_person(person.personal_id, str(person.person_key))
+
+    def answered() -> dict[str, Any]:
+        content = answer_to(caller, world.document(person))
+        moving = {"as_of", "evidence_reference", "valid_until"}
+        return {name: value for name, value in content.items() if name not in moving}
+
+    before = answered()
+    assert (before["outcome"], before["gateway_code"]) == ("valid", "000")
+    given, paused = consents.give(account), consents.give(account)
+    refused = consents.give(account, given=())
+    assert answered() == before
+    consents.withdraw(given)
+    consents.pause(paused)
+    states = [consents.consent(one).state for one in (given, paused, refused)]
+    assert states == ["withdrawn", "paused", "refused"]
+    assert answered() == before
+    mine = bytes(world.pseudonyms.data_subject_ref(str(person.person_key)))
+    kept = world.count("evidence_annex", "data_subject_ref = :ref", ref=mine)
+    assert kept == 3, "each check is on record as any other"
 
 
 class TestTwoCards:
