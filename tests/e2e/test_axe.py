@@ -13,6 +13,8 @@ import pytest
 from selenium.webdriver import Chrome
 from sqlalchemy import create_engine
 
+from broker.errors import ConsentMoved
+from broker.storage.consents import PostgresConsents
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen
 from tests.e2e.crawl import in_language, reachable_pages
@@ -25,6 +27,8 @@ from tests.spec.test_representation import Household
 AXE = Path(__file__).parents[1] / "data" / "axe-core"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 SIZES = {"phone": (360, 740), "desktop": (1280, 900)}
+NAMING = {"citizen.consent", "citizen.withdrawal", "citizen.extension", "citizen.complaint_form"}
+"""Pages that name something of one's own."""
 RUN = """
 const [rules, done] = arguments;
 axe.run(document, {runOnly: {type: 'tag', values: rules}, resultTypes: ['violations']}).then(
@@ -54,13 +58,24 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
 
 @pytest.fixture(scope="module")
 def visited(pages: PagesWorld) -> PagesBrowser:
-    """A browser whose citizen has given, has been read, is asked again, and has receipts."""
+    return after_much(pages)
+
+
+def after_much(pages: PagesWorld) -> PagesBrowser:
+    """Return a browser whose citizen has given, has been read, is asked again, and has receipts.
+
+    What was given through the inbox can be extended.
+    """
     citizen, browser = pages.citizen(), pages.browser()
     bank, other = pages.bank(), pages.bank()
     page = browser.sign_in(citizen, bank.push())
     location = browser.decide(page, ["salary_base", "contribution_from"]).headers["Location"]
     token = bank.redeem(re.findall("code=([^&]+)", location)[0]).json()["access_token"]
     assert bank.read(token).status == 200
+    assert pages.bank().ask(citizen.personal_id).status == 201
+    waiting = browser.get("/citizen/consents").text.split('aria-labelledby="s-waiting"')[1]
+    [address] = re.findall(r'<li>.*?href="([^"]+)"', waiting.split("</section>")[0], re.DOTALL)
+    assert browser.decide(browser.get(address)).status_code == 303
     asked = other.ask(citizen.personal_id, {"vi": "Hồ sơ vay số 1", "en": "Loan 1"})
     assert asked.status == 201, asked.body
     return browser
@@ -122,7 +137,7 @@ def test_every_page_of_ones_own_is_without_fault(
 ) -> None:
     lend_cookies(driver, visited)
     reached = reachable_pages(visited)
-    assert set(of_kind("page")) <= set(reached)
+    assert {*of_kind("page"), *NAMING} <= set(reached)
     faults = []
     for endpoint, path in reached.items():
         driver.get(visited.world.issuer + in_language(path, language))
@@ -217,3 +232,70 @@ def test_a_childs_pages_are_without_fault(
         household.clear()
         engine.dispose()
     assert faults == []
+
+
+class Watched:
+    """A real browser in which a citizen is signed in: opens, presses, and has every answer looked at."""
+
+    def __init__(self, driver: Chrome, browser: PagesBrowser, language: str) -> None:
+        lend_cookies(driver, browser)
+        self.driver, self.browser, self.language = driver, browser, language
+        self.faults: list[str] = []
+
+    def open(self, path: str) -> None:
+        self.driver.get(self.browser.world.issuer + in_language(path, self.language))
+
+    def press(self, selector: str, what: str, *, status: int, shows: str) -> None:
+        """Press a button; what comes has this status and an element of this kind, and axe finds nothing."""
+        follow(self.driver, self.driver.find_element("css selector", selector))
+        self.look(what, status=status, shows=shows)
+
+    def look(self, what: str, *, status: int, shows: str) -> None:
+        assert status_of(self.driver) == status, what
+        assert self.driver.find_elements("css selector", shows) != [], what
+        assert self.driver.find_element("tag name", "html").get_attribute("lang") == self.language, what
+        self.faults += in_every_size(self.driver, what)
+
+    def type(self, selector: str, text: str) -> None:
+        self.driver.find_element("css selector", selector).click()
+        self.driver.execute_cdp_cmd("Input.insertText", {"text": text})
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_what_comes_after_a_form_is_without_fault(
+    pages: PagesWorld, driver: Chrome, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = after_much(pages)
+    reached, seen = reachable_pages(browser), Watched(driver, browser, language)
+    send = "main button[type=submit]"
+    seen.open("/citizen/record")
+    seen.press(send, "record with the values", status=200, shows="main section dl dd")
+    seen.open(reached["citizen.complaint_form"])
+    seen.type("textarea", "   ")
+    seen.press(send, "complaint with what is missing", status=422, shows="[role=alert]")
+    seen.type("textarea", "Tôi không cho phép việc này.")
+    seen.press(send, "complaint that was filed", status=200, shows="main section")
+    seen.open(reached["citizen.extension"])
+    seen.press(send, "extension with what is missing", status=422, shows="[role=alert]")
+    [receipt] = re.findall(r'href="([^"]+\.jws[^"]*)"', browser.get("/citizen/receipts").text)[:1]
+    genuine = browser.get(receipt).text
+    for shown, what in (
+        (genuine, "receipt that is genuine"),
+        (genuine[:-6] + "AAAAAA", "and one that is not"),
+    ):
+        seen.open("/receipts/check")
+        seen.type("textarea", shown)
+        seen.press(send, what, status=200, shows="main .note, main [role=status], main [role=alert]")
+
+    def moves(*_given: object, **_named: object) -> None:
+        raise ConsentMoved("another was faster")
+
+    seen.open("/citizen/consents")
+    with monkeypatch.context() as patch:
+        patch.setattr(PostgresConsents, "write", moves)
+        seen.press("button[value=pause_all]", "what is not paused", status=409, shows="[role=alert]")
+    seen.open("/citizen/sessions")
+    seen.press("button[value=all]", "signed out everywhere", status=200, shows="main")
+    driver.get(f"{pages.issuer}/oauth/authorize?client_id=nobody&request_uri=urn:x&lang={language}")
+    seen.faults += in_every_size(driver, "request of nobody")
+    assert seen.faults == []
