@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 
+from sqlalchemy import Engine
+
 from broker.oauth.authorization_request import (
     DECISION_SECONDS,
     REQUEST_URI_PREFIX,
@@ -43,12 +45,8 @@ class Deciding:
 
     def _page(self, issuer: str, number: int) -> bytes:
         handle = handle_of(self._push(number))
-        lines = [
-            f"GET {Addresses(issuer).request(handle, 'vi')} HTTP/1.1",
-            "Host: 127.0.0.1",
-            f"Cookie: broker-citizen={self._sign_in(self.citizen_ids[number % len(self.citizen_ids)])}",
-        ]
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
+        session = sign_in(self.lending.store.engine, self.citizen_ids[number % len(self.citizen_ids)])
+        return page_request(Addresses(issuer).request(handle, "vi"), session)
 
     def _push(self, number: int) -> bytes:
         lenders, at = self.lending.lenders, datetime.now(UTC)
@@ -82,15 +80,23 @@ class Deciding:
         store.open_request(request_ref, client_id, at, at + timedelta(seconds=DECISION_SECONDS))
         return request_ref
 
-    def _sign_in(self, citizen_id: str) -> str:
-        value, at = secrets.token_urlsafe(32), datetime.now(UTC)
-        opening = SessionOpening(
-            session_ref=session_ref_of(value),
-            citizen_id=citizen_id,
-            level=2,
-            authenticated_at=at,
-            expires_at=at + timedelta(minutes=30),
-        )
-        if not PostgresCitizens(self.lending.store.engine).open_session(opening):
-            raise RuntimeError("a citizen of the bench could not sign in")
-        return value
+
+def sign_in(engine: Engine, citizen_id: str) -> str:
+    """Open a session of level 2 for half an hour; return the value of its cookie."""
+    value, at = secrets.token_urlsafe(32), datetime.now(UTC)
+    opening = SessionOpening(
+        session_ref=session_ref_of(value),
+        citizen_id=citizen_id,
+        level=2,
+        authenticated_at=at,
+        expires_at=at + timedelta(minutes=30),
+    )
+    if not PostgresCitizens(engine).open_session(opening):
+        raise RuntimeError("a citizen of the bench could not sign in")
+    return value
+
+
+def page_request(address: str, session: str) -> bytes:
+    """Return the request for a page by a citizen who is signed in."""
+    lines = [f"GET {address} HTTP/1.1", "Host: 127.0.0.1", f"Cookie: broker-citizen={session}"]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("ascii")
