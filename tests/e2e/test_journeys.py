@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +15,7 @@ import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, text
 
 from consent_ui.words import WORDS
 from tests.citizen_world import Citizen
@@ -24,6 +25,7 @@ from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_
 from tests.e2e.crawl import reachable_pages
 from tests.e2e.pages import PagesBank, PagesBrowser, PagesWorld, pages_world
 from tests.oauth_flow import INCOME
+from tests.own_pages_world import open_session
 from tests.release_world import World
 from tests.serving import serving
 from tests.spec.test_idor_matrix import of_kind
@@ -176,6 +178,8 @@ def _is_within_main(element: WebElement) -> bool:
 
 both_languages = pytest.mark.parametrize("language", ["vi", "en"])
 both_sizes = pytest.mark.parametrize("size", SIZES)
+# Pages that are laid out as others are: each language and each size once, for the time that it takes.
+crossed = pytest.mark.parametrize(("language", "size"), [("vi", "phone"), ("en", "desktop")])
 
 
 @both_languages
@@ -260,7 +264,7 @@ def test_a_request_in_the_inbox_tells_all_terms_and_shows_the_values(person: Per
 
 
 @both_languages
-@pytest.mark.parametrize("size", ["phone"])
+@both_sizes
 def test_a_receipt_is_fetched_and_anybody_can_check_it(person: Person, bank: PagesBank) -> None:
     person.open(bank.push(ui_locales=person.language))
     person.sign_in()
@@ -466,3 +470,86 @@ def test_help_is_there_before_anybody_signs_in(person: Person) -> None:
     person.click(person.driver.find_element(By.LINK_TEXT, person.says("to_sign_in")))
     person.sign_in()
     assert person.says("home_nothing_waits") in person.text()
+
+
+@both_languages
+@both_sizes
+def test_who_refuses_goes_back_to_the_bank_with_nothing_and_finds_that_in_the_list(
+    person: Person, bank: PagesBank
+) -> None:
+    person.open(bank.push(ui_locales=person.language))
+    person.sign_in()
+    person.button("button[name=choice][value=refuse]")
+    told = person.is_at_the_client()
+    assert (told["error"], told["state"]) == ("access_denied", "state-1")
+    assert "code" not in told
+    person.open("/citizen/consents")
+    person.picture("refused")
+    assert person.says("consents_state_refused") in person.find("section[aria-labelledby=s-ended]").text
+
+
+@both_languages
+@both_sizes
+def test_the_own_record_is_read_and_what_somebody_else_read_is_complained_about(
+    person: Person, bank: PagesBank
+) -> None:
+    person.open(bank.push(ui_locales=person.language))
+    person.sign_in()
+    person.tick("salary_base")
+    person.button("button[name=choice][value=give]")
+    tokens = bank.redeem(person.is_at_the_client()["code"]).json()
+    assert bank.read(tokens["access_token"]).status == 200
+    person.open("/citizen/record")
+    assert person.citizen.personal_id not in person.text()
+    person.button("main button[type=submit]")
+    person.picture("record")
+    assert person.citizen.personal_id in person.text()
+    person.open("/citizen/history")
+    person.button("section.entry form[method=get] button")
+    person.find("textarea").click()
+    person.driver.execute_cdp_cmd("Input.insertText", {"text": "Tôi không xin vay ở ngân hàng này."})
+    person.button("main button[type=submit]")
+    person.picture("filed")
+    person.open("/citizen/complaints")
+    person.picture("complaints")
+    assert "Tôi không xin vay ở ngân hàng này." in person.text()
+
+
+@crossed
+def test_whoever_signs_out_everywhere_is_signed_out_in_the_other_browser_too(person: Person) -> None:
+    other = person.pages.browser()
+    name, value = open_session(person.pages.world, person.citizen.citizen_id, issuer=person.pages.issuer)
+    other.http.set_cookie(name, value, domain="127.0.0.1")
+    assert other.get("/citizen/sessions").status_code == 200
+    person.open("/citizen/sessions")
+    person.sign_in()
+    person.picture("sessions")
+    assert len(person.all("button[name=session]")) >= 2
+    person.button("button[name=session][value=all]")
+    person.picture("signed-out")
+    assert other.get("/citizen/sessions").status_code == 303
+    person.open("/citizen/consents")
+    assert person.all("#personal_id") != [], "here too one is asked to sign in again"
+
+
+@crossed
+def test_what_has_fallen_due_is_confirmed_with_one_button(person: Person, bank: PagesBank) -> None:
+    give_by_inbox(person, bank)
+    due_at = datetime.now(UTC)
+    with person.pages.world.owner.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE consents SET refresh_due_at = :due, record = jsonb_set(record, '{refresh_due_at}',"
+                " to_jsonb(CAST(:written AS text))) WHERE citizen_id = CAST(:me AS uuid)"
+            ),
+            {"due": due_at, "written": due_at.isoformat(), "me": person.citizen.citizen_id},
+        )
+    person.open("/citizen/consents")
+    due = person.find("section[aria-labelledby=s-resting]")
+    assert person.says("consents_state_refresh_due") in due.text
+    person.click(due.find_element(By.CSS_SELECTOR, "a:not([href*='/withdraw'])"))
+    person.picture("due")
+    person.button("button[name=choice][value=confirm]")
+    person.picture("confirmed")
+    assert person.says("consents_state_active") in person.find(".note").text
+    assert person.all("button[value=confirm]") == []
