@@ -148,7 +148,7 @@ class TestAPersonWhoIsInsured:
 def test_what_the_law_gives_is_asked_as_before_whatever_the_person_refused_paused_or_took_back(
     caller: Caller, world: World, insurance: InsuranceDatabase
 ) -> None:
-    consents, person = ConsentWorld(world, insurance), world.person()
+    consents, person = ConsentWorld(world, insurance), world.unseen_person()
     account = consents.register_person(person.personal_id, str(person.person_key))
 
     def answered() -> dict[str, Any]:
