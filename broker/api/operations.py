@@ -70,6 +70,7 @@ def operations_blueprint(
         registry = REGISTRY
         if metrics_directory:
             registry = CollectorRegistry()
+            # prometheus_client leaves its constructor without types.
             MultiProcessCollector(registry, metrics_directory)  # type: ignore[no-untyped-call]
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 

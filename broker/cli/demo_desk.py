@@ -97,6 +97,7 @@ class Desk:
     def _receipt(self, compact: str, body: bytes) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Open a receipt with the keys that the broker publishes; it must be about this request, and ours."""
         try:
+            # Whatever the answer holds: what is no key set raises.
             keys = KeySet.import_key_set(self._published_keys())  # type: ignore[arg-type]
             opened = jws.deserialize_compact(compact, keys, algorithms=list(ALGORITHMS))
         except (JoseError, ValueError):

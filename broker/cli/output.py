@@ -23,6 +23,7 @@ class CommandRefused(click.ClickException):
 
     def __init__(self, message: str, exit_code: int = 1) -> None:
         super().__init__(message)
+        # click has one exit code for each class of errors; here each refusal has its own.
         self.exit_code = exit_code  # type: ignore[misc]
 
 

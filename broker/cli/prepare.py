@@ -84,6 +84,7 @@ def prepare_command(as_json: bool) -> None:
         return
     click.echo(f"database at revision {done['revision']}")
     for name in ("keys_made", "agreements_published"):
+        # Both are lists; the members of the row are told apart by name only.
         for one in done[name]:  # type: ignore[attr-defined]
             click.echo(f"{name.replace('_', ' ')}: {one}")
 
