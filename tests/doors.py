@@ -121,9 +121,10 @@ class Server:
         return caller
 
     def _is_ready(self) -> bool:
-        """Return whether it serves; raises AssertionError with its last words where it has ended."""
+        """Return whether it serves; raises AssertionError with all it said where it has ended."""
         if self.process.poll() is not None:
-            told = self.log.read_text(encoding="utf-8", errors="replace")[-2000:]
+            # All of it: gunicorn may put tracebacks of its own after the line that says why.
+            told = self.log.read_text(encoding="utf-8", errors="replace")
             raise AssertionError(f"the server ended with {self.process.returncode}: {told}")
         return self.status("/readyz", 2.0) == 200
 
