@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 from broker.actions.limits import counter_ref
 from broker.consent.check import FetchFacts, period_end
-from broker.consent.consented import ConsentedFacts, FrequencyCounter
-from broker.consent.ranges import CIVIL_PERIODS, civil_period_end
+from broker.consent.consented import ConsentedFacts
 from broker.consent.record import Consent
 from broker.consent.standing import state_at
 from broker.evidence.recording import CONSENT_FREQUENCY, CounterStep
@@ -23,14 +22,15 @@ from policies.model import ConsentFacts
 class ConsentFactsDoor(Protocol):
     """Finds consents; `broker.storage.consented.PreparedConsentFacts` is one."""
 
-    def find_consented(
-        self, token_hash: bytes, client_id: str, consent_id: str, counters: Sequence[FrequencyCounter]
-    ) -> ConsentedFacts | None:
-        """Return a consent with what a token of a client has to do with it, and how often it was used.
+    def find_consented(self, token_hash: bytes, client_id: str, consent_id: str) -> ConsentedFacts | None:
+        """Return a consent with what a token of a client has to do with it.
 
-        counters: of `frequency_counters`. None: the token was never issued under a grant, or there is no
-        such consent. Raises StoreUnavailable.
+        None: the token was never issued under a grant, or there is no such consent. Raises StoreUnavailable.
         """
+        ...
+
+    def used_count(self, counter: CounterStep) -> int:
+        """Return how far a counter has been raised. Raises StoreUnavailable."""
         ...
 
 
@@ -45,19 +45,21 @@ def consent_details(details: Sequence[Mapping[str, Any]], consent_id: str | None
 
 
 def fetch_facts(
-    found: ConsentedFacts, detail: Mapping[str, Any], client: ClientFacts, at: datetime
+    found: ConsentedFacts, detail: Mapping[str, Any], client: ClientFacts, used_count: int, at: datetime
 ) -> FetchFacts:
     """Return what the checks at fetch are held against (`broker.consent.check`).
 
     A grant that ended with its consent is no fault of the token: then the consent's state is the reason.
-    A count only grows within its period: one that was full when it was read is full. One that was not is left
-    to the recording statement, which alone counts exactly.
+    used_count: of the present period of the consent's own frequency. A count only grows within its period:
+    one that was full when it was read is full. One that was not is left to the recording statement, which
+    alone counts exactly.
     """
     consent = found.consent
     is_of_grant = consent.grant_id == found.grant_id
     is_over = state_at(consent, at) != "active"
     return FetchFacts(
         consent=consent,
+        agreed_hash=found.agreed_hash,
         token_valid=found.is_token_alive and is_of_grant and (found.is_grant_alive or is_over),
         client_id=client.client_id,
         organisation_id=client.organisation_id,
@@ -65,7 +67,7 @@ def fetch_facts(
         agreement_id=str(detail.get("agreement_id", "")),
         record_hash=str(detail.get("record_hash", "")),
         purpose=str(detail.get("purpose", "")),
-        used_count=found.used_count,
+        used_count=used_count,
     )
 
 
@@ -85,22 +87,6 @@ def consent_facts(consent: Consent) -> ConsentFacts | None:
     )
 
 
-def frequency_counters(consent_id: str, at: datetime) -> tuple[FrequencyCounter, ...]:
-    """Return where a consent counts its releases now, for every period that its frequency may be of.
-
-    Which of them it is stands in the consent, which is read in the same look as the counter.
-    """
-    civil = [
-        FrequencyCounter(per, int(civil_period_end(per, at).timestamp()), _frequency_ref(per, consent_id))
-        for per in CIVIL_PERIODS
-    ]
-    return (*civil, FrequencyCounter("consent", None, _frequency_ref("consent", consent_id)))
-
-
-def _frequency_ref(per: str, consent_id: str) -> bytes:
-    return counter_ref(CONSENT_FREQUENCY.encode(), per.encode(), consent_id.encode())
-
-
 def frequency_steps(consent: Consent, at: datetime) -> tuple[CounterStep, ...]:
     """Return the counter of a consent's own frequency in the present period; none where nothing is counted.
 
@@ -111,7 +97,7 @@ def frequency_steps(consent: Consent, at: datetime) -> tuple[CounterStep, ...]:
     frequency, ends_at = consent.terms.frequency, period_end(consent, at)
     if frequency is None or ends_at is None:
         return ()
-    key = _frequency_ref(frequency.per, consent.consent_id)
+    key = counter_ref(CONSENT_FREQUENCY.encode(), frequency.per.encode(), consent.consent_id.encode())
     return (CounterStep(key, int(ends_at.timestamp()), 0, 1, frequency.use_count, CONSENT_FREQUENCY),)
 
 

@@ -15,7 +15,6 @@ from broker.actions.consent_facts import (
     consent_details,
     consent_facts,
     fetch_facts,
-    frequency_counters,
     frequency_steps,
     wait_seconds,
 )
@@ -70,8 +69,7 @@ class ShareRecord:
         """
         client, detail = self._asked(context, consent_id)
         named = str(detail["consent_id"])
-        counters = frequency_counters(named, context.at)
-        found = self.consents.find_consented(context.token_hash, context.client_id, named, counters)
+        found = self.consents.find_consented(context.token_hash, context.client_id, named)
         if found is None:
             self._refuse_unfounded(context, client, "token_not_active")
         matter, consent = self._matter(context, client, found, detail), found.consent
@@ -132,7 +130,9 @@ class ShareRecord:
         )
         basis = ConsentBasis(consent.consent_id, consent.version)
         matter = Matter(context, ACTION, client, None, None, None, on_date, undecided, basis)
-        denial = find_denial(fetch_facts(found, detail, client, context.at), context.at)
+        # Only a consent with a frequency pays for the look at its counter.
+        used_count = sum(self.consents.used_count(one) for one in frequency_steps(consent, context.at))
+        denial = find_denial(fetch_facts(found, detail, client, used_count, context.at), context.at)
         if denial is not None:
             reason = "token_not_active" if denial == "token_invalid" else denial
             wait = wait_seconds(consent, context.at) if denial == "frequency_exceeded" else None

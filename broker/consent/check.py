@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from broker.consent.codec import record_hash
 from broker.consent.ranges import is_range_within, period_end
 from broker.consent.record import Consent, DataRange, State
 from broker.consent.standing import state_at
 
-__all__ = ["DENIALS", "FetchFacts", "find_denial", "period_end", "record_hash", "released_fields"]
+__all__ = ["DENIALS", "FetchFacts", "find_denial", "period_end", "released_fields"]
 
 DENIALS: Final = (
     "token_invalid",
@@ -38,8 +37,9 @@ DENIALS: Final = (
 class FetchFacts:
     """What is known of one fetch under a consent before anything is read.
 
-    token_valid: the token is alive and bound to its sender. client_id, organisation_id: who fetches.
-    subject: pairwise, agreement_id, record_hash (hex), purpose: as the token says. asked_range: the time
+    agreed_hash: of the consent as it is kept (`broker.consent.codec.record_hash`). token_valid: the token is
+    alive and bound to its sender. client_id, organisation_id: who fetches. subject: pairwise, agreement_id,
+    record_hash (hex), purpose: as the token says. asked_range: the time
     asked about now, None for all that was given. used_count: releases in the present period
     (`period_end`), this one left out. quota_exceeded: a limit of the agreement is full. policy_permits:
     what the policies decided, consent left aside. `share_record` fills in the count alone: it reads all that
@@ -48,6 +48,7 @@ class FetchFacts:
     """
 
     consent: Consent
+    agreed_hash: str
     token_valid: bool
     client_id: str
     organisation_id: str
@@ -102,7 +103,7 @@ def _find_inactive(consent: Consent, at: datetime) -> str | None:
 
 def _find_excess(facts: FetchFacts) -> str | None:
     consent, frequency = facts.consent, facts.consent.terms.frequency
-    if not hmac.compare_digest(facts.record_hash.encode(), record_hash(consent).encode()):
+    if not hmac.compare_digest(facts.record_hash.encode(), facts.agreed_hash.encode()):
         return "record_hash_mismatch"
     if facts.purpose != consent.terms.purpose:
         return "purpose_mismatch"

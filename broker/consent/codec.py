@@ -142,7 +142,14 @@ def record_hash(consent: Consent) -> str:
     It stays the same while the consent is paused and resumed, and changes with every decision, signature,
     notice or length: a token made for something else does not fit.
     """
-    document = consent_document(consent)
+    return agreed_hash(consent_document(consent))
+
+
+def agreed_hash(document: Mapping[str, Any]) -> str:
+    """Return record_hash of the consent that a document keeps, without making the document anew.
+
+    Raises KeyError where a member is missing.
+    """
     return hashlib.sha256(canonical_json({name: document[name] for name in _AGREED})).hexdigest()
 
 

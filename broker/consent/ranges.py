@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from broker.consent.record import Consent, DataRange
 from policies.civil_time import VIET_NAM, civil_date
 
 CivilPeriod: TypeAlias = Literal["day", "week", "month"]
-CIVIL_PERIODS: Final[tuple[CivilPeriod, ...]] = ("day", "week", "month")
 
 
 def is_range_within(inner: DataRange | None, outer: DataRange | None) -> bool:

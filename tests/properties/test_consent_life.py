@@ -554,6 +554,7 @@ class ConsentLife(RuleBasedStateMachine):
             one = kept.consent
             facts = FetchFacts(
                 consent=one,
+                agreed_hash=record_hash(one),
                 token_valid=True,
                 client_id=one.client_id,
                 organisation_id=one.organisation_id,

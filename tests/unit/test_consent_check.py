@@ -26,6 +26,7 @@ def facts(consent: Consent | None = None, **changed: Any) -> FetchFacts:
     one = active() if consent is None else consent
     known = FetchFacts(
         consent=one,
+        agreed_hash=record_hash(one),
         token_valid=True,
         client_id="bank-a",
         organisation_id="bank-1",
