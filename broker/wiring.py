@@ -10,6 +10,7 @@ from flask import Blueprint
 
 from broker.api.calls import Caller
 from broker.api.clients import ClientsFace
+from broker.api.details import detail_reader
 from broker.api.events import EventsFace
 from broker.api.exchange import Handler
 from broker.api.judging import AccessJudge
@@ -21,7 +22,6 @@ from broker.consent_wiring import ConsentWiring
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.keys import KeyRing
 from broker.oauth.authorization import Authorizations
-from broker.oauth.authorization_details import DetailReader
 from broker.oauth.backchannel import BackchannelEndpoint
 from broker.oauth.binding import SenderCheck
 from broker.oauth.bound_tokens import TokenIssuer
@@ -191,7 +191,7 @@ class Wiring:
         inbox = self.consents.inbox(judge)
         settings = self.settings
         sender = SenderCheck(self.proofs())
-        details = DetailReader(self.policy_set, settings.issuer)
+        details = detail_reader(self.policy_set, settings.issuer)
         issuer = TokenIssuer(
             issuer=settings.issuer,
             audience=settings.issuer,

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from broker.consent.codec import range_from
-from broker.consent.record import Frequency
+from broker.consent.terms import asked_of
 from broker.evidence.canonical import Json
 from broker.oauth.authorization_request import AuthorizationRequest
 from broker.oauth.detail_types import INSURANCE_RECORD
@@ -148,14 +147,14 @@ def _detail(
     if not asked or not required <= asked or not asked <= set(table.permitted):
         raise NotShowable("a detail's fields")
     purpose, days = policies.registers.purposes[agreement.purpose], int(detail["valid_days"])
-    frequency = detail.get("frequency")
+    told = asked_of(detail)
     terms = ShownTerms(
         valid_days=days,
         until=min(today + timedelta(days=days), table.last_day, civil_date(client.expires_at)),
-        retention_days=int(detail.get("retention_days", agreement.retention_days)),
-        mode=str(detail.get("mode", "view")),
-        data_range=range_from(detail.get("data_range")),
-        frequency=None if frequency is None else Frequency(frequency["use_count"], frequency["per"]),
+        retention_days=told.retention_days or agreement.retention_days,
+        mode=told.mode,
+        data_range=told.data_range,
+        frequency=told.frequency,
     )
     return DetailView(
         purpose=(purpose.label_vi, purpose.label_en)[index],

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from broker.actions.own_reading import LEVEL, OwnReader
 from broker.actions.preview_record import AskedRecord
-from broker.consent.codec import range_from
 from broker.consent.record import Consent
+from broker.consent.terms import asked_of
 from broker.oauth.authorization_request import AuthorizationRequest
 from broker.oauth.citizens import CitizenSession
 from consent_ui.form_words import released_in_words
@@ -100,7 +100,7 @@ def asked_by_redirect(request: AuthorizationRequest) -> dict[str, AskedRecord]:
             organisation_id=request.client.organisation_id,
             organisation_kind=request.client.organisation_kind,
             field_names=frozenset(detail["fields"]),
-            data_range=range_from(detail.get("data_range")),
+            data_range=asked_of(detail).data_range,
         )
         for position, detail in enumerate(request.details)
     }

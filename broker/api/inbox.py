@@ -20,12 +20,13 @@ from broker.api.calls import Call
 from broker.api.judging import AccessJudge
 from broker.api.problems import Reply
 from broker.api.reading import load, read_json
-from broker.consent.record import Consent, DataRange, Frequency
+from broker.consent.record import Consent
 from broker.consent.security_events import told_state
 from broker.consent.standing import state_at
-from broker.consent.terms import AskedTerms
+from broker.consent.terms import asked_of
 from broker.consent.writing import HeldConsent, KeptRequest
 from broker.errors import ConsentAskedTooSoon, ConsentNotFound
+from broker.oauth.asked_terms import AskedTermsSchema
 from broker.oauth.authorization_request import Grant
 from broker.oauth.backchannel import (
     EXPIRES_SECONDS_MIN,
@@ -42,33 +43,18 @@ _JSON: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-stor
 _NAME: Final = validate.Regexp(r"^[a-z][a-z0-9_]{0,63}\Z", error="A name of the catalogue is needed.")
 
 
-class RangeSchema(Schema):
-    """Which time the released rows may speak of; inclusive days."""
-
-    first_day = fields.Date()
-    last_day = fields.Date()
-
-
-class FrequencySchema(Schema):
-    """How often at most."""
-
-    use_count = fields.Integer(required=True, strict=True, validate=validate.Range(1, 10_000))
-    per = fields.String(required=True, validate=validate.OneOf(["day", "week", "month", "consent"]))
-
-
-class ConsentItemSchema(Schema):
+class ConsentItemSchema(AskedTermsSchema):
     """What is asked for one purpose."""
 
     purpose = fields.String(required=True, validate=_NAME)
     field_names = fields.List(
-        fields.String(validate=_NAME), required=True, data_key="fields", validate=validate.Length(1, 128)
+        fields.String(validate=_NAME),
+        required=True,
+        data_key="fields",
+        attribute="fields",
+        validate=validate.Length(1, 128),
     )
     required_fields = fields.List(fields.String(validate=_NAME), validate=validate.Length(0, 128))
-    data_range = fields.Nested(RangeSchema)
-    frequency = fields.Nested(FrequencySchema)
-    mode = fields.String(validate=validate.OneOf(["view", "store"]))
-    valid_days = fields.Integer(strict=True, validate=validate.Range(1, 365))
-    retention_days = fields.Integer(strict=True, validate=validate.Range(1, 3650))
 
 
 class MessageSchema(Schema):
@@ -144,7 +130,7 @@ class Inbox:
             self._client(token.client_id),
             str(document["request_id"]),
             document["personal_id"],
-            [_asked(item, document.get("message", {})) for item in document["items"]],
+            [asked_of(item, document.get("message", {})) for item in document["items"]],
             at,
             scope=SHARE_RECORD,
             wait=wait,
@@ -183,7 +169,7 @@ class Inbox:
                 facts,
                 request_id,
                 asking.personal_id,
-                [_asked_in(detail, message) for detail in asking.details],
+                [asked_of(detail, message) for detail in asking.details],
                 asking.at,
                 scope=asking.scope,
                 channel="ciba_poll",
@@ -257,33 +243,6 @@ def _told(consent: Consent, at: datetime) -> dict[str, Any]:
         "fields": sorted(consent.given_names),
         "valid_to": None if consent.valid_to_at is None else _instant(consent.valid_to_at),
     }
-
-
-def _asked(item: Mapping[str, Any], message: Mapping[str, str]) -> AskedTerms:
-    days, frequency = item.get("data_range"), item.get("frequency")
-    return AskedTerms(
-        purpose=item["purpose"],
-        field_names=item["field_names"],
-        required_names=item.get("required_fields", ()),
-        valid_days=item.get("valid_days"),
-        retention_days=item.get("retention_days"),
-        mode=item.get("mode", "view"),
-        data_range=None if days is None else DataRange(days.get("first_day"), days.get("last_day")),
-        frequency=None if frequency is None else Frequency(frequency["use_count"], frequency["per"]),
-        message=message,
-    )
-
-
-def _asked_in(detail: Mapping[str, Any], message: Mapping[str, str]) -> AskedTerms:
-    """Return a detail of type insurance_record as what is asked."""
-    return AskedTerms(
-        purpose=detail["purpose"],
-        field_names=detail["fields"],
-        required_names=detail.get("required_fields", ()),
-        valid_days=detail.get("valid_days"),
-        retention_days=detail.get("retention_days"),
-        message=message,
-    )
 
 
 def _instant(at: datetime) -> str:

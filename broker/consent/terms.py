@@ -87,6 +87,25 @@ def asked_document(asked: AskedTerms) -> dict[str, Any]:
     }
 
 
+def asked_of(item: Mapping[str, Any], message: Mapping[str, str] | None = None) -> AskedTerms:
+    """Return an item of the inbox, or a detail of type insurance_record, as what is asked.
+
+    item: as the schemas of both let it in (`broker.oauth.asked_terms`), days as ISO 8601 text.
+    """
+    days, frequency = item.get("data_range"), item.get("frequency")
+    return AskedTerms(
+        purpose=item["purpose"],
+        field_names=item["fields"],
+        required_names=item.get("required_fields", ()),
+        valid_days=item.get("valid_days"),
+        retention_days=item.get("retention_days"),
+        mode=item.get("mode", "view"),
+        data_range=None if days is None else range_from({"first_day": None, "last_day": None, **days}),
+        frequency=None if frequency is None else Frequency(frequency["use_count"], frequency["per"]),
+        message=message,
+    )
+
+
 def terms_of(policies: PolicySet, agreement_id: str, asked: AskedTerms, on_date: date) -> Terms:
     """Return what is asked as terms, complete, its fields in catalogue order and in the agreement's forms.
 
@@ -188,19 +207,8 @@ def details_to_terms(
     agreement = policies.find_agreement(detail["agreement_id"])
     if agreement is None:
         _refused("agreement_unknown")
-    frequency = detail.get("frequency")
-    asked = AskedTerms(
-        purpose=detail["purpose"],
-        field_names=detail["fields"],
-        required_names=detail.get("required_fields", ()),
-        valid_days=min(detail.get("valid_days", VALID_DAYS), max(_days_left(agreement, on_date), 1)),
-        retention_days=detail.get("retention_days"),
-        mode=detail.get("mode", "view"),
-        data_range=range_from(detail.get("data_range")),
-        frequency=None if frequency is None else Frequency(frequency["use_count"], frequency["per"]),
-        message=message,
-    )
-    return terms_of(policies, agreement.id, asked, on_date)
+    days = min(detail.get("valid_days", VALID_DAYS), max(_days_left(agreement, on_date), 1))
+    return terms_of(policies, agreement.id, asked_of({**detail, "valid_days": days}, message), on_date)
 
 
 def terms_to_detail(consent: Consent) -> Mapping[str, Any]:
@@ -217,8 +225,10 @@ def terms_to_detail(consent: Consent) -> Mapping[str, Any]:
         "consent_id": consent.consent_id,
         "record_hash": record_hash(consent),
     }
-    if consent.readable_range is not None:
-        detail["data_range"] = range_document(consent.readable_range)
+    days = range_document(consent.readable_range)
+    if days is not None:
+        # An end that is open is left out, as in what was asked.
+        detail["data_range"] = {name: day for name, day in days.items() if day is not None}
     if terms.frequency is not None:
         detail["frequency"] = {"use_count": terms.frequency.use_count, "per": terms.frequency.per}
     return detail if terms.mode == "view" else {**detail, "mode": terms.mode}

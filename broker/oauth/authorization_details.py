@@ -6,22 +6,25 @@ that agreement's id, so that whoever decides, and later the release, knows under
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Final, TypeAlias
 
 from marshmallow import Schema, ValidationError, fields, validate
 
+from broker.errors import ConsentTermsRefused
+from broker.oauth.asked_terms import ASKED_TERMS, AskedTermsSchema, FrequencySchema, RangeSchema
 from broker.oauth.bound_tokens import Details
 from broker.oauth.detail_types import ENTITLEMENT_CHECK, INSURANCE_RECORD, SCOPE_OF, STATISTICS_EXPORT
 from broker.oauth.jose import JoseRefused, decode_object
 from broker.oauth.registration import ClientRegistration
 from broker.oauth.token_errors import InvalidAuthorizationDetails
+from policies.civil_time import civil_date
 from policies.compile import PolicySet
 from policies.model import Agreement
 
 DETAILS_MAX: Final = 8
 MAX_CHARACTERS: Final = 16_384
-VALID_DAYS_MAX: Final = 365
 VALID_DAYS: Final = 30
 """How long a client may read where it did not say: told to the citizen like any other length."""
 HAS_CONSENTED: Final = "has_consented"
@@ -52,11 +55,10 @@ class DetailSchema(Schema):
     agreement_id = fields.String(validate=_NAME)
 
 
-class InsuranceRecordSchema(DetailSchema):
+class InsuranceRecordSchema(AskedTermsSchema, DetailSchema):
     """Fields of one person's insurance record, for one purpose.
 
-    required_fields: those without which the rest is of no use to the client. valid_days: how long the client
-    may read; retention_days: how long it keeps what it read.
+    required_fields: those without which the rest is of no use to the client.
     """
 
     actions = _action("read")
@@ -64,8 +66,6 @@ class InsuranceRecordSchema(DetailSchema):
     field_names = _names("fields", required=True)
     # None may be named, as in what the broker itself tells of a detail without any.
     required_fields = _names("required_fields", least=0)
-    valid_days = fields.Integer(strict=True, validate=validate.Range(1, VALID_DAYS_MAX))
-    retention_days = fields.Integer(strict=True, validate=validate.Range(1, 3650))
 
 
 class EntitlementCheckSchema(DetailSchema):
@@ -90,30 +90,51 @@ DETAIL_SCHEMAS: Final[Mapping[str, Schema]] = {
 _KNOWN: Final = frozenset(
     one.data_key or name for schema in DETAIL_SCHEMAS.values() for name, one in schema.fields.items()
 )
+_INNER: Final[Mapping[str, frozenset[str]]] = {
+    "data_range": frozenset(RangeSchema().fields),
+    "frequency": frozenset(FrequencySchema().fields),
+}
+"""Member that is an object → the names in it."""
 PERSONAL_TYPES: Final = frozenset({INSURANCE_RECORD})
 """What a citizen decides on; the other types are for clients that act for themselves."""
+TermsCheck: TypeAlias = Callable[[Mapping[str, Any], date], object]
+"""Holds a completed detail of one person's record against its agreement on a civil day.
+
+Raises ConsentTermsRefused. `broker.consent.terms.details_to_terms` does, given the policies.
+"""
+_PLACES: Final[Mapping[str, str]] = {"range_too_wide": "data_range", "frequency_too_high": "frequency"}
+"""Reason of ConsentTermsRefused → the member that it speaks of."""
 
 
 class DetailReader:
     """Reads authorization_details. audience: identifier of this broker, the only location there is."""
 
-    def __init__(self, policies: PolicySet, audience: str) -> None:
+    def __init__(self, policies: PolicySet, audience: str, check_terms: TermsCheck) -> None:
         self._policies = policies
         self._audience = audience
+        self._check_terms = check_terms
 
     def read(
-        self, text: str | None, client: ClientRegistration, *, personal: bool, with_days: bool = True
+        self,
+        text: str | None,
+        client: ClientRegistration,
+        at: datetime,
+        *,
+        personal: bool,
+        with_days: bool = True,
     ) -> Details:
         """Return the details in a request parameter, checked and completed; empty when there is none.
 
-        text: a JSON array of objects (RFC 9396, 2). personal: a citizen will decide on them. with_days: fill
-        in how long a record is read and kept; False where the terms of a consent do so later.
-        Raises InvalidAuthorizationDetails, whose text names the place and never repeats a value.
+        text: a JSON array of objects (RFC 9396, 2). at: when it is asked. personal: a citizen will decide on
+        them. with_days: fill in how long a record is read and kept; False where the terms of a consent do so
+        later. Raises InvalidAuthorizationDetails, whose text names the place and never repeats a value.
         """
         details = tuple(
             self._checked(one, position, client, personal=personal, with_days=with_days)
             for position, one in enumerate(listed_details(text))
         )
+        for position, detail in enumerate(details):
+            self._check_bounds(detail, position, civil_date(at))
         agreements = [detail["agreement_id"] for detail in details if detail["type"] in PERSONAL_TYPES]
         if len(set(agreements)) != len(agreements):
             raise InvalidAuthorizationDetails("one detail for each agreement: a purpose is decided once")
@@ -137,8 +158,8 @@ class DetailReader:
         try:
             detail: dict[str, Any] = schema.load(given)
         except ValidationError as faults:
-            names = sorted(name for name in faults.messages_dict if name in _KNOWN)
-            raise refused_detail(position, " ".join(names) or "members", "not as the type asks") from None
+            places = " ".join(_places(faults.messages_dict)) or "members"
+            raise refused_detail(position, places, "not as the type asks") from None
         if detail.get("locations", [self._audience]) != [self._audience]:
             raise refused_detail(position, "locations", "must be the identifier of this broker")
         agreement = self._agreement(detail, client)
@@ -149,6 +170,17 @@ class DetailReader:
             completed = {"valid_days": VALID_DAYS, "retention_days": agreement.retention_days, **completed}
         return completed
 
+    def _check_bounds(self, detail: Mapping[str, Any], position: int, on_date: date) -> None:
+        """Hold range, frequency and mode against the agreement; the terms of the consent will again."""
+        if not any(name in detail for name in ASKED_TERMS):
+            return
+        try:
+            self._check_terms(detail, on_date)
+        except ConsentTermsRefused as refused:
+            place = _PLACES.get(refused.reason, "members")
+            remedy = f"the agreement does not permit it: {refused.reason}"
+            raise refused_detail(position, place, remedy) from None
+
     def _agreement(self, detail: Mapping[str, Any], client: ClientRegistration) -> Agreement | None:
         """Return the one agreement of the client that fits; several are as bad as none."""
         found = [
@@ -157,6 +189,15 @@ class DetailReader:
             if one is not None and _fits(one, detail, client)
         ]
         return found[0] if len(found) == 1 else None
+
+
+def _places(messages: Mapping[str, Any]) -> list[str]:
+    """Return the members that a schema found fault with, those of objects in them as "outer/inner"."""
+    places = []
+    for name, inner in sorted((name, inner) for name, inner in messages.items() if name in _KNOWN):
+        known = sorted(set(inner) & _INNER.get(name, frozenset())) if isinstance(inner, Mapping) else ()
+        places += [f"{name}/{one}" for one in known] or [name]
+    return places
 
 
 def _fits(agreement: Agreement, detail: Mapping[str, Any], client: ClientRegistration) -> bool:

@@ -109,7 +109,8 @@ class BackchannelEndpoint:
             raise InvalidRequestError("login_hint must be the 12-digit personal id")
         self.issuer.check_target(request)
         # Without days that nobody asked for: the terms of the request find what the agreement still has.
-        details = self.details.read(form.get("authorization_details"), client, personal=True, with_days=False)
+        text = form.get("authorization_details")
+        details = self.details.read(text, client, request.at, personal=True, with_days=False)
         asking = BackchannelAsking(
             client=client,
             personal_id=form["login_hint"],

@@ -26,7 +26,7 @@ class BoundClientCredentials(ServedGrant, ClientCredentialsGrant):  # type: igno
         self.issuer.check_target(self.request)
         reader: DetailReader = self.server.details
         text = self.request.form.get("authorization_details")
-        self._details = reader.read(text, client, personal=False)
+        self._details = reader.read(text, client, self.request.at, personal=False)
         self.validate_requested_scope()
 
     def validate_requested_scope(self) -> None:

@@ -72,7 +72,8 @@ class PushedRequestEndpoint:
         redirect_uri = _redirect_uri(request, client)
         code_challenge = _code_challenge(request)
         self.issuer.check_target(request)
-        details = self.details.read(request.form.get("authorization_details"), client, personal=True)
+        text = request.form.get("authorization_details")
+        details = self.details.read(text, client, request.at, personal=True)
         parameters = PushedParameters(
             redirect_uri=redirect_uri,
             scopes=_scopes(request, client, details),

@@ -16,6 +16,7 @@ from broker.api.token_info import _TOLD as TOLD_BY_TOKEN_INFO
 from broker.cli.embedded import EmbeddedCluster
 from broker.consent.writing import RequestStatus
 from broker.oauth import (
+    asked_terms,
     authorization_details,
     authorization_request,
     backchannel,
@@ -299,7 +300,7 @@ def test_limits_are_those_of_the_code() -> None:
             f"{pushed_requests.STATE_CHARACTERS_MAX}, {pushed_requests.NONCE_CHARACTERS_MAX} characters"
         ),
         "reading by consent": (
-            f"what the citizen was told: `valid_days`, at most {authorization_details.VALID_DAYS_MAX}"
+            f"what the citizen was told: `valid_days`, at most {asked_terms.VALID_DAYS_MAX}"
         ),
     }
     found = {row[0]: row[1] for row in list(table_rows(section("Limits")))[1:]}

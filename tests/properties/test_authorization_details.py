@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from broker.oauth.authorization_details import DetailReader
+from broker.api.details import detail_reader
 from broker.oauth.narrowing import is_narrowing, narrowed
 from broker.oauth.registration import ClientRegistration
 from broker.oauth.token_errors import InvalidAuthorizationDetails
@@ -26,6 +26,39 @@ assert _found is not None
 AGREEMENT: Final = _found
 FIELDS: Final = sorted({name for rule in AGREEMENT.rules for name in rule.fields})
 OUTSIDE: Final = "hi_card"
+NOW: Final = datetime(2026, 11, 1, 3, tzinfo=UTC)
+BOUNDED: Final = ("data_range", "frequency", "mode")
+RANGES: Final[list[Any]] = [
+    {},
+    {"first_day": "2026-01-01"},
+    {"first_day": "2025-10-31"},
+    {"last_day": "2020-01-01"},
+    {"first_day": "2026-06-01", "last_day": "2026-06-30"},
+    {"first_day": "2026-07-01", "last_day": "2026-06-30"},
+    {"first_day": "20260101"},
+    {"first_day": None},
+    {"since": "2026-01-01"},
+]
+FREQUENCIES: Final[list[Any]] = [
+    {"use_count": 3, "per": "day"},
+    {"use_count": 4, "per": "day"},
+    {"use_count": 21, "per": "week"},
+    {"use_count": 90, "per": "consent"},
+    {"use_count": 91, "per": "consent"},
+    {"use_count": 0, "per": "day"},
+    {"use_count": True, "per": "day"},
+    {"use_count": 1, "per": "hour"},
+    {"per": "day"},
+]
+bounded = st.fixed_dictionaries(
+    {},
+    optional={
+        "data_range": st.sampled_from(RANGES),
+        "frequency": st.sampled_from(FREQUENCIES),
+        "mode": st.sampled_from(["view", "store", "keep"]),
+    },
+)
+"""What may be asked besides fields and days, within the agreement, beyond it, and malformed."""
 
 
 def check_within_agreement(detail: Mapping[str, Any]) -> None:
@@ -39,14 +72,29 @@ def check_within_agreement(detail: Mapping[str, Any]) -> None:
     assert 1 <= detail["valid_days"] <= 365
     assert 1 <= detail["retention_days"] <= AGREEMENT.retention_days
     assert detail.get("actions", ["read"]) == ["read"]
-    assert detail.keys() - {"locations", "actions"} == COMPLETED.keys()
+    assert detail.keys() - {"locations", "actions", *BOUNDED} == COMPLETED.keys()
+    check_bounds(detail)
+
+
+def check_bounds(detail: Mapping[str, Any]) -> None:
+    """Hold range, frequency and mode of an accepted detail against what the agreement says of them."""
+    days, frequency = detail.get("data_range", {}), detail.get("frequency")
+    if "first_day" in days:
+        # Row scopes keep the last 12 months; NOW is the 1st of November 2026.
+        assert days["first_day"] >= "2025-11-01"
+        assert days["first_day"] <= days.get("last_day", "9999-12-31")
+    if frequency is not None:
+        many = {"day": 1, "week": 7, "month": 31, "consent": detail["valid_days"]}[frequency["per"]]
+        assert 1 <= frequency["use_count"] <= 3 * many
+    assert detail.get("mode", "view") in ("view", "store")
 
 
 fields = st.lists(st.sampled_from([*FIELDS, OUTSIDE]), min_size=1, max_size=5, unique=True)
 days = st.sampled_from([1, 2, 29, 30, 31])
 requests = st.builds(
-    lambda named, required, valid, kept: {
+    lambda named, required, valid, kept, more: {
         **COMPLETED,
+        **more,
         "fields": named,
         "required_fields": [one for one in named if one in required],
         "valid_days": valid,
@@ -56,6 +104,7 @@ requests = st.builds(
     st.frozensets(st.sampled_from(FIELDS), max_size=1),
     days,
     days,
+    bounded,
 )
 """Details as the broker has completed them."""
 changes = st.fixed_dictionaries(
@@ -68,6 +117,9 @@ changes = st.fixed_dictionaries(
         "purpose": st.sampled_from(["prove_income", "other"]),
         "agreement_id": st.sampled_from([AGREEMENT_ID, "other"]),
         "type": st.sampled_from(["insurance_record", "entitlement_check"]),
+        "data_range": st.sampled_from(RANGES),
+        "frequency": st.sampled_from(FREQUENCIES),
+        "mode": st.sampled_from(["view", "store"]),
     },
 )
 json_values = st.recursive(
@@ -81,7 +133,7 @@ json_values = st.recursive(
     max_leaves=6,
 )
 odd_changes = st.dictionaries(
-    st.sampled_from([*COMPLETED, "locations", "actions", "more"]), json_values, max_size=4
+    st.sampled_from([*COMPLETED, *BOUNDED, "locations", "actions", "more"]), json_values, max_size=4
 )
 
 
@@ -122,7 +174,8 @@ def test_a_token_request_gets_no_more_than_was_granted(
         return
     assert len(found) == len(asked) == len({one["agreement_id"] for one in found})
     assert are_no_more_than(found, granted)
-    assert all(one.keys() == COMPLETED.keys() for one in found)
+    kinds = [one.keys() for one in granted]
+    assert all(one.keys() in kinds for one in found)
     for one, words in zip(found, asked, strict=True):
         assert {name: one[name] for name in words} == dict(words)
 
@@ -173,6 +226,7 @@ SINGLE: Final[list[dict[str, Any]]] = [
 one_change = st.sampled_from(SINGLE)
 near = st.one_of(
     st.lists(one_change.map(lambda change: {**INCOME, **change}), min_size=1, max_size=3),
+    st.lists(bounded.map(lambda change: {**INCOME, **change}), min_size=1, max_size=1),
     st.lists(odd_changes.map(lambda change: {**INCOME, **change}), min_size=1, max_size=3),
     st.lists(changes.map(lambda change: {**INCOME, **change}), min_size=1, max_size=3),
     json_values,
@@ -182,13 +236,17 @@ near = st.one_of(
 @given(near)
 def test_what_is_read_lies_within_the_agreement_and_within_what_was_asked(value: Any) -> None:
     try:
-        found = DetailReader(policy_set(), ISSUER).read(json.dumps(value), client(), personal=True)
+        found = detail_reader(policy_set(), ISSUER).read(json.dumps(value), client(), NOW, personal=True)
     except InvalidAuthorizationDetails:
         return
     assert len(found) == len(value)
     for detail, asked in zip(found, value, strict=True):
         check_within_agreement(detail)
-        assert {name: detail[name] for name in asked} == asked
+        # A day has several spellings in ISO 8601; it is kept in the one of RFC 3339.
+        spelled = {"20260101": "2026-01-01"}
+        days = {end: spelled.get(day, day) for end, day in asked.get("data_range", {}).items()}
+        told = {**asked, "data_range": days} if "data_range" in asked else asked
+        assert {name: detail[name] for name in asked} == told
 
 
 @given(near)
@@ -199,4 +257,4 @@ def test_nothing_is_read_for_a_client_that_has_no_agreement_or_is_another_kind(
     other: dict[str, Any], value: Any
 ) -> None:
     with pytest.raises(InvalidAuthorizationDetails):
-        DetailReader(policy_set(), ISSUER).read(json.dumps(value), client(**other), personal=True)
+        detail_reader(policy_set(), ISSUER).read(json.dumps(value), client(**other), NOW, personal=True)

@@ -22,6 +22,11 @@ def is_no_more_than(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         and one["retention_days"] <= other["retention_days"]
         and all(field in one["fields"] for field in other["required_fields"])
         and one["required_fields"] == other["required_fields"]
+        # Of which time, how often and what for stays as it was decided; less of it is another consent.
+        and all(
+            (name in one, one.get(name)) == (name in other, other.get(name))
+            for name in ("data_range", "frequency", "mode")
+        )
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -22,7 +23,7 @@ from broker.storage.clients import PostgresClients
 from tests.citizen_world import PASSWORD, QUICK, Citizen
 from tests.consent_world import RECORD_PATH, ConsentWorld
 from tests.contracts.source_fixtures import InsuranceDatabase
-from tests.oauth_flow import Flow
+from tests.oauth_flow import INCOME, Flow
 from tests.oauth_world import SystemClock
 from tests.release_world import World
 
@@ -110,3 +111,23 @@ def test_a_field_that_was_not_ticked_does_not_leave(
     rows = told["groups"]["contributions"]
     assert rows
     assert all(set(row) == {"salary_base"} for row in rows)
+
+
+def test_what_a_detail_bounds_bounds_what_leaves(
+    flow: Flow, consents: ConsentWorld, citizen: Citizen
+) -> None:
+    whole = flow.get(RECORD_PATH, flow.tokens(citizen)["access_token"]).get_json()
+    assert whole["groups"]["contributions"]
+    last_day = f"{datetime.now(UTC).date() - timedelta(days=300 * 365)}"
+    bounded = {
+        **INCOME,
+        "data_range": {"last_day": last_day},
+        "frequency": {"use_count": 1, "per": "consent"},
+    }
+    answer = flow.tokens(citizen, authorization_details=json.dumps([bounded]))
+    told = flow.get(RECORD_PATH, answer["access_token"])
+    assert told.status_code == 200, told.get_json()
+    assert told.get_json()["groups"]["contributions"] == [], "nothing speaks of so long ago"
+    assert told.get_json()["fields"].keys() == whole["fields"].keys()
+    again = flow.get(RECORD_PATH, answer["access_token"])
+    assert (again.status_code, again.get_json()["reason"]) == (403, "frequency_exceeded")
