@@ -1,7 +1,6 @@
 """Minimisation: of a record, only the permitted fields leave, and only in their permitted form.
 
-A plan is made once per decision and kept by the identity of its `released` tuple, because decisions are
-shared; the store of plans is bounded.
+A plan is made once per decision, because decisions are shared; the store of plans is bounded.
 """
 
 from __future__ import annotations
@@ -9,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
+from policies.by_identity import ByIdentity
 from policies.form_context import RowsForm, ValueForm, as_day, months_before
 from policies.forms import FormContext, FormRefused, build_rows_form, build_value_form, is_over_rows
 from policies.model import Decision, FieldRelease, Record, Released, RowScope, Value
@@ -19,8 +19,6 @@ __all__ = ["FormRefused", "minimise"]
 
 Row: TypeAlias = Mapping[str, Value]
 RowFilter: TypeAlias = Callable[[Row, FormContext], bool]
-
-_PLANS_KEPT = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +35,11 @@ class _GroupPlan:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    released: tuple[FieldRelease, ...]
-    row_scopes: tuple[RowScope, ...]
     plain: tuple[str, ...]
     formed: tuple[tuple[str, ValueForm], ...]
     groups: tuple[_GroupPlan, ...]
 
 
-_plans: dict[int, _Plan] = {}
 _NO_ROWS: tuple[Row, ...] = ()
 
 
@@ -98,20 +93,10 @@ def _make_plan(decision: Decision) -> _Plan:
         _plan_group(name, tuple(r for r in decision.released if r.group == name), decision.row_scopes)
         for name in names
     )
-    return _Plan(decision.released, decision.row_scopes, plain, formed, groups)
+    return _Plan(plain, formed, groups)
 
 
-def _plan_for(decision: Decision) -> _Plan:
-    key = id(decision.released)
-    plan = _plans.get(key)
-    # The plan holds its tuple, so the identity cannot have passed to another one while it is kept.
-    if plan is not None and plan.released is decision.released and plan.row_scopes == decision.row_scopes:
-        return plan
-    plan = _make_plan(decision)
-    if len(_plans) >= _PLANS_KEPT:
-        _plans.clear()
-    _plans[key] = plan
-    return plan
+_plan_for: Final = ByIdentity(_make_plan)
 
 
 def _rows(plan: _GroupPlan, rows: tuple[Row, ...], context: FormContext) -> tuple[dict[str, Value], ...]:

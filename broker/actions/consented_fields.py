@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import Final
 
 from broker.consent.record import Consent, DataRange
 from connectors.base import LookupKey, Since, Source
+from policies.by_identity import ByIdentity
 from policies.form_context import months_before
 from policies.forms import companions
 from policies.model import Decision, Record, Withheld
@@ -24,9 +26,9 @@ def consented(decision: Decision, consent: Consent) -> Decision:
     An agreement may change after the consent: a field that would leave in another form than the person was
     shown, in finer bands, or of more months, stays. Nothing left is a refusal.
     """
-    shapes = {one.name: one.shape for one in consent.terms.fields if one.name in consent.given_names}
-    scopes = decision.row_scopes
-    changed = [one.field for one in decision.released if shapes.get(one.field) != shape_of(one, scopes)]
+    given = consent.given_names
+    agreed = {one.name: one.shape for one in consent.terms.fields if one.name in given}
+    changed = [name for name, shape in _shapes(decision).items() if agreed.get(name) != shape]
     if not changed:
         return decision
     kept = tuple(one for one in decision.released if one.field not in changed)
@@ -75,10 +77,24 @@ def _since(decision: Decision, days: DataRange | None, on_date: date) -> Since:
 
 def _columns(decision: Decision, days: DataRange | None) -> tuple[str, ...]:
     """Return the columns that released fields, row scopes and the range need, in the decision's order."""
+    return _columns_within(decision) if days is not None else _columns_of_all(decision)
+
+
+def _named_columns(decision: Decision, *, is_range_given: bool) -> tuple[str, ...]:
     needed = {one.field for one in decision.released}
     needed.update(name for one in decision.released for name in companions(one.form))
     needed.update(scope.field for scope in decision.row_scopes)
-    if days is not None:
+    if is_range_given:
         needed.update(range_columns(frozenset(one.group for one in decision.released)))
     ordered = [name for name in decision.source_columns if name in needed]
     return (*ordered, *sorted(needed.difference(ordered)))
+
+
+def _shapes_of(decision: Decision) -> dict[str, str]:
+    return {one.field: shape_of(one, decision.row_scopes) for one in decision.released}
+
+
+# The policies decide with few decisions, and every release asks.
+_shapes: Final = ByIdentity(_shapes_of)
+_columns_of_all: Final = ByIdentity(partial(_named_columns, is_range_given=False))
+_columns_within: Final = ByIdentity(partial(_named_columns, is_range_given=True))

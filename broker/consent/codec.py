@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -88,8 +89,8 @@ def consent_document(consent: Consent) -> dict[str, Any]:
 def consent_from(document: Mapping[str, Any]) -> Consent:
     """Return the consent that consent_document described. Raises ValueError for anything else."""
     kept = _checked(Consent, document)
-    kept["terms"] = terms_from(kept["terms"])
-    kept["decisions"] = tuple(FieldDecision(**_checked(FieldDecision, one)) for one in kept["decisions"])
+    kept["terms"] = _terms_kept(canonical_json(kept["terms"]))
+    kept["decisions"] = _decisions_kept(orjson.dumps(kept["decisions"]))
     kept["signers"] = tuple(_signer(one) for one in kept["signers"])
     kept["notice"] = None if kept["notice"] is None else _notice(kept["notice"])
     kept["required_roles"] = tuple(kept["required_roles"])
@@ -119,6 +120,17 @@ def terms_from(document: Mapping[str, Any]) -> Terms:
     kept["frequency"] = None if frequency is None else Frequency(**_checked(Frequency, frequency))
     kept["message"] = tuple((language, text) for language, text in kept["message"])
     return Terms(**kept)
+
+
+# One recipient asks many persons on the same terms, and most of them give the same.
+@lru_cache(maxsize=512)
+def _terms_kept(content: bytes) -> Terms:
+    return terms_from(orjson.loads(content))
+
+
+@lru_cache(maxsize=512)
+def _decisions_kept(content: bytes) -> tuple[FieldDecision, ...]:
+    return tuple([FieldDecision(**_checked(FieldDecision, one)) for one in orjson.loads(content)])
 
 
 def range_document(days: DataRange | None) -> dict[str, str | None] | None:

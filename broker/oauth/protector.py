@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
@@ -157,10 +158,9 @@ class Protector:
     def _verified_claims(self, token: str, token_hash: bytes, now_seconds: float) -> _Claims:
         try:
             header_segment, payload_segment, signature = split_compact(token)
-            header = decode_header(header_segment, _TYPES)
-            kid = header.get("kid")
-            key = self._keys.find_key(kid) if isinstance(kid, str) else None
-            if key is None or key.algorithm != header["alg"]:
+            kid, algorithm = _key_named(header_segment)
+            key = None if kid is None else self._keys.find_key(kid)
+            if key is None or key.algorithm != algorithm:
                 raise TokenInvalid("the access token is not signed by a key of this issuer")
             if not key.is_signature(header_segment + b"." + payload_segment, decode_segment(signature)):
                 raise TokenInvalid("the signature of the access token does not verify")
@@ -190,6 +190,14 @@ class Protector:
             ath=encode_segment(token_hash).decode("ascii"),
             members=MappingProxyType(claims),
         )
+
+
+@lru_cache(maxsize=64)
+def _key_named(header_segment: bytes) -> tuple[str | None, str]:
+    """Return kid (None if it is no text) and alg of a token's header; ours have few. Raises JoseRefused."""
+    header = decode_header(header_segment, _TYPES)
+    kid = header.get("kid")
+    return kid if isinstance(kid, str) else None, header["alg"]
 
 
 def _token_in(authorization: str | None) -> tuple[str, str]:
