@@ -41,9 +41,9 @@ imports: $(STAMP) ## who may import whom
 
 check: lint types imports test ## what CI runs: ruff, format, mypy, import contracts, tests
 
-fuzz: $(STAMP) ## made-up requests for longer (EXAMPLES=2000 of each kind: about 5 minutes)
+fuzz: $(STAMP) ## made-up requests for longer (EXAMPLES=2000 of each kind), and new examples of every property
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),2000) $(BIN)/python -m pytest -q \
-		tests/e2e/test_schemathesis.py tests/properties/test_oauth_robustness.py
+		tests/e2e/test_schemathesis.py tests/properties tests/unit
 
 races: $(STAMP) ## withdrawals against releases on four workers (PAIRS=5000: some minutes)
 	@RACE_PAIRS=$(or $(PAIRS),5000) $(BIN)/python -m pytest -q -s tests/faults/test_withdrawal_races.py

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
+import hypothesis
 import pytest
 from flask import Flask
 
@@ -24,6 +25,16 @@ from tests.inbox_flow import InboxFlow
 from tests.log_reader import all_faults
 from tests.oauth_world import Database, oauth_database
 from tests.release_world import World, write_policies
+
+# How long an example takes tells of the machine, not of the broker. A run of all tests judges the code as it
+# stands, by the same examples every time; `make fuzz` looks for new ones.
+hypothesis.settings.register_profile(
+    "broker",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize="FUZZ_EXAMPLES" not in os.environ,
+)
+hypothesis.settings.load_profile("broker")
 
 
 @pytest.fixture(scope="session")
