@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -33,6 +34,9 @@ from connectors.national_insurance.source import InsuranceSource
 from tests.oauth_world import Party
 from tests.release_world import CHECKS, SCOPE, Hospital
 
+_OWN_PORTS = (18_000, 32_000)
+"""Below those that Linux gives away by itself (net.ipv4.ip_local_port_range: 32768 to 60999)."""
+_marks: list[socket.socket] = []
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -109,7 +113,7 @@ class Server:
                 server_command(self.settings, "gunicorn"), env=self.environ, stdout=log, stderr=log
             )
         try:
-            wait_until(self._is_ready, "the server is ready", 30)
+            wait_until(self._is_ready, "the server is ready", 120)
         except BaseException:
             self.stop()
             raise
@@ -186,14 +190,32 @@ def cluster_directory() -> Iterator[Path]:
 
 
 def free_port() -> int:
-    """Return a TCP port that nobody listens on now."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
+    """Return a TCP port of 127.0.0.1 that nobody listens on, and that is this process's own until it ends.
+
+    The kernel gives these ports to nobody by itself, neither who listens on port 0 nor who connects. Whoever
+    looks for one here, in whatever process, marks it by a name that one socket of the machine can have at a
+    time; the name is free again when its process ends, however it ends.
+    """
+    for _ in range(1000):
+        port = random.randrange(*_OWN_PORTS)
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0broker-tests-port-{port}")
+            with socket.socket() as listening:
+                listening.bind(("127.0.0.1", port))
+        except OSError:
+            mark.close()
+            continue
+        _marks.append(mark)
+        return port
+    raise AssertionError("no port is free")
 
 
-def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 10.0) -> None:
-    """Wait until something is so; fail with its name when it does not become so in time."""
+def wait_until(is_so: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
+    """Wait until something is so; fail with its name when it does not become so in time.
+
+    seconds: how long a machine may take that does much else; what is so at once is not waited for.
+    """
     until = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < until, f"in {seconds} s it did not come to be that {what}"
