@@ -24,7 +24,13 @@ class Seconds:
 
 
 def key_sets(authority: Authority, host: KeyHost, **changes: Any) -> ClientKeySets:
-    given = {"authorities": authority.pem, "private_hosts": [HOST], "resolve": host.resolve, **changes}
+    given = {
+        "authorities": authority.pem,
+        "private_hosts": [HOST],
+        "resolve": host.resolve,
+        "reading_seconds": 60.0,
+        **changes,
+    }
     return ClientKeySets(usable_jwks, **given)
 
 

@@ -18,7 +18,6 @@ from tests.identity_host import (
 from tests.oauth_world import Database, MovableClock
 
 SECRET = "a secret of many characters: & + %"
-SECONDS = 1.0
 
 
 def trial_entry(host: IdentityHost, authorities: str) -> ProviderEntry:
@@ -46,11 +45,13 @@ def trial_entry(host: IdentityHost, authorities: str) -> ProviderEntry:
 
 
 class Place:
-    """A broker with one provider, and the provider."""
+    """A broker with one provider, and the provider. seconds: how long the broker waits for its answers."""
 
-    def __init__(self, database: Database, host: IdentityHost, entry: ProviderEntry) -> None:
+    def __init__(
+        self, database: Database, host: IdentityHost, entry: ProviderEntry, seconds: float = 60.0
+    ) -> None:
         self.host = host
-        exchange = Exchange(entry, resolve=host.resolve, seconds=SECONDS)
+        exchange = Exchange(entry, resolve=host.resolve, seconds=seconds)
         self.world = CitizenWorld(database, providers={"vneid": IdentityProvider(entry, exchange)})
         assert isinstance(self.world.clock, MovableClock)
         self.clock = self.world.clock

@@ -185,6 +185,7 @@ class Receiver:
             "authorities": self.authority.pem,
             "private_hosts": [HOST],
             "resolve": lambda _host, _port: ["127.0.0.1"],
+            "push_seconds": 60.0,
             **changes,
         }
         return EventPusher(**given)

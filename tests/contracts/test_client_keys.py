@@ -69,7 +69,7 @@ def test_a_set_is_read_anew_before_it_ends_and_nobody_waits_for_that(
     host.answer = published(NEW)
     clock.now += 48.1
     assert kids(sets.find_jwks(host.url)) == [OLD.kid]
-    wait_until(lambda: kids(sets.find_jwks(host.url)) == [NEW.kid], "the new set is there", 5)
+    wait_until(lambda: kids(sets.find_jwks(host.url)) == [NEW.kid], "the new set is there")
     assert len(host.asked) == 2
 
 
@@ -214,7 +214,7 @@ def drip_of_a_body(request: BaseHTTPRequestHandler) -> None:
 
 
 def silence(_: BaseHTTPRequestHandler) -> None:
-    time.sleep(5)
+    time.sleep(60)
 
 
 def test_a_body_without_end_is_read_to_the_limit_only(sets: ClientKeySets, host: KeyHost) -> None:
@@ -226,27 +226,26 @@ def test_a_body_without_end_is_read_to_the_limit_only(sets: ClientKeySets, host:
 def test_a_host_that_draws_out_its_answer_costs_no_more_than_the_time_of_one_reading(
     authority: Authority, host: KeyHost, slow: Answer
 ) -> None:
-    sets = key_sets(authority, host, reading_seconds=0.3)
+    sets = key_sets(authority, host, reading_seconds=2.0)
     host.answer = slow
     started = time.monotonic()
     assert sets.find_jwks(host.url) is None
-    assert time.monotonic() - started < 4, "it waited for the 5 s of the silent one"
     # The thread behind it ends too, and the place it had is free again.
-    wait_until(lambda: sets.find_fault(host.url) is not None, "the reading has ended", 4)
+    wait_until(lambda: sets.find_fault(host.url) is not None, "the reading has ended")
     assert sets.find_jwks(host.url) is None
-    assert time.monotonic() - started < 4.5
+    assert time.monotonic() - started < 40, "it waited for the minute of the silent one"
     assert len(host.asked) == 1
 
 
 def test_a_reading_that_nobody_waits_for_is_ended_by_whoever_asks_next(
     authority: Authority, host: KeyHost, clock: Seconds
 ) -> None:
-    sets = key_sets(authority, host, clock=clock, reading_seconds=0.3)
-    sets.find_jwks(host.url)
+    sets = key_sets(authority, host, clock=clock, reading_seconds=2.0)
+    assert kids(sets.find_jwks(host.url)) == [OLD.kid]
     host.answer = drip_of_a_body
     clock.now += 50
     sets.find_jwks(host.url)
-    time.sleep(0.4)
+    time.sleep(2.1)  # a reading may take so long; that it is over nobody has seen yet
     assert sets.find_fault(host.url) is None
     wait_until(
         lambda: kids(sets.find_jwks(host.url)) == [OLD.kid] and sets.find_fault(host.url) is not None,
@@ -255,31 +254,34 @@ def test_a_reading_that_nobody_waits_for_is_ended_by_whoever_asks_next(
 
 
 def test_a_slow_host_holds_two_threads_at_most(authority: Authority, host: KeyHost) -> None:
-    sets = key_sets(authority, host, reading_seconds=1.5)
-    host.answer = silence
-    answered: list[float] = []
-    started = time.monotonic()
+    sets = key_sets(authority, host)
+    may_answer = threading.Event()
 
-    def ask() -> None:
-        assert sets.find_jwks(host.url) is None
-        answered.append(time.monotonic() - started)
+    def late(request: BaseHTTPRequestHandler) -> None:
+        may_answer.wait(60)
+        published(OLD)(request)
 
-    threads = [threading.Thread(target=ask) for _ in range(6)]
+    host.answer = late
+    answered: list[str | None] = []
+    threads = [threading.Thread(target=lambda: answered.append(sets.find_jwks(host.url))) for _ in range(6)]
     for thread in threads:
         thread.start()
+    wait_until(lambda: len(answered) == 4 and len(host.asked) == 1, "all but two are answered")
+    assert sets._waiting == 2
+    assert answered == [None] * 4, "nobody but these two waits for the host"
+    may_answer.set()
     for thread in threads:
         thread.join()
-    assert len([seconds for seconds in answered if seconds >= 1.4]) == 2
-    assert len([seconds for seconds in answered if seconds < 1.4]) == 4
+    assert [kids(text) for text in answered[4:]] == [[OLD.kid]] * 2
     assert len(host.asked) == 1
 
 
 def test_whoever_asks_while_a_set_is_read_gets_it_too(authority: Authority, host: KeyHost) -> None:
-    sets = key_sets(authority, host, reading_seconds=20)
+    sets = key_sets(authority, host)
     may_answer = threading.Event()
 
     def late(request: BaseHTTPRequestHandler) -> None:
-        may_answer.wait(20)
+        may_answer.wait(60)
         published(OLD)(request)
 
     host.answer = late
@@ -300,14 +302,14 @@ def test_a_name_that_nobody_resolves_in_time_holds_nobody(authority: Authority, 
     released = threading.Event()
 
     def stuck(_host: str, _port: int) -> Sequence[str]:
-        released.wait(5)
+        released.wait(60)
         return []
 
     sets = key_sets(authority, host, resolve=stuck, reading_seconds=0.2)
     started = time.monotonic()
     urls = [f"https://a{number}.example/" for number in range(5)]
     assert [sets.find_jwks(url) for url in urls] == [None] * 5
-    assert time.monotonic() - started < 4.5, "it waited for the 5 s of the stuck resolver"
+    assert time.monotonic() - started < 40, "it waited for the minute of the stuck resolver"
     reading = [thread for thread in threading.enumerate() if thread.name == "client-keys"]
     assert len(reading) == 2
     released.set()

@@ -291,12 +291,12 @@ class TestThePush:
             request.send_response(202)
             request.send_header("Content-Length", "5")
             request.end_headers()
-            ended.wait(5)
+            ended.wait(60)
 
         bank.host.answer = answer
         started = time.monotonic()
         assert bank.pusher().push(bank.url, "a.b.c") == Pushed("delivered")
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 30, "it waited for what follows"
         ended.set()
 
     @pytest.mark.parametrize("drips", [False, True])
@@ -308,28 +308,28 @@ class TestThePush:
                 request.send_response(400)
                 request.send_header("Content-Length", "1000")
                 request.end_headers()
-                while not ended.wait(0.1):
+                while not ended.wait(0.05):
                     request.wfile.write(b"x")
-            ended.wait(5)
+            ended.wait(60)
 
         bank.host.answer = answer
         started = time.monotonic()
         pushed = bank.pusher(push_seconds=1.0).push(bank.url, "a.b.c")
         assert pushed == Pushed("failed", "the host does not answer in time")
-        assert time.monotonic() - started < 2.5
+        assert time.monotonic() - started < 30, "it waited for the whole answer"
         ended.set()
 
     def test_a_resolver_that_hangs_holds_up_nobody(self, bank: Receiver) -> None:
         ended = Event()
 
         def hang(_host: str, _port: int) -> list[str]:
-            ended.wait(5)
+            ended.wait(60)
             return []
 
         started = time.monotonic()
         pushed = bank.pusher(resolve=hang, push_seconds=0.3).push(bank.url, "a.b.c")
         assert pushed == Pushed("failed", "the host does not answer in time")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 30, "it waited for the resolver"
         ended.set()
 
     def test_one_slow_recipient_does_not_delay_another_of_the_same_batch(
@@ -341,13 +341,13 @@ class TestThePush:
         let_go, seen = Event(), Barrier(2)
 
         def answer(request: BaseHTTPRequestHandler) -> None:
-            seen.wait(5)  # both are under way at the same time
+            seen.wait(60)  # both are under way at the same time
             if request.path == "/slow":
-                let_go.wait(5)
+                let_go.wait(60)
             ACCEPTED(request)
 
         bank.host.answer = answer
-        done = world.job(bank.pusher(push_seconds=2.0)).run()
+        done = world.job(bank.pusher(push_seconds=4.0)).run()
         let_go.set()
         assert done == {"taken": 2, "delivered": 1, "failed": 1}
         assert world.row(quick)["delivered_at"] == world.world.clock()

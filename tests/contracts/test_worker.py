@@ -99,7 +99,7 @@ def opened() -> Iterator[ExitStack]:
 
 
 def lines(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
-    output, _ = process.communicate(timeout=20)
+    output, _ = process.communicate(timeout=120)
     return [json.loads(line) for line in output.splitlines()]
 
 
@@ -128,7 +128,7 @@ class TestAsAProcess:
             consent = told.consent(client_id)
             queued += [told.queue(client_id, consent=consent).message_id for _ in range(10)]
         processes = [machine.start(opened) for _ in range(2)]
-        wait_until(lambda: len(set(machine.pushed())) == len(queued), "all were told", 30)
+        wait_until(lambda: len(set(machine.pushed())) == len(queued), "all were told")
         for process in processes:
             process.send_signal(signal.SIGTERM)
         done = [line for process in processes for line in lines(process)]
@@ -142,11 +142,11 @@ class TestAsAProcess:
         notice = told.queue("bank-a")
         let_go = Event()
         opened.callback(let_go.set)
-        machine.host.answer = lambda request: ACCEPTED(request) if let_go.wait(20) else None
+        machine.host.answer = lambda request: ACCEPTED(request) if let_go.wait(60) else None
         process = machine.start(opened)
-        wait_until(lambda: bool(machine.host.posted), "a push is under way", 20)
+        wait_until(lambda: bool(machine.host.posted), "a push is under way")
         process.kill()
-        assert process.wait(10) == -signal.SIGKILL
+        assert process.wait(60) == -signal.SIGKILL
         row = told.row(notice)
         assert (row["delivered_at"], row["try_count"]) == (None, 1)
         let_go.set()
@@ -169,12 +169,12 @@ class TestAsAProcess:
         opened.callback(let_go.set)
 
         def answer(request: BaseHTTPRequestHandler) -> None:
-            let_go.wait(20)
+            let_go.wait(60)
             ACCEPTED(request)
 
         machine.host.answer = answer
         process = machine.start(opened)
-        wait_until(lambda: bool(machine.host.posted), "a push is under way", 20)
+        wait_until(lambda: bool(machine.host.posted), "a push is under way")
         process.send_signal(number)
         time.sleep(0.5)  # as long as one who does not wait for the push needs to end
         assert process.poll() is None
@@ -225,7 +225,7 @@ class TestAsAProcess:
         def reload_and_tell_more() -> None:
             wait_until_told(told, notices[0])
             os.kill(os.getpid(), signal.SIGHUP)
-            wait_until(lambda: len(started) == 2, "another worker was started", 20)
+            wait_until(lambda: len(started) == 2, "another worker was started")
             notices.append(told.queue("bank-a"))
             wait_until_told(told, notices[1])
 
@@ -237,7 +237,7 @@ class TestAsAProcess:
 
 
 def wait_until_told(told: OutboxWorld, notice: QueuedNotice) -> None:
-    wait_until(lambda: told.row(notice)["delivered_at"] is not None, "the recipient was told", 20)
+    wait_until(lambda: told.row(notice)["delivered_at"] is not None, "the recipient was told")
 
 
 def run_beside_a_server(machine: Machine, watch: Callable[[], None]) -> None:

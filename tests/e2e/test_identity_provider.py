@@ -81,7 +81,7 @@ def provider(told: dict[str, Any], directory: Path) -> Iterator[None]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             said = directory / "provider.log"
-            wait_until(lambda: said.read_text().startswith("ready"), "the provider is ready", 30)
+            wait_until(lambda: said.read_text().startswith("ready"), "the provider is ready")
             yield
         finally:
             process.terminate()

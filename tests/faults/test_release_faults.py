@@ -113,7 +113,7 @@ class TestTheLedger:
     ) -> None:
         newcomer = stage.server.caller(stage.world.hospital)
         with frozen_database(stage.ledger, "broker", "broker-release"):
-            wait_until(lambda: known.request("GET", "/readyz").status == 503, "it is not ready", 20)
+            wait_until(lambda: known.request("GET", "/readyz").status == 503, "it is not ready")
             started = time.monotonic()
             with pytest.raises(TokenRefused) as refused:
                 newcomer.token()
@@ -194,7 +194,7 @@ class TestTheSource:
             assert claims["asked_digest"] == digest(body)
             entry = world.evidence(claims["jti"]).entry
             assert (entry["result"], entry["released"]) == ("error", [])
-        wait_until(lambda: post(known, world.document()).status == 200, "the circuit closes", 15)
+        wait_until(lambda: post(known, world.document()).status == 200, "the circuit closes")
 
     def test_stopped_it_is_certified_at_once(self, stage: Stage, known: Caller) -> None:
         world = stage.world
@@ -205,7 +205,7 @@ class TestTheSource:
             assert claims["outage"]["outcome"] == "unavailable"
             told = {"status": "ready", "faults": {}, "source": "unavailable"}
             wait_until(lambda: stage.server.get("/readyz").json() == told, "the outage is told")
-        wait_until(lambda: post(known, world.document()).status == 200, "the circuit closes", 15)
+        wait_until(lambda: post(known, world.document()).status == 200, "the circuit closes")
 
 
 @contextmanager
@@ -295,7 +295,7 @@ class Load:
     def go_on(self, count: int = 60) -> None:
         """Wait until so many more were answered."""
         before = len(self.answers)
-        wait_until(lambda: len(self.answers) >= before + count, f"{count} more are answered", 45)
+        wait_until(lambda: len(self.answers) >= before + count, f"{count} more are answered")
 
     def statuses(self) -> Counter[int]:
         return Counter(answer.status for answer in self.answers)
@@ -308,7 +308,7 @@ class TestTheWorkers:
         with Load(stage) as load:
             load.go_on()
             os.kill(min(before), signal.SIGKILL)
-            wait_until(lambda: len(server.worker_pids() - {min(before)}) == 2, "another worker is there", 40)
+            wait_until(lambda: len(server.worker_pids() - {min(before)}) == 2, "another worker is there")
             load.go_on()
         told = references(load.answers)
         assert len(told) > 50, load.statuses()
@@ -324,7 +324,7 @@ class TestTheWorkers:
         with Load(stage) as load:
             load.go_on()
             server.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: not server.worker_pids() & before, "all workers are new", 40)
+            wait_until(lambda: not server.worker_pids() & before, "all workers are new")
             load.go_on()
         assert set(load.statuses()) == {200}
         assert load.broken == []

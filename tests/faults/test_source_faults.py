@@ -21,7 +21,7 @@ from tests.contracts.source_fixtures import (
     reading,
     sqlite_database,
 )
-from tests.doors import cluster_directory, frozen, wait_until
+from tests.doors import at_once, cluster_directory, frozen, wait_until
 
 APPLICATION = "broker source"
 
@@ -39,24 +39,25 @@ def key(database: InsuranceDatabase) -> LookupKey:
 def test_a_frozen_server_cannot_hold_a_request_past_its_deadline(
     cluster: EmbeddedCluster, database: InsuranceDatabase, key: LookupKey
 ) -> None:
-    with reading(database.reader_url) as source:
-        assert source.fetch(key, CARD_CHECK, 2.0) is not None
+    with reading(database.reader_url, deadline_seconds=60.0, connect_timeout_seconds=60.0) as source:
+        assert source.fetch(key, CARD_CHECK, 60.0) is not None
         with frozen(*backend_pids(cluster.administrator_url, APPLICATION)):
             started = time.monotonic()
             with pytest.raises(SourceTooSlow):
                 source.fetch(key, CARD_CHECK, 0.4)
-            assert 0.4 <= time.monotonic() - started < 1.9, "it took the source's own deadline of 2 s"
-            assert source.fetch(key, CARD_CHECK, 2.0) is not None, "a new connection serves at once"
+            assert 0.4 <= time.monotonic() - started < 30, "it took the source's own deadline of a minute"
+            assert source.fetch(key, CARD_CHECK, 60.0) is not None, "a new connection serves at once"
 
 
 def test_a_server_that_accepts_no_connection_cannot_hold_a_request_either(
     cluster: EmbeddedCluster, database: InsuranceDatabase, key: LookupKey
 ) -> None:
-    with reading(database.reader_url) as source, frozen(cluster.postmaster_pid):
+    patient = {"deadline_seconds": 60.0, "connect_timeout_seconds": 60.0}
+    with reading(database.reader_url, **patient) as source, frozen(cluster.postmaster_pid):
         started = time.monotonic()
         with pytest.raises(SourceTooSlow):
             source.fetch(key, CARD_CHECK, 0.4)
-        assert 0.4 <= time.monotonic() - started < 0.95, "it took the second that a connection may take"
+        assert 0.4 <= time.monotonic() - started < 30, "it took the minute that a connection may take"
         assert not source.is_available()
 
 
@@ -80,22 +81,26 @@ def test_without_time_nothing_is_asked(database: InsuranceDatabase, key: LookupK
 
 
 def test_the_circuit_opens_refuses_at_once_and_closes_again(
-    cluster: EmbeddedCluster, database: InsuranceDatabase, key: LookupKey
+    cluster: EmbeddedCluster, database: InsuranceDatabase, key: LookupKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with reading(database.reader_url, failures_to_open=2, open_seconds=1.0) as source:
+    now = [1000.0]
+    monkeypatch.setattr("connectors.national_insurance.source.monotonic", lambda: now[0])
+    patient = {"deadline_seconds": 60.0, "connect_timeout_seconds": 60.0}
+    with reading(database.reader_url, failures_to_open=2, open_seconds=1.0, **patient) as source:
         with frozen(cluster.postmaster_pid):
             for _ in range(2):
                 with pytest.raises(SourceTooSlow):
                     source.fetch(key, CARD_CHECK, 0.1)
             started = time.monotonic()
             with pytest.raises(SourceUnavailable) as refused:
-                source.fetch(key, CARD_CHECK, 2.0)
-            assert time.monotonic() - started < 0.9, "it asked, which takes a second"
+                source.fetch(key, CARD_CHECK, 60.0)
+            assert time.monotonic() - started < 30, "it asked, which takes a minute"
             assert not isinstance(refused.value, SourceTooSlow)
             assert refused.value.retry_after_seconds == 1
             assert source.circuit_state() == "open"
-        wait_until(lambda: source.circuit_state() == "half_open", "it may be tried")
-        assert source.fetch(key, CARD_CHECK, 2.0) is not None
+        now[0] += 1.0
+        assert source.circuit_state() == "half_open"
+        assert source.fetch(key, CARD_CHECK, 60.0) is not None
         assert source.circuit_state() == "closed"
 
 
@@ -106,22 +111,19 @@ def test_a_slow_source_holds_only_as_many_requests_as_it_may(
 
     def ask(source: InsuranceSource) -> None:
         try:
-            source.fetch(key, CARD_CHECK, 0.8)
+            source.fetch(key, CARD_CHECK, 3.0)
             outcomes.append("answered")
         except SourceTooSlow:
             outcomes.append("too slow")
         except SourceUnavailable:
             outcomes.append("turned away")
 
-    with reading(database.reader_url, concurrency=2, failures_to_open=50) as source:
+    patient = {"deadline_seconds": 60.0, "connect_timeout_seconds": 60.0}
+    with reading(database.reader_url, concurrency=2, failures_to_open=50, **patient) as source:
         with frozen(cluster.postmaster_pid):
-            threads = [threading.Thread(target=ask, args=(source,)) for _ in range(6)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            at_once(ask, [source] * 6)
         assert sorted(outcomes) == ["too slow"] * 2 + ["turned away"] * 4
-        assert source.fetch(key, CARD_CHECK, 2.0) is not None
+        assert source.fetch(key, CARD_CHECK, 60.0) is not None
 
 
 def test_a_restarted_source_is_used_again_without_restarting_the_broker() -> None:
@@ -129,16 +131,19 @@ def test_a_restarted_source_is_used_again_without_restarting_the_broker() -> Non
         with embedded_cluster(directory) as first:
             database = load(*fresh_database(first, "restarted"), persons=60)
             key = LookupKey("personal_id", database.cases["valid"][0].personal_id)
-            source = opened.enter_context(reading(database.reader_url, failures_to_open=3, open_seconds=0.2))
-            assert source.fetch(key, CARD_CHECK, 2.0) is not None
+            patient = {"deadline_seconds": 60.0, "connect_timeout_seconds": 60.0}
+            source = opened.enter_context(
+                reading(database.reader_url, failures_to_open=3, open_seconds=0.2, **patient)
+            )
+            assert source.fetch(key, CARD_CHECK, 60.0) is not None
         for _ in range(5):
             with pytest.raises(SourceUnavailable):
                 source.fetch(key, CARD_CHECK, 0.5)
         assert not source.is_available()
         with embedded_cluster(directory):
             wait_until(lambda: source.circuit_state() == "half_open", "it may be tried")
-            assert source.fetch(key, CARD_CHECK, 2.0) is not None
-            assert source.is_available()
+            assert source.fetch(key, CARD_CHECK, 60.0) is not None
+            wait_until(source.is_available, "it is asked, and answers")
 
 
 def test_another_dialects_driver_cannot_hold_a_request_past_its_deadline(
@@ -149,18 +154,18 @@ def test_another_dialects_driver_cannot_hold_a_request_past_its_deadline(
     released = threading.Event()
 
     def stuck(*_: object) -> None:
-        released.wait(5)
+        released.wait(60)
 
-    with reading(database.reader_url) as source:
-        assert source.fetch(key, CARD_CHECK, 2.0) is not None
+    with reading(database.reader_url, deadline_seconds=60.0) as source:
+        assert source.fetch(key, CARD_CHECK, 60.0) is not None
         with monkeypatch.context() as changed:
             changed.setattr("connectors.national_insurance.dialect_reader._fetch", stuck)
             started = time.monotonic()
             with pytest.raises(SourceTooSlow):
                 source.fetch(key, CARD_CHECK, 0.2)
-            assert 0.2 <= time.monotonic() - started < 1.9, "it took the source's own deadline of 2 s"
+            assert 0.2 <= time.monotonic() - started < 30, "it took the source's own deadline of a minute"
         released.set()
-        assert source.fetch(key, CARD_CHECK, 2.0) is not None
+        assert source.fetch(key, CARD_CHECK, 60.0) is not None
 
 
 def test_another_dialects_failure_is_unavailable_and_quotes_nothing(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_metrics_count_over_both_workers_whoever_is_asked(server: Server, world:
         served[worker_of(server, caller)] += 1
         return served.keys() == server.worker_pids()
 
-    wait_until(both_have_served, "both workers have served", 30)
+    wait_until(both_have_served, "both workers have served")
     for _ in range(6):
         assert checks_counted(server) - before == served.total()
 
