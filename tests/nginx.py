@@ -74,7 +74,7 @@ class Nginx:
         """Stop it."""
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(10)
+            self._process.wait(60)
 
     def client(self, shown: Credential | None = None, **options: ssl.TLSVersion) -> TlsClient:
         """Return a client that trusts these servers. shown: the certificate that it offers."""
@@ -137,8 +137,8 @@ class TlsClient:
 
     def _one_after_another(self, method: str, url: str, count: int) -> list[Answer]:
         parts = urlsplit(url)
-        raw = socket.create_connection(("127.0.0.1", self.port), 10)
-        connection = http.client.HTTPConnection(parts.hostname or "", timeout=10)
+        raw = socket.create_connection(("127.0.0.1", self.port), 60)
+        connection = http.client.HTTPConnection(parts.hostname or "", timeout=60)
         connection.sock = self.context.wrap_socket(raw, server_hostname=parts.hostname)
         answers = []
         with closing(connection):
@@ -161,8 +161,8 @@ class TlsClient:
         """Send a request over a connection of its own. handshake_name: instead of the URL's in TLS."""
         parts = urlsplit(url)
         name = parts.hostname or ""
-        raw = socket.create_connection(("127.0.0.1", self.port), 10)
-        connection = http.client.HTTPConnection(name, timeout=10)
+        raw = socket.create_connection(("127.0.0.1", self.port), 60)
+        connection = http.client.HTTPConnection(name, timeout=60)
         connection.sock = self.context.wrap_socket(raw, server_hostname=handshake_name or name)
         try:
             target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -191,11 +191,15 @@ class _Echo(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Threads(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512  # with the five that are usual, some of many who come at once wait for seconds
+
+
 @contextmanager
 def echoing() -> Iterator[int]:
     """Give the port of a server that answers with the header fields that it got, one per line."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
-    server.daemon_threads = True
+    server = _Threads(("127.0.0.1", 0), _Echo)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
