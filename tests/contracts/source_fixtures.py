@@ -94,7 +94,9 @@ def reading(url: str, **options: float) -> Iterator[InsuranceSource]:
 @contextmanager
 def prepared(url: str, **settings: str) -> Iterator[PreparedConnections]:
     """Give prepared connections to a URL, and close them afterwards."""
-    connections = PreparedConnections(conninfo_of_url(url), session_settings=settings)
+    connections = PreparedConnections(
+        conninfo_of_url(url), session_settings=settings, connect_timeout_seconds=60.0
+    )
     try:
         yield connections
     finally:

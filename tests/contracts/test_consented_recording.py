@@ -178,7 +178,7 @@ class TestWhoWaitsForWhom:
             connection.execute(locked, {"id": given.consent_id})
             started = time.monotonic()
             assert ledger.record_release(desk.record(given, token_hash)) == Judgement("recorded")
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 4.5, "it waited until the ledger's 5 s were over"
 
 
 class TestWhatIsJudged:
