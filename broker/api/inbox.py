@@ -5,10 +5,9 @@ Authentication: sender-constrained access token of the client itself, with scope
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -20,6 +19,7 @@ from broker.api.calls import Call
 from broker.api.judging import AccessJudge
 from broker.api.problems import Reply
 from broker.api.reading import load, read_json
+from broker.api.replies import EMPTY, JSON_HEADERS, instant_text, json_reply
 from broker.consent.record import Consent
 from broker.consent.security_events import told_state
 from broker.consent.standing import state_at
@@ -39,7 +39,6 @@ from broker.oauth.registry import ClientFacts
 from broker.oauth.scopes import REQUEST_CONSENT, SHARE_RECORD
 
 ITEMS_MAX: Final = 8
-_JSON: Final = (("Content-Type", "application/json"), ("Cache-Control", "no-store"))
 _NAME: Final = validate.Regexp(r"^[a-z][a-z0-9_]{0,63}\Z", error="A name of the catalogue is needed.")
 
 
@@ -139,20 +138,20 @@ class Inbox:
         status = self._status(kept, at)
         status["auth_req_id"] = self.verb.poll_secret_of(kept.opening.request_id)
         status["interval_seconds"] = INTERVAL_SECONDS
-        return Reply(201, (*_JSON, location), json.dumps(status).encode()), ""
+        return replace(json_reply(status, 201), headers=(*JSON_HEADERS, location)), ""
 
     def show(self, call: Call) -> tuple[Reply, str]:
         """Tell how a request stands. Raises ConsentNotFound, also for another client's."""
         token = self.judge.judge(call, REQUEST_CONSENT)
         kept = self._own(call, token.client_id)
-        return Reply(200, _JSON, json.dumps(self._status(kept, self.judge.caller.clock())).encode()), ""
+        return json_reply(self._status(kept, self.judge.caller.clock())), ""
 
     def cancel(self, call: Call) -> tuple[Reply, str]:
         """Take a request back that nobody has decided yet; 204. Raises as `CancelRequest.cancel` does."""
         token = self.judge.judge(call, REQUEST_CONSENT)
         kept = self._own(call, token.client_id)
         self.canceller.cancel(kept, self.judge.caller.clock())
-        return Reply(204, (("Cache-Control", "no-store"),), b""), ""
+        return EMPTY, ""
 
     def ask(self, asking: BackchannelAsking) -> tuple[str, int]:
         """Keep a backchannel request; return its auth_req_id and its seconds left. Raises AskedTooSoon."""
@@ -228,8 +227,8 @@ class Inbox:
         return {
             "request_id": kept.opening.request_id,
             "status": status,
-            "requested_at": _instant(kept.opening.requested_at),
-            "expires_at": _instant(kept.opening.expires_at),
+            "requested_at": instant_text(kept.opening.requested_at),
+            "expires_at": instant_text(kept.opening.expires_at),
             "consents": [_told(one, at) for one in decided],
         }
 
@@ -241,9 +240,5 @@ def _told(consent: Consent, at: datetime) -> dict[str, Any]:
         "purpose": consent.terms.purpose,
         "state": told_state(state_at(consent, at)),
         "fields": sorted(consent.given_names),
-        "valid_to": None if consent.valid_to_at is None else _instant(consent.valid_to_at),
+        "valid_to": None if consent.valid_to_at is None else instant_text(consent.valid_to_at),
     }
-
-
-def _instant(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
