@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
-from broker.consent.record import Consent, Signer
-from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused
-from broker.evidence.canonical import Json
+from broker.consent.record import Consent, Notice, Signer
 from consent_ui.addresses import CONSENT_RULE, CONSENTS_RULE, EXTENSION_RULE, WITHDRAWAL_RULE
 from consent_ui.consent_presenting import ConsentView, GoingWith, consent_view
 from consent_ui.consent_views import CONSENTS_PAGE, ConsentParts, actor_of, bound_to
-from consent_ui.extending import Length, lengths_of
+from consent_ui.extension_page import Extendable, ExtensionPage
 from consent_ui.frame import SignedInVisitor, own_page, visitor
-from consent_ui.notices import hash_of_shown, notice_of
 from consent_ui.visit import Visit
-from consent_ui.words import Words
 from policies.compile import PolicySet
 
 _CONSENT_ID = "<consent_id>"
@@ -30,6 +25,7 @@ class ConsentChangeViews:
         self._visit = visit
         self._policies = policies
         self._parts = parts
+        self._page = ExtensionPage(visit, policies)
 
     def add_to(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint of the citizen's pages."""
@@ -65,45 +61,16 @@ class ConsentChangeViews:
         )
 
     def show_extension(self, consent_id: str) -> Response:
-        """Show the lengths to choose from, or that there is none; 404 for what is not one's own."""
+        """Show the lengths to choose from, or why there is none; 404 for what is not one's own."""
         found = self._found(consent_id)
-        if isinstance(found, Response):
-            return found
-        whose, consent, view = found
-        return self._form(whose, consent, view)
+        return found if isinstance(found, Response) else self._page.show(self._extendable(*found))
 
     def extend(self, consent_id: str) -> Response:
-        """Extend: 303 to the page of the new consent; the form again (403, 409, 422) where it cannot be.
-
-        Needs a sign-in of the last 300 s, as all giving does.
-        """
+        """Extend: 303 to the page of the new consent; the form again where it cannot be."""
         found = self._found(consent_id)
         if isinstance(found, Response):
             return found
         whose, consent, view = found
-        visit, words = self._visit, whose.words
-        lengths = lengths_of(consent, self._policies, whose.at, words)
-        shown = _hash(view, lengths, words)
-        shown_at = visit.form_shown_at(whose.cookie, _bound(consent, shown), whose.at)
-        if shown_at is None:
-            return self._form(whose, consent, view, 403, words("form_stale"))
-        days = {str(one.days): one.days for one in lengths}.get(request.form.get("days", ""))
-        if days is None:
-            return self._form(whose, consent, view, 422, words("extension_choose"))
-        if not whose.session.is_recent(whose.at):
-            return visit.pages.redirect(visit.addresses.sign_in(CONSENTS_PAGE, words.language, again=True))
-        try:
-            after = self._extend(whose, consent, shown, shown_at, days)
-        except ConsentTransitionRefused as refused:
-            key = "consents_level" if refused.reason == "level_too_low" else "consents_moved"
-            return self._form(whose, consent, view, 409, words(key))
-        except (ConsentMoved, ConsentNotFound):
-            return self._form(whose, consent, view, 409, words("consents_moved"))
-        return visit.pages.redirect(self._address(after, CONSENT_RULE, whose))
-
-    def _extend(
-        self, whose: SignedInVisitor, consent: Consent, shown: str, shown_at: datetime, days: int
-    ) -> Consent:
         session, at = whose.session, whose.at
         signer = Signer(
             role="data_subject",
@@ -112,8 +79,25 @@ class ConsentChangeViews:
             authenticated_at=session.authenticated_at,
             signed_at=at,
         )
-        notice = notice_of(shown, whose.words, shown_at)
-        return self._parts.verb.extend(signer, consent.consent_id, notice, at, valid_days=days)
+
+        def extended(notice: Notice, days: int) -> str:
+            after = self._parts.verb.extend(signer, consent.consent_id, notice, at, valid_days=days)
+            return self._address(after, CONSENT_RULE, whose)
+
+        return self._page.answer(self._extendable(whose, consent, view), extended)
+
+    def _extendable(self, whose: SignedInVisitor, consent: Consent, view: ConsentView) -> Extendable:
+        rule = EXTENSION_RULE.replace(_CONSENT_ID, consent.consent_id)
+        return Extendable(
+            whose=whose,
+            consent=consent,
+            view=view,
+            role="data_subject",
+            name="",
+            page=CONSENTS_PAGE,
+            address_of=lambda language: self._visit.addresses.page(rule, language),
+            back=self._address(consent, CONSENT_RULE, whose),
+        )
 
     def _found(self, consent_id: str) -> tuple[SignedInVisitor, Consent, ConsentView] | Response:
         whose = visitor(self._visit, CONSENTS_PAGE)
@@ -132,41 +116,6 @@ class ConsentChangeViews:
         names = self._parts.names_of((found.organisation_id,))[found.organisation_id]
         return whose, found, consent_view(found, names, self._policies, words, whose.citizen_id, whose.at)
 
-    def _form(
-        self, whose: SignedInVisitor, consent: Consent, view: ConsentView, status: int = 200, error: str = ""
-    ) -> Response:
-        visit = self._visit
-        lengths = lengths_of(consent, self._policies, whose.at, whose.words)
-        return own_page(
-            visit,
-            whose,
-            "extension.html",
-            CONSENTS_PAGE,
-            status,
-            is_error=bool(error),
-            error=error,
-            view=view,
-            lengths=lengths,
-            action=self._address(consent, EXTENSION_RULE),
-            back=self._address(consent, CONSENT_RULE, whose),
-            token=visit.tokens.token(
-                whose.cookie, _bound(consent, _hash(view, lengths, whose.words)), whose.at
-            ),
-            other_address=visit.addresses.page(
-                EXTENSION_RULE.replace(_CONSENT_ID, consent.consent_id), whose.words.other
-            ),
-        )
-
     def _address(self, consent: Consent, rule: str, whose: SignedInVisitor | None = None) -> str:
         language = "" if whose is None else whose.words.language
         return self._visit.addresses.page(rule.replace(_CONSENT_ID, consent.consent_id), language)
-
-
-def _hash(view: ConsentView, lengths: tuple[Length, ...], words: Words) -> str:
-    """Return SHA-256 hex of what is shown; until when is left out: it moves on with every minute."""
-    lasting: list[Json] = [{"days": one.days, "label": one.label} for one in lengths]
-    return hash_of_shown("extension", {"consent": view.fingerprint, "lengths": lasting}, words)
-
-
-def _bound(consent: Consent, shown: str) -> str:
-    return f"extend {consent.consent_id} {shown}"

@@ -22,7 +22,7 @@ from consent_ui.consent_presenting import (
     consent_view,
     event_views,
 )
-from consent_ui.extending import lengths_of
+from consent_ui.extending import lengths_of, needs_both
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import notice_of
 from consent_ui.previews import Previewing, PreviewView, asked_in_inbox
@@ -229,9 +229,8 @@ class ConsentViews:
 
     def _extension(self, whose: SignedInVisitor, consent: Consent) -> str:
         """Return where a consent is extended, "" where it cannot be."""
-        if not lengths_of(consent, self._policies, whose.at, whose.words):
-            return ""
-        return self._address(consent.consent_id, whose.words.language, EXTENSION_RULE)
+        lengths = lengths_of(consent, self._policies, whose.at, whose.words)
+        return self._address(consent.consent_id, whose.words.language, EXTENSION_RULE) if lengths else ""
 
     def _page(
         self,
@@ -261,6 +260,7 @@ class ConsentViews:
             events=event_views(events, whose.words),
             withdrawal=self._address(consent.consent_id, whose.words.language, WITHDRAWAL_RULE),
             extension=self._extension(whose, consent),
+            needs_both=needs_both(consent),
             notices=told_views(self._parts.told_of(consent.consent_id), whose.words),
             ticked=frozenset(request.form.getlist("field")) if error else frozenset(),
             action=self._address(consent.consent_id),

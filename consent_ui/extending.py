@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from broker.consent.record import Consent
+from broker.consent.record import Consent, SignerRole
 from broker.consent.terms import is_within_agreement
 from consent_ui.words import Words
 from policies.civil_time import civil_date
@@ -24,16 +24,28 @@ class Length:
     until: str
 
 
-def lengths_of(consent: Consent, policies: PolicySet, at: datetime, words: Words) -> tuple[Length, ...]:
-    """Return the lengths from now by which a consent may be extended, the shortest first.
+def needs_both(consent: Consent) -> bool:
+    """Return whether a consent would be extended, but only child and representative together could sign."""
+    return consent.state == "active" and len(consent.required_roles) > 1
+
+
+def lengths_of(
+    consent: Consent,
+    policies: PolicySet,
+    at: datetime,
+    words: Words,
+    role: SignerRole = "data_subject",
+) -> tuple[Length, ...]:
+    """Return the lengths from now by which somebody in a role may extend a consent, the shortest first.
 
     At most what was asked for, within the agreement as it stands now, and longer than it lasts anyway. None
-    for a consent that is not active or that needs two signatures: that is asked for anew (docs/consent.md).
+    for a consent that is not active or that others must sign as well: that is asked for anew
+    (docs/consent.md).
     """
     table, today = policies.tables.get(consent.terms.agreement_id), civil_date(at)
     if consent.state != "active" or consent.valid_to_at is None or table is None:
         return ()
-    if consent.required_roles != ("data_subject",):
+    if consent.required_roles != (role,):
         return ()
     most = min(consent.terms.valid_days, (table.last_day - today).days)
     days = sorted({one for one in (*_USUAL, most) if 1 <= one <= most})

@@ -24,6 +24,7 @@ from consent_ui.previews import Previews
 from consent_ui.record_views import OwnRecords, RecordViews
 from consent_ui.representation_views import RepresentationParts, RepresentationViews
 from consent_ui.represented_consents import RepresentedConsentViews
+from consent_ui.represented_extension import RepresentedExtensionViews
 from consent_ui.visit import Visit
 from policies.compile import PolicySet
 
@@ -45,7 +46,7 @@ def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts
     record = RecordViews(visit, policies, parts.record)
     complaints = ComplaintViews(visit, policies, parts.complaints)
     representation = RepresentationViews(visit, policies, parts.representation)
-    given = RepresentedConsentViews(visit, parts.representation, representation)
+    given = RepresentedConsentViews(visit, policies, parts.representation, representation)
     blueprint.add_url_rule(HISTORY_RULE, "who_saw", history.show, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "record", record.show, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "read_record", record.read, methods=["POST"])
@@ -58,3 +59,4 @@ def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts
     blueprint.add_url_rule(CHILD_CONSENT_RULE, "child_consent", given.show, methods=["GET"])
     blueprint.add_url_rule(CHILD_CONSENT_RULE, "act_for_child", given.act, methods=["POST"])
     blueprint.add_url_rule(CHILD_WITHDRAWAL_RULE, "child_withdrawal", given.show_withdrawal, methods=["GET"])
+    RepresentedExtensionViews(visit, policies, parts.representation, given).add_to(blueprint)

@@ -14,11 +14,13 @@ from broker.consent.record import Consent
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
 from consent_ui.addresses import (
     CHILD_CONSENT_RULE,
+    CHILD_EXTENSION_RULE,
     CHILD_REQUEST_RULE,
     CHILD_WITHDRAWAL_RULE,
     REPRESENTATION_RULE,
 )
 from consent_ui.consent_presenting import ConsentView, consent_view
+from consent_ui.extension_page import extension_address
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import notice_of
 from consent_ui.representation import ChildRequestView, request_view
@@ -137,6 +139,7 @@ class RepresentationViews:
                 self._consent_view(one, whose, names),
                 addresses.page(CHILD_CONSENT_RULE.replace(_CONSENT_ID, one.consent_id), language),
                 addresses.page(CHILD_WITHDRAWAL_RULE.replace(_CONSENT_ID, one.consent_id), language),
+                extension_address(self._visit, self._policies, whose, one, CHILD_EXTENSION_RULE),
             )
             for one in child.living
         ]

@@ -10,8 +10,15 @@ from broker.actions.own_reading import LEVEL
 from broker.actions.represent import RepresentativeSignIn, RepresentedChild
 from broker.consent.record import Consent
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
-from consent_ui.addresses import CHILD_CONSENT_RULE, CHILD_WITHDRAWAL_RULE, REPRESENTATION_RULE
+from consent_ui.addresses import (
+    CHILD_CONSENT_RULE,
+    CHILD_EXTENSION_RULE,
+    CHILD_WITHDRAWAL_RULE,
+    REPRESENTATION_RULE,
+)
 from consent_ui.consent_presenting import OPENING, ConsentView, GoingWith, event_views
+from consent_ui.extending import needs_both
+from consent_ui.extension_page import extension_address
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import notice_of
 from consent_ui.representation_views import (
@@ -21,25 +28,29 @@ from consent_ui.representation_views import (
 )
 from consent_ui.told import told_views
 from consent_ui.visit import Visit
+from policies.compile import PolicySet
 
 
 class RepresentedConsentViews:
     """Views of /citizen/representation/consents. The relation is proven for each look and each act."""
 
-    def __init__(self, visit: Visit, parts: RepresentationParts, listing: RepresentationViews) -> None:
+    def __init__(
+        self, visit: Visit, policies: PolicySet, parts: RepresentationParts, listing: RepresentationViews
+    ) -> None:
         self._visit = visit
+        self._policies = policies
         self._verb = parts.verb
         self._told_of = parts.told_of
         self._listing = listing
 
     def show(self, consent_id: str) -> Response:
         """Show what was given for a child; 404 for any other, whether or not it exists."""
-        found = self._found(consent_id)
+        found = self.find(consent_id)
         return found if isinstance(found, Response) else self._page(*found)
 
     def show_withdrawal(self, consent_id: str) -> Response:
         """Say what follows from withdrawing, with the button that does it."""
-        found = self._found(consent_id)
+        found = self.find(consent_id)
         if isinstance(found, Response):
             return found
         whose, child, consent, view = found
@@ -62,7 +73,7 @@ class RepresentedConsentViews:
 
     def act(self, consent_id: str) -> Response:
         """Do what was chosen: 303 to page or list; the page again (403, 409, 422) where it cannot be."""
-        found = self._found(consent_id)
+        found = self.find(consent_id)
         if isinstance(found, Response):
             return found
         whose, child, consent, view = found
@@ -101,9 +112,14 @@ class RepresentedConsentViews:
             notice = notice_of(view.fingerprint, whose.words, shown_at)
             self._verb.confirm(who, view.consent_id, notice, at)
 
-    def _found(
+    def away(self, whose: SignedInVisitor) -> Response:
+        """Return the page that says that nothing can be proven now."""
+        return self._listing.away(whose)
+
+    def find(
         self, consent_id: str
     ) -> tuple[SignedInVisitor, RepresentedChild, Consent, ConsentView] | Response:
+        """Return what was given for a child, who looks and how it reads; or the page that says why not."""
         whose = visitor(self._visit, REPRESENTATION_PAGE)
         if isinstance(whose, Response):
             return whose
@@ -144,6 +160,8 @@ class RepresentedConsentViews:
             withdrawal=visit.addresses.page(
                 CHILD_WITHDRAWAL_RULE.replace("<consent_id>", consent.consent_id), language
             ),
+            extension=extension_address(visit, self._policies, whose, consent, CHILD_EXTENSION_RULE),
+            needs_both=needs_both(consent),
             token=visit.tokens.token(whose.cookie, _bound(view), whose.at),
             other_address=self._address(consent.consent_id, whose.words.other),
         )

@@ -76,6 +76,12 @@ class Decisions(Protocol):
         """Confirm what fell due on a birthday."""
         ...
 
+    def extend(
+        self, signer: Signer, consent_id: str, notice: Notice, at: datetime, *, valid_days: int | None = None
+    ) -> Consent:
+        """Extend: a new consent of the same words takes the place of the old one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class RepresentedChild:
@@ -213,6 +219,17 @@ class Represent:
         """Confirm what fell due on the 7th birthday; the child must as well. Raises as decide does."""
         child = self._living(who.citizen_id, consent_id, at)
         return self.decisions.confirm(_signer(who, child, at), consent_id, notice, at)
+
+    def extend(
+        self, who: RepresentativeSignIn, consent_id: str, notice: Notice, at: datetime, *, valid_days: int
+    ) -> Consent:
+        """Extend for a child for whom the representative alone signs; return the new consent.
+
+        Raises as decide does; ConsentTransitionRefused (cosign_needed) where the child must sign as well.
+        """
+        child = self._living(who.citizen_id, consent_id, at)
+        signer = _signer(who, child, at)
+        return self.decisions.extend(signer, consent_id, notice, at, valid_days=valid_days)
 
     def _living(self, citizen_id: str, consent_id: str, at: datetime) -> RepresentedChild:
         found = self.find_consent(citizen_id, consent_id, at)

@@ -77,6 +77,8 @@ AUTHENTICATION: Final = {
     "citizen.child_consent": "browser: a citizen's session of level 2, of a parent as the source says now",
     "citizen.child_withdrawal": "browser: a citizen's session of level 2, of a parent as the source says now",
     "citizen.act_for_child": "browser: a parent's session of level 2 (to resume: of 300 s), form token",
+    "citizen.child_extension": "browser: a citizen's session of level 2, of a parent as the source says now",
+    "citizen.extend_for_child": "browser: a parent's session of level 2, of 300 s, form token",
     "citizen.complaint_form": "browser: a citizen's session",
     "citizen.file_complaint": "browser: a citizen's session and a form token",
     "citizen.consents": "browser: a citizen's session",

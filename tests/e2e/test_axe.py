@@ -218,12 +218,15 @@ def test_a_childs_pages_are_without_fault(
         browser.sign_in(pages.citizen(mother.personal_id))
         lend_cookies(driver, browser)
         driver.get(f"{pages.issuer}/citizen/representation?lang={language}")
-        driver.find_element("css selector", "main section li a").click()
+        follow(driver, driver.find_element("css selector", "main section li a"))
         for box in driver.find_elements("css selector", "main input[type=checkbox]"):
             box.click()
-        driver.find_element("css selector", "button[value=give]").click()
+        follow(driver, driver.find_element("css selector", "button[value=give]"))
         reached, faults = reachable_pages(browser), []
-        for endpoint in ("representation", "child_request", "child_consent", "child_withdrawal"):
+        for endpoint in (
+            *("representation", "child_request", "child_consent", "child_withdrawal"),
+            "child_extension",
+        ):
             address = reached[f"citizen.{endpoint}"].partition("?")[0]
             driver.get(f"{pages.issuer}{address}?lang={language}")
             assert driver.find_element("tag name", "html").get_attribute("lang") == language, endpoint

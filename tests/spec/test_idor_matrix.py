@@ -77,6 +77,8 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.child_consent": "child's thing",
     "citizen.child_withdrawal": "child's thing",
     "citizen.act_for_child": "form on a thing",
+    "citizen.child_extension": "child's thing",
+    "citizen.extend_for_child": "form on a thing",
     # Forms; what they name stands in their fields.
     "citizen.act_on_consent": "form on a thing",
     "citizen.extend_consent": "form on a thing",
@@ -110,6 +112,8 @@ CHILDS: Final[Mapping[str, str]] = {
     "citizen.child_consent": "active",
     "citizen.child_withdrawal": "active",
     "citizen.act_for_child": "active",
+    "citizen.child_extension": "active",
+    "citizen.extend_for_child": "active",
 }
 """Endpoint whose consent is a child's → the state that it must have."""
 _TOKENS: Final = re.compile(r'(name="token" value=")[^"]*')

@@ -554,7 +554,7 @@ def test_on_the_eighteenth_birthday_a_parent_neither_sees_nor_ends_anything(for_
     for_child.age(18)
     page = for_child.visitor.page(REPRESENTATION)
     assert for_child.child.name not in page.words
-    for path in (for_child.path, f"{for_child.path}/withdraw"):
+    for path in (for_child.path, f"{for_child.path}/withdraw", f"{for_child.path}/extend"):
         assert for_child.visitor.get(path).status_code == 404
     for choice in ("withdraw", "pause", "resume", "confirm"):
         late = for_child.visitor.post(for_child.path, {**form, "choice": choice})
@@ -573,9 +573,11 @@ def test_a_stranger_and_a_parent_of_others_find_no_consent_of_the_child(
         signed_in(app, world, for_child.child.personal_id, citizen_id=own),
     ):
         nobodys = visitor.get(f"{GIVEN}/{new_reference()}")
-        for path in (for_child.path, f"{for_child.path}/withdraw"):
+        for path in (for_child.path, f"{for_child.path}/withdraw", f"{for_child.path}/extend"):
             found = visitor.get(path)
             assert (found.status_code, found.text) == (404, nobodys.text)
+        extended = visitor.post(f"{for_child.path}/extend", {**form, "days": "30"})
+        assert (extended.status_code, extended.text) == (404, nobodys.text)
         for choice in ("withdraw", "pause", "resume", "confirm"):
             assert visitor.post(for_child.path, {**form, "choice": choice}).status_code == 404
         assert for_child.consent_id not in visitor.get(REPRESENTATION).text
@@ -598,6 +600,111 @@ def test_the_relation_is_proven_again_for_ending_what_was_given(
         assert for_child.visitor.post(for_child.path, {**form, "choice": "withdraw"}).status_code == 503
     household.forget(for_child.child, "family_member")
     assert for_child.visitor.post(for_child.path, {**form, "choice": "withdraw"}).status_code == 404
+    assert for_child.state() == "active"
+
+
+def extension_form(for_child: GivenForChild, visitor: Visitor | None = None) -> dict[str, str]:
+    path = f"{for_child.path}/extend"
+    page = (visitor or for_child.visitor).get(path)
+    return next(form for form in Forms(page.text).forms if form.action == path).fields
+
+
+def test_a_parent_extends_for_a_child_under_seven_and_another_consent_takes_the_place_of_the_first(
+    app: Flask, world: World, consents: ConsentWorld, for_child: GivenForChild
+) -> None:
+    visitor, path = for_child.visitor, f"{for_child.path}/extend"
+    before = for_child.consent
+    for page in (visitor.page(f"{REPRESENTATION}?lang=en"), visitor.page(f"{for_child.path}?lang=en")):
+        assert f"{path}?lang=en" in [given.get("href") for tag, given in page.tags if tag == "a"]
+    shown = visitor.page(f"{path}?lang=en")
+    assert for_child.child.name in shown.words
+    assert "Only the length changes" in shown.words
+    offered = [given["value"] for tag, given in shown.tags if given.get("name") == "days"]
+    assert offered == ["30"], "all that was asked, and seven days are less than it lasts anyway"
+    form = extension_form(for_child)
+    for days in ("", "7", "365", "x"):
+        again = visitor.post(path, {**form, "days": days})
+        assert (again.status_code, "Hãy chọn một thời hạn." in again.text) == (422, True)
+    stolen = visitor.post(path, {"days": "30", "token": "x"})
+    assert (stolen.status_code, "Trang này đã quá cũ" in stolen.text) == (403, True)
+    stale = signed_in(
+        app, world, for_child.mother.personal_id, citizen_id=visitor.citizen_id, age_seconds=400
+    )
+    led = stale.post(path, {**extension_form(for_child, stale), "days": "30"})
+    assert led.headers["Location"].startswith("/citizen/sign-in?next=representation")
+    assert for_child.state() == "active"
+    done = visitor.post(path, {**form, "days": "30"})
+    assert done.status_code == 303, done.text
+    new_id = done.headers["Location"].removeprefix(f"{GIVEN}/").removesuffix("?lang=vi")
+    held, after = consents.store.find_one(new_id), consents.store.find_one(before.consent_id)
+    assert held is not None
+    assert after is not None
+    assert (after.consent.state, after.consent.superseded_by) == ("superseded", new_id)
+    new = held.consent
+    assert (new.state, new.supersedes, new.grant_id) == ("active", before.consent_id, before.grant_id)
+    assert (new.citizen_id, new.given_names) == (before.citizen_id, before.given_names)
+    assert new.valid_to_at is not None
+    assert before.valid_to_at is not None
+    assert new.valid_to_at > before.valid_to_at
+    [signer] = new.signers
+    assert (signer.role, signer.citizen_id, signer.relation_hash) == (
+        "representative",
+        visitor.citizen_id,
+        before.signers[0].relation_hash,
+    )
+    assert visitor.get(done.headers["Location"]).status_code == 200
+    assert visitor.get(for_child.path).status_code == 404, "what has ended is not acted on"
+    late = visitor.post(path, {**form, "days": "30"})
+    assert late.status_code == 404
+
+
+def test_where_both_sign_neither_is_offered_to_extend_and_both_read_why(
+    app: Flask, world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    child = household.add(12, parent=mother)
+    request_id = ask(world, consents, child)
+    visitor.page(REPRESENTATION)
+    consent_id = consent_of(world, request_id).consent_id
+    assert answer(visitor, consent_id, "give", *FIELDS) == 303
+    waiting, at = consents.store.find_one(consent_id), datetime.now(UTC)
+    assert waiting is not None
+    signer = Signer(
+        role="data_subject",
+        citizen_id=waiting.consent.citizen_id,
+        level=2,
+        authenticated_at=at,
+        signed_at=at,
+    )
+    notice = Notice(version="1", language="vi", rendered_hash="0" * 64, served_at=at)
+    both = life.cosign(waiting.consent, signer, notice, at, given=frozenset(FIELDS))
+    writings, evidence = consents.writer.compose(both, waiting, at)
+    consents.store.write(writings, evidence)
+    assert consent_of(world, request_id).state == "active"
+    own = signed_in(app, world, child.personal_id, citizen_id=waiting.consent.citizen_id)
+    for who, path in ((visitor, f"{GIVEN}/{consent_id}"), (own, f"/citizen/consents/{consent_id}")):
+        page = who.page(f"{path}?lang=en")
+        assert "It cannot be extended here: this consent needs the signatures of both" in page.words
+        assert [given for tag, given in page.tags if "/extend" in given.get("href", "")] == []
+        form = who.page(f"{path}/extend?lang=en")
+        assert "It cannot be extended here" in form.words
+        assert [given for tag, given in form.tags if given.get("name") == "days"] == []
+        assert who.post(f"{path}/extend", {"days": "30", "token": "x"}).status_code == 403
+    assert consent_of(world, request_id).state == "active"
+
+
+def test_the_relation_is_proven_again_for_extending(
+    household: Household, for_child: GivenForChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form, path = extension_form(for_child), f"{for_child.path}/extend"
+
+    def away(*_given: object) -> None:
+        raise SourceUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InsuranceFamilies, "find_children", away)
+        assert for_child.visitor.post(path, {**form, "days": "30"}).status_code == 503
+    household.forget(for_child.child, "family_member")
+    assert for_child.visitor.post(path, {**form, "days": "30"}).status_code == 404
     assert for_child.state() == "active"
 
 
