@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +22,7 @@ from tests.contracts.source_fixtures import InsuranceDatabase, loaded_database
 from tests.doors import InProcessCaller, Server, cluster_directory, in_process_caller, running_app
 from tests.inbox_flow import InboxFlow
 from tests.log_reader import all_faults
-from tests.oauth_world import Database, oauth_database
+from tests.oauth_world import Database, oauth_database, present
 from tests.release_world import World, write_policies
 
 # How long an example takes tells of the machine, not of the broker. A run of all tests judges the code as it
@@ -68,7 +67,7 @@ def module_inbox(database: Database) -> InboxFlow:
 @pytest.fixture
 def inbox(module_inbox: InboxFlow) -> InboxFlow:
     """That world, at the instant that it is."""
-    module_inbox.world.clock.at = datetime.now(UTC)
+    module_inbox.world.clock.at = present()
     return module_inbox
 
 

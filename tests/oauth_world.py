@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from flask import Flask
@@ -40,6 +40,7 @@ from broker.storage.tables import metadata
 from broker.storage.tokens import PostgresTokens
 from broker.wiring import Wiring
 from consent_ui.fault_pages import FaultPages
+from policies.civil_time import VIET_NAM
 from policies.compile import PolicySet, compile_policies
 from policies.load import SHIPPED, load_directory
 
@@ -91,11 +92,24 @@ def oauth_database(cluster: EmbeddedCluster) -> Iterator[Database]:
         owner.dispose()
 
 
+def present() -> datetime:
+    """Return the instant at which the clock of a test begins: now, or two hours later late in the evening.
+
+    A page says until which day something is valid, and is not answered once that is another day: it must not
+    become midnight in Viet Nam when a test lets some minutes pass.
+    """
+    return datetime.now(UTC) + _AHEAD
+
+
+# For the whole run of tests, so that no two instants of one run lie in the wrong order.
+_AHEAD: Final = timedelta(hours=2 if datetime.now(VIET_NAM).hour >= 22 else 0)
+
+
 class MovableClock:
     """An instant that stands still until it is moved."""
 
     def __init__(self) -> None:
-        self.at = datetime.now(UTC)
+        self.at = present()
 
     def __call__(self) -> datetime:
         return self.at

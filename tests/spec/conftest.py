@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from tests.identity_host import HOST, IdentityHost, identity_host
 from tests.identity_place import Place, trial_entry
 from tests.key_host import Authority
 from tests.oauth_flow import Flow
-from tests.oauth_world import Database, World, oauth_database
+from tests.oauth_world import Database, World, oauth_database, present
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def module_flow(cluster: EmbeddedCluster) -> Iterator[Flow]:
 @pytest.fixture
 def flow(module_flow: Flow) -> Flow:
     """The authorization server of the module, at the instant that it is."""
-    module_flow.world.clock.at = datetime.now(UTC)
+    module_flow.world.clock.at = present()
     return module_flow
 
 
