@@ -112,6 +112,7 @@ class TestTheLedger:
         self, stage: Stage, known: Caller
     ) -> None:
         newcomer = stage.server.caller(stage.world.hospital)
+        newcomer.metadata()  # tells of keys, which a worker looks up anew every half minute
         with frozen_database(stage.ledger, "broker", "broker-release"):
             wait_until(lambda: known.request("GET", "/readyz").status == 503, "it is not ready")
             started = time.monotonic()
