@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from selenium.common.exceptions import WebDriverException
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -49,6 +49,14 @@ def is_gone(element: WebElement) -> bool:
     except WebDriverException:
         return True
     return False
+
+
+def shows(driver: Chrome, selector: str, words: str) -> bool:
+    """Return whether an element of the page shows these words; one that is just being left does not."""
+    try:
+        return any(words in one.text for one in driver.find_elements(By.CSS_SELECTOR, selector))
+    except StaleElementReferenceException:
+        return False
 
 
 def follow(driver: Chrome, element: WebElement) -> None:

@@ -50,7 +50,7 @@ def pages(world: World, insurance: InsuranceDatabase) -> Iterator[PagesWorld]:
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     with driver_of(tmp_path_factory.mktemp("chromium"), scripts=True) as driver:
-        driver.set_script_timeout(30)
+        driver.set_script_timeout(300)
         # The pages allow no script but their own; this browser of the tests is told to run one all the same.
         driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
         yield driver

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from consent_ui.words import WORDS
 from tests.citizen_world import INCOME, Citizen, CitizenWorld
 from tests.doors import wait_until
-from tests.e2e.browser import driver_of, needs_browser, the_client
+from tests.e2e.browser import driver_of, needs_browser, shows, the_client
 from tests.e2e.test_decision_page_in_browser import Person
 from tests.oauth_world import Database
 from tests.serving import serving
@@ -80,7 +80,7 @@ def test_somebody_makes_a_passkey_and_signs_in_with_it_to_decide(person: Person)
     with_authenticator(person.driver)
     register(person)
     person.follow(person.find("#passkey-go"))
-    wait_until(lambda: person.find("h1").text == WORDS["passkeys_title"][0], "the list is there")
+    wait_until(lambda: shows(person.driver, "h1", WORDS["passkeys_title"][0]), "the list is there")
     assert person.find("h2").text == "Điện thoại"
     person.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
     person.open(person.world.request(INCOME, level=2))
