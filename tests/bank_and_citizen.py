@@ -161,7 +161,7 @@ class HandBrowser:
             method, body = "POST", urlencode(form, doseq=True)
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             headers["Origin"] = self.site
-        answer = self.pool.request(method, url, body=body, headers=headers, redirect=False, timeout=10)
+        answer = self.pool.request(method, url, body=body, headers=headers, redirect=False, timeout=60)
         for given in answer.headers.getlist("Set-Cookie"):
             for name, morsel in SimpleCookie(given).items():
                 if morsel.value:
@@ -172,7 +172,7 @@ class HandBrowser:
 
 
 @contextmanager
-def asking(command: Sequence[str], directory: Path, seconds: float = 60) -> Iterator[tuple[Any, str]]:
+def asking(command: Sequence[str], directory: Path, seconds: float = 300) -> Iterator[tuple[Any, str]]:
     """Run a program that opens a browser; give its process, and the address at which it was opened."""
     address, opener = directory / "address", directory / "opener"
     opener.write_text(f'#!/bin/sh\nprintf %s "$1" > {address}.part && mv {address}.part {address}\n')

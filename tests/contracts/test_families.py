@@ -117,16 +117,16 @@ def test_a_source_that_drags_holds_no_more_than_its_places(
 
     def drags(*_given: object) -> list[object]:
         entered.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return []
 
     monkeypatch.setattr(PreparedConnections, "execute", drags)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(families.find_children, "001090200001", 5.0)
-        assert entered.wait(10)
+        assert entered.wait(60)
         with pytest.raises(SourceUnavailable, match="too many requests wait"):
             families.find_children("001090200001", 5.0)
         go_on.set()
-        assert first.result(10) == []
+        assert first.result(60) == []
     assert families.find_children("001090200001", 5.0) == []
     families.close()

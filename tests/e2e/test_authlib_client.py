@@ -89,7 +89,7 @@ class AuthlibBank:
         self.bank = bank
         self.key = ECKey.import_key(bank.jwk)
         url = issuer + "/.well-known/oauth-authorization-server"
-        self.metadata = AuthorizationServerMetadata(requests.get(url, timeout=10).json())
+        self.metadata = AuthorizationServerMetadata(requests.get(url, timeout=60).json())
         self.metadata.validate()
         self.session = OAuth2Session(
             bank.client_id,
@@ -97,7 +97,7 @@ class AuthlibBank:
             token_endpoint_auth_method="private_key_jwt",
             revocation_endpoint_auth_method="private_key_jwt",
             redirect_uri=bank.redirect_uri,
-            default_timeout=10,
+            default_timeout=60,
         )
         self.session.register_client_auth_method(ProvenPrivateKeyJwt(self.metadata["issuer"]))
 
@@ -190,7 +190,7 @@ def test_authlibs_client_goes_the_whole_way(server: Server, bank: AuthlibBank, c
 
 def test_authlib_misses_but_rs256_in_the_discovery_document(server: Server, bank: AuthlibBank) -> None:
     url = server.issuer + "/.well-known/openid-configuration"
-    document = OpenIDProviderMetadata(requests.get(url, timeout=10).json())
+    document = OpenIDProviderMetadata(requests.get(url, timeout=60).json())
     assert document == bank.metadata
     complaints = []
     for name in document.REGISTRY_KEYS:
@@ -220,7 +220,7 @@ def test_authlib_refuses_an_answer_with_another_state(
 
 def id_claims(bank: AuthlibBank, id_token: str, nonce: str) -> CodeIDToken:
     """Return the claims of an ID token, verified (OpenID Connect Core, 3.1.3.7)."""
-    keys = KeySet.import_key_set(requests.get(bank.metadata["jwks_uri"], timeout=10).json())
+    keys = KeySet.import_key_set(requests.get(bank.metadata["jwks_uri"], timeout=60).json())
     token = jwt.decode(id_token, keys, algorithms=[ALGORITHM])
     claims = CodeIDToken(
         token.claims,

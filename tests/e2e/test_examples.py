@@ -31,7 +31,7 @@ from tests.e2e.browser import driver_of, needs_browser
 from tests.house.project import ROOT
 
 PYTHON, SHELL = ROOT / "docs/examples/read_by_consent.py", ROOT / "docs/examples/read_by_consent.sh"
-SECONDS = 60
+SECONDS = 300
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def python_example(server: Server, bank: Bank, directory: Path) -> AbstractConte
 
 def come_back(location: str) -> str:
     """Bring the browser back to the example, and return what it shows there."""
-    return urllib3.request("GET", location, timeout=10).data.decode()
+    return urllib3.request("GET", location, timeout=60).data.decode()
 
 
 def test_the_python_example_is_short() -> None:

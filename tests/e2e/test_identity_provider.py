@@ -85,7 +85,7 @@ def provider(told: dict[str, Any], directory: Path) -> Iterator[None]:
             yield
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(60)
 
 
 def served(method: str, number: str, release_environ: dict[str, str], directory: Path) -> Iterator[Server]:

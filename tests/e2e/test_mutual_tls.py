@@ -132,7 +132,7 @@ def claims_of(token: str) -> dict[str, Any]:
 def directly(server: Server, source: str, path: str, headers: Mapping[str, str]) -> Answer:
     """Ask gunicorn itself, past the proxy, from an address of the loopback."""
     port = urlsplit(server.issuer).port
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10, source_address=(source, 0))
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60, source_address=(source, 0))
     try:
         connection.request("GET", path, headers={**headers, "Connection": "close"})
         response = connection.getresponse()

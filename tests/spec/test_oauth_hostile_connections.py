@@ -24,7 +24,7 @@ def exchange(server: Server, *pieces: bytes) -> bytes:
     """Send bytes as they are and return what comes back until the connection ends; b"" for nothing."""
     address = urlsplit(server.issuer)
     answer = b""
-    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=10) as connection:
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=60) as connection:
         # The server may close before it has read everything; what it answered until then is here to be read.
         with suppress(ConnectionResetError, BrokenPipeError):
             for piece in pieces:

@@ -50,7 +50,7 @@ def test_what_gunicorn_says_of_a_bad_request_is_json_without_the_request(
     person = world.person()
     before = len(server.log.read_text(encoding="utf-8").splitlines())
     for line in (f"X Patient {person.personal_id}: x", f"{person.si_number}", "X-Name: \x00"):
-        with socket.create_connection(("127.0.0.1", int(server.issuer.rpartition(":")[2])), 5) as raw:
+        with socket.create_connection(("127.0.0.1", int(server.issuer.rpartition(":")[2])), 60) as raw:
             raw.sendall(f"GET /healthz HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n".encode())
             assert raw.recv(64).startswith(b"HTTP/1.1 400 ")
     wait_until(
@@ -68,7 +68,7 @@ def test_connections_without_a_request_cost_no_thread(server: Server) -> None:
     address = ("127.0.0.1", int(server.issuer.rpartition(":")[2]))
     with ExitStack() as opened:
         for _ in range(40):
-            opened.enter_context(socket.create_connection(address, 5))
+            opened.enter_context(socket.create_connection(address, 60))
         started = time.monotonic()
         assert server.get("/healthz").json() == {"status": "alive"}
         # Were a thread kept by each, it would be for CLIENT_SECONDS.

@@ -118,7 +118,7 @@ def test_no_more_than_so_many_are_verified_at_once_and_nobody_waits(monkeypatch:
 
     def slow(_self: object, _hash: str, _password: bytes) -> bool:
         inside.release()
-        assert go_on.wait(10), "nobody let the verification go on"
+        assert go_on.wait(60), "nobody let the verification go on"
         return False
 
     monkeypatch.setattr(Passwords, "_fits", slow)
@@ -126,7 +126,7 @@ def test_no_more_than_so_many_are_verified_at_once_and_nobody_waits(monkeypatch:
     for thread in threads:
         thread.start()
     for _ in threads:
-        assert inside.acquire(timeout=10), "two must come in"
+        assert inside.acquire(timeout=60), "two must come in"
     with pytest.raises(VerificationBusy):
         passwords.verify(None, "x")
     go_on.set()

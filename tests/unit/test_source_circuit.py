@@ -107,7 +107,7 @@ def test_who_finds_a_quick_source_full_waits_for_the_next_free_place() -> None:
     with ThreadPoolExecutor(1) as thread:
         waiting = thread.submit(bulkhead.enter, 10.001)
         bulkhead.leave(10.0)
-        assert waiting.result(timeout=2) is True
+        assert waiting.result(timeout=60) is True
 
 
 def test_nobody_waits_behind_a_source_that_drags() -> None:
