@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from broker.actions.own_reading import CITIZEN_PAGES
+from broker.actions.own_reading import CHILD_PAGES, CITIZEN_PAGES
 from broker.evidence.history import HistoryCount, HistoryEntry
 from consent_ui.form_words import form_name
 from consent_ui.terms_words import citations_in_words
@@ -83,14 +83,17 @@ def entry_view(entry: HistoryEntry, policies: PolicySet, words: Words) -> EntryV
         is_released=entry.result == "released",
         reason=reason_in_words(entry.reason, words) if entry.reason else "",
         by_consent=bool(entry.consent),
-        has_acting_person=entry.has_acting_person,
+        # Who represents somebody is no member of anybody's staff; the name says already who acted.
+        has_acting_person=entry.has_acting_person and entry.recipient != CHILD_PAGES.organisation_id,
     )
 
 
 def organisation_name(recipient: str, names: tuple[str, str], words: Words) -> str:
-    """Return how an organisation is called; the data subject's own look is called that."""
+    """Return how an organisation is called; who looks in person, or for a child, is called that."""
     if recipient == CITIZEN_PAGES.organisation_id:
         return words("history_yourself")
+    if recipient == CHILD_PAGES.organisation_id:
+        return words("history_representative")
     return names[words.index] or names[1 - words.index] or recipient
 
 

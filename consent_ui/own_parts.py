@@ -20,7 +20,7 @@ from consent_ui.addresses import (
 )
 from consent_ui.complaint_views import ComplaintViews
 from consent_ui.history_views import HistoryViews
-from consent_ui.previews import Previews
+from consent_ui.previews import Previewing, Previews
 from consent_ui.record_views import OwnRecords, RecordViews
 from consent_ui.representation_views import RepresentationParts, RepresentationViews
 from consent_ui.represented_consents import RepresentedConsentViews
@@ -45,7 +45,8 @@ def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts
     history = HistoryViews(visit, policies, parts.history)
     record = RecordViews(visit, policies, parts.record)
     complaints = ComplaintViews(visit, policies, parts.complaints)
-    representation = RepresentationViews(visit, policies, parts.representation)
+    previewing = Previewing(visit, policies, parts.preview)
+    representation = RepresentationViews(visit, policies, parts.representation, previewing)
     given = RepresentedConsentViews(visit, policies, parts.representation, representation)
     blueprint.add_url_rule(HISTORY_RULE, "who_saw", history.show, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "record", record.show, methods=["GET"])

@@ -23,6 +23,7 @@ from consent_ui.consent_presenting import ConsentView, consent_view
 from consent_ui.extension_page import extension_address
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.notices import notice_of
+from consent_ui.previews import Previewing, PreviewView, asked_in_inbox
 from consent_ui.representation import ChildRequestView, request_view
 from consent_ui.sign_in_page import BUSY_SECONDS
 from consent_ui.told import Told
@@ -51,10 +52,13 @@ class RepresentationParts:
 class RepresentationViews:
     """Views of /citizen/representation. Level 2 only: what a source says of a child is not for a password."""
 
-    def __init__(self, visit: Visit, policies: PolicySet, parts: RepresentationParts) -> None:
+    def __init__(
+        self, visit: Visit, policies: PolicySet, parts: RepresentationParts, previewing: Previewing
+    ) -> None:
         self._visit = visit
         self._policies = policies
         self._parts = parts
+        self._previewing = previewing
 
     def show(self) -> Response:
         """List the children and what waits. 503 where the source cannot prove anything now."""
@@ -90,6 +94,11 @@ class RepresentationViews:
         if shown_at is None:
             return self._page(whose, child, view, 403, words("form_stale"))
         choice, given = request.form.get("choice", ""), _given(view)
+        if choice == "show" and not view.is_signed:
+            [asked] = [one for one in child.pending if one.consent_id == view.consent_id]
+            look = asked_in_inbox(asked, self._policies)
+            preview = self._previewing.show(whose.session, look, REPRESENTATION_PAGE, words, child)
+            return self._page(whose, child, view, preview=preview)
         is_whole = all(one.name in given for one in view.fields if one.is_required)
         if choice not in ("give", "refuse") or (choice == "give" and not (given and is_whole)):
             return self._page(whose, child, view, 422, words("representation_tick"))
@@ -217,8 +226,11 @@ class RepresentationViews:
         view: ChildRequestView,
         status: int = 200,
         error: str = "",
+        preview: PreviewView | None = None,
     ) -> Response:
         visit = self._visit
+        if preview is None and not view.is_signed:
+            preview = self._previewing.offer(whose.session, REPRESENTATION_PAGE, whose.words, child)
         return own_page(
             visit,
             whose,
@@ -229,6 +241,7 @@ class RepresentationViews:
             error=error,
             child=self._child(child, whose.words),
             view=view,
+            preview=preview,
             ticked=frozenset(request.form.getlist("field")) if error else frozenset(),
             action=self._address(view.consent_id),
             token=visit.tokens.token(whose.cookie, _bound(view), whose.at),

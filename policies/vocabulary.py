@@ -63,6 +63,10 @@ CONDITIONS: Mapping[str, Label] = {
     "has_consented": ("đã đồng ý", "has consented"),
     "residents_of_province": ("cư trú trong tỉnh của bên nhận", "resides in the recipient's province"),
     "is_the_data_subject": ("là chính chủ thể dữ liệu", "is the data subject in person"),
+    "represents_the_data_subject": (
+        "là người đại diện của chủ thể dữ liệu dưới 18 tuổi, theo cơ sở dữ liệu ngay lúc đó",
+        "represents the data subject, who is under 18, as the source says at that moment",
+    ),
     "nobody_individually": (
         "không cá nhân nào, chỉ số liệu tổng hợp",
         "nobody individually: aggregates only",

@@ -1,4 +1,4 @@
-"""A person's look at the own record, whichever page it is for: the stations that all such looks walk."""
+"""A person's look at the own record, or at a represented child's: the stations that all such looks walk."""
 
 from __future__ import annotations
 
@@ -26,16 +26,39 @@ LEVEL: Final = 2
 """Least level of the sign-in (the agreement: after signing in at level 2)."""
 CITIZEN_PAGES: Final = ClientFacts("citizen_pages", "data_subject", "citizen", None, (AGREEMENT,))
 """Who asks, in the evidence of such a look: the broker's own pages, for the data subject."""
+CHILD_AGREEMENT: Final = "representative_child_record"
+CHILD_PURPOSE: Final = "decide_for_a_child"
+CHILD_PAGES: Final = ClientFacts("citizen_pages", "representative", "citizen", None, (CHILD_AGREEMENT,))
+"""Who asks where a representative looks: the same pages, for whoever represents the data subject."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnReader:
-    """Whoever is signed in: account, level and instant of the sign-in, and the 12 digits to look up."""
+    """Whoever is signed in: account, level and instant of the sign-in, and the 12 digits to look up.
+
+    child_id: account of the child that this person represents, as the source has just said; the digits are
+    the child's then. "" for the own record.
+    """
 
     citizen_id: str
     level: int
     authenticated_at: datetime
     personal_id: str = field(repr=False)
+    child_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Looking:
+    """How a look is decided on and recorded: under which agreement, what for, by whom, on what ground."""
+
+    agreement: str
+    purpose: str
+    pages: ClientFacts
+    established: str
+
+
+_OWN: Final = _Looking(AGREEMENT, PURPOSE, CITIZEN_PAGES, "is_the_data_subject")
+_FOR_CHILD: Final = _Looking(CHILD_AGREEMENT, CHILD_PURPOSE, CHILD_PAGES, "represents_the_data_subject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +75,10 @@ class OwnReading:
         Raises ReleaseRefused (recorded), EvidenceUnavailable.
         """
         enforcement, on_date = self.enforcement, civil_date(at)
+        looking = _FOR_CHILD if reader.child_id else _OWN
         reference = enforcement.new_reference()
         context = AccessContext(
-            client_id=CITIZEN_PAGES.client_id,
+            client_id=looking.pages.client_id,
             scopes=frozenset({ACTION}),
             token_hash=b"",
             proof_hash=None,
@@ -66,20 +90,23 @@ class OwnReading:
         decision = enforcement.policies.decide(
             DecisionRequest(
                 action=ACTION,
-                agreement_id=AGREEMENT,
-                recipient=CITIZEN_PAGES.organisation_id,
-                recipient_kind=CITIZEN_PAGES.organisation_kind,
-                purpose=PURPOSE,
+                agreement_id=looking.agreement,
+                recipient=looking.pages.organisation_id,
+                recipient_kind=looking.pages.organisation_kind,
+                purpose=looking.purpose,
                 lookup_key="personal_id",
                 on_date=on_date,
                 supplied=frozenset(),
-                established=frozenset({"is_the_data_subject"}),
+                established=frozenset({looking.established}),
                 asked_fields=asked,
             )
         )
         session = OwnSession(reader.citizen_id, reader.authenticated_at)
+        # A representative acts in somebody else's matter, and stands in the entry as whoever acted.
+        who = enforcement.pseudonyms.data_subject_ref(CITIZEN_PREFIX + reader.citizen_id)
+        acting = who if reader.child_id else None
         matter = Matter(
-            context, ACTION, CITIZEN_PAGES, None, None, None, on_date, decision, own_session=session
+            context, ACTION, looking.pages, acting, None, None, on_date, decision, own_session=session
         )
         person = person_of(reader)
         if reader.level < LEVEL:
@@ -116,7 +143,7 @@ class OwnReading:
     ) -> None:
         """Record the look, or refuse: only after this may anything be shown.
 
-        The limit per acting person counts the person, who acts here. Raises ReleaseRefused (recorded),
+        The limit per acting person counts whoever looks. Raises ReleaseRefused (recorded),
         EvidenceUnavailable.
         """
         enforcement = self.enforcement
@@ -134,5 +161,5 @@ class OwnReading:
 
 
 def person_of(reader: OwnReader) -> str:
-    """Return the name under which what came before a look-up stands in the person's history."""
-    return CITIZEN_PREFIX + reader.citizen_id
+    """Return the name under which what came before a look-up stands in the history of whose record it is."""
+    return CITIZEN_PREFIX + (reader.child_id or reader.citizen_id)

@@ -1,8 +1,8 @@
-"""What would leave: each asked field in the form in which a recipient would get it, for the citizen alone.
+"""What would leave: each asked field in the form in which a recipient would get it, for who decides alone.
 
 The same fetch and the same minimise as the release that may follow. It is the person's look at the own
-record and is recorded as one (`extract_own_record`, legal basis SELF): nothing has gone to the recipient, and
-the person's history must not say so.
+record, or a representative's at a child's, and is recorded as one (`extract_own_record`, legal basis SELF):
+nothing has gone to the recipient, and the history must not say so.
 """
 
 from __future__ import annotations

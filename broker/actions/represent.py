@@ -93,6 +93,7 @@ class RepresentedChild:
     """
 
     citizen_id: str
+    personal_id: str = field(repr=False)
     full_name: str = field(repr=False)
     birth_date: date
     birth_precision: str
@@ -247,6 +248,7 @@ class Represent:
         ended = [one for one in found if one.state in FINAL and "representative" in one.required_roles]
         return RepresentedChild(
             citizen_id=account,
+            personal_id=child.personal_id,
             full_name=child.full_name,
             birth_date=child.birth_date,
             birth_precision=child.birth_precision,

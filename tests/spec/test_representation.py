@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -26,6 +29,7 @@ from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.consents import PostgresConsents
 from connectors.base import SourceUnavailable
 from connectors.national_insurance.children import InsuranceFamilies
+from connectors.national_insurance.source import InsuranceSource
 from consent_ui.terms_words import why_of
 from consent_ui.words import Words
 from policies.civil_time import civil_date
@@ -57,7 +61,7 @@ class Household:
     """People of the insurance database who were not there before; taken out again afterwards."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self.engine = engine
         self.code = f"99{secrets.randbelow(10**8):08d}"
         self._keys: list[int] = []
 
@@ -81,7 +85,7 @@ class Household:
             personal_id or f"0993{secrets.randbelow(10**8):08d}",
             f"Người Thử {number}",
         )
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             connection.execute(
                 _PERSON,
                 {
@@ -110,16 +114,16 @@ class Household:
         return someone
 
     def forget(self, someone: Someone, table: str) -> None:
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             connection.execute(text(f"DELETE FROM {table} WHERE person_key = :key"), {"key": someone.key})  # noqa: S608
 
     def write(self, statement: str, born: date, someone: Someone) -> None:
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             connection.execute(text(statement), {"born": born, "key": someone.key})
 
     def clear(self) -> None:
-        for table in ("family_member", "household_member", "person"):
-            with self._engine.begin() as connection:
+        for table in ("contribution", "social_insurance", "family_member", "household_member", "person"):
+            with self.engine.begin() as connection:
                 statement = text(f"DELETE FROM {table} WHERE person_key = ANY (:keys)")  # noqa: S608
                 connection.execute(statement, {"keys": self._keys})
 
@@ -749,3 +753,220 @@ def test_the_list_asks_the_store_as_often_whatever_the_number_of_a_childs_consen
     finally:
         event.remove(Engine, "before_cursor_execute", seen)
     assert len(set(counts)) == 1, counts
+
+
+SALARY = 7_500_000
+_VALUE = re.compile(r'<div id="f-([a-z_]+)-form">(?:(?!</div>).)*?<strong>([^<]*)', re.DOTALL)
+
+
+def insured(household: Household, child: Someone) -> None:
+    """Let a child have worked last month, for a salary that a band leaves in the dark."""
+    month = (TODAY.replace(day=1) - timedelta(days=1)).replace(day=1)
+    with household.engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO social_insurance (person_key, si_status) VALUES (:key, 'paying')"),
+            {"key": child.key},
+        )
+        connection.execute(
+            text(
+                "INSERT INTO contribution (person_key, line_number, contribution_from, contribution_to,"
+                " salary_base) VALUES (:key, 1, :month, :month, :salary)"
+            ),
+            {"key": child.key, "month": month, "salary": SALARY},
+        )
+
+
+def values_on(page: TestResponse) -> dict[str, str]:
+    return {name: unescape(value) for name, value in _VALUE.findall(page.text)}
+
+
+def show_form(page: TestResponse) -> dict[str, str]:
+    return next(one for one in Forms(page.text).forms if ("choice", "show") in one.buttons).fields
+
+
+def can_show(page: TestResponse) -> bool:
+    return any(("choice", "show") in form.buttons for form in Forms(page.text).forms)
+
+
+def test_a_parent_sees_the_very_values_that_would_leave_and_the_childs_history_says_who_looked(
+    app: Flask, world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    child = household.add(15, parent=mother)
+    insured(household, child)
+    request_id = ask(world, consents, child)
+    visitor.page(REPRESENTATION)
+    asked = consent_of(world, request_id)
+    path = f"{REPRESENTATION}/{asked.consent_id}"
+    page = visitor.get(f"{path}?lang=en")
+    assert values_on(page) == {}, "nothing is read unasked"
+    assert "recorded in your child's history as yours" in Text(page.text).words
+    account = asked.citizen_id
+    own = signed_in(app, world, child.personal_id, citizen_id=account)
+    assert "Your representative" not in own.page("/citizen/history?lang=en").words
+    shown = visitor.post(path, {**show_form(page), "choice": "show"})
+    assert shown.status_code == 200
+    assert shown.headers["Cache-Control"] == "no-store"
+    assert values_on(shown) == {
+        "salary_base": "5,000,000-9,999,999",
+        "si_status": "paying",
+    }
+    assert "7,500,000" not in shown.text
+    assert str(SALARY) not in shown.text
+    assert "Your child's value now:" in Text(shown.text).words
+    assert not any(Forms(shown.text).forms[-1].boxes.values()), "nothing is ticked for it"
+    assert not can_show(shown), "the look is had"
+    history = own.page("/citizen/history?lang=en").words
+    assert "Your representative" in history
+    assert "A representative looks at a child's data before deciding for the child" in history
+    assert "staff" not in history.split("Your representative")[-1]
+    assert "Your representative" not in visitor.page("/citizen/history?lang=en").words
+    assert consent_of(world, request_id).state == "requested", "a look is no answer"
+
+
+LOOKS = "convert_from(entry, 'UTF8')::json ->> 'recipient' = 'representative'"
+
+
+def waiting_for(
+    world: World, consents: ConsentWorld, household: Household, visitor: Visitor, child: Someone
+) -> tuple[Consent, str]:
+    """Let the bank ask about a child of whom something is held; return the consent and the parent's page."""
+    insured(household, child)
+    request_id = ask(world, consents, child)
+    visitor.page(REPRESENTATION)
+    asked = consent_of(world, request_id)
+    return asked, f"{REPRESENTATION}/{asked.consent_id}"
+
+
+def test_a_parents_look_is_recorded_as_what_it_is_and_counted(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    _, path = waiting_for(world, consents, household, visitor, household.add(5, parent=mother))
+    before = world.count("evidence_entries", LOOKS)
+    page = visitor.get(path)
+    assert world.count("evidence_entries", LOOKS) == before
+    shown = visitor.post(path, {**show_form(page), "choice": "show"})
+    assert values_on(shown)
+    assert world.count("evidence_entries", LOOKS) == before + 1
+    with world.owner.connect() as connection:
+        found = connection.execute(
+            text(f"SELECT entry FROM evidence_entries WHERE {LOOKS} ORDER BY reference DESC LIMIT 1")  # noqa: S608
+        )
+        entry = json.loads(bytes(found.scalar_one()))
+    parent = world.pseudonyms.data_subject_ref(f"citizen:{visitor.citizen_id}").hex()
+    assert (entry["acting_person"], entry["client"], entry["result"]) == (parent, "citizen_pages", "released")
+    assert (entry["action"], entry["agreement"]) == ("extract_own_record", "representative_child_record")
+    assert (entry["purpose"], entry["legal_basis"]) == ("decide_for_a_child", "SELF")
+    assert dict(entry["released"]) == {
+        "salary_base": "amount_band",
+        "si_status": "value",
+    }
+    assert entry["consent"] is None, "nothing has gone to the recipient"
+
+
+def test_nobody_else_looks_at_a_childs_values(
+    app: Flask, world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    child = household.add(12, parent=mother)
+    asked, path = waiting_for(world, consents, household, visitor, child)
+    form = show_form(visitor.get(path))
+    before = world.count("evidence_entries", LOOKS)
+    father_of_others = household.add(40)
+    household.add(6, parent=father_of_others)
+    strangers = [
+        signed_in(app, world, household.add(41).personal_id),
+        signed_in(app, world, father_of_others.personal_id),
+        signed_in(app, world, child.personal_id, citizen_id=asked.citizen_id),
+    ]
+    for stranger in strangers:
+        nobodys = stranger.post(f"{REPRESENTATION}/{new_reference()}", {**form, "choice": "show"})
+        answered = stranger.post(path, {**form, "choice": "show"})
+        assert (answered.status_code, answered.text) == (404, nobodys.text)
+    # Nor the parent by the pages of one's own consents.
+    assert (
+        visitor.post(f"/citizen/consents/{asked.consent_id}", {**form, "choice": "show"}).status_code == 404
+    )
+    weak = signed_in(app, world, mother.personal_id, citizen_id=visitor.citizen_id, level=1)
+    assert weak.post(path, {**form, "choice": "show"}).status_code == 403
+    for forged in ({"token": ""}, {"token": "x"}):
+        answered = visitor.post(path, {**form, "choice": "show", **forged})
+        assert (answered.status_code, values_on(answered)) == (403, {})
+    assert world.count("evidence_entries", LOOKS) == before
+
+
+def test_the_relation_is_proven_for_the_very_look(
+    world: World,
+    consents: ConsentWorld,
+    household: Household,
+    mother: Someone,
+    visitor: Visitor,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    child = household.add(5, parent=mother)
+    _, path = waiting_for(world, consents, household, visitor, child)
+    form = show_form(visitor.get(path))
+    before = world.count("evidence_entries", LOOKS)
+
+    def away(*_given: object, **_named: object) -> None:
+        raise SourceUnavailable("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(InsuranceFamilies, "find_children", away)
+        assert visitor.post(path, {**form, "choice": "show"}).status_code == 503
+    assert world.count("evidence_entries", LOOKS) == before
+    with monkeypatch.context() as patch:
+        patch.setattr(InsuranceSource, "fetch", away)
+        page = visitor.post(path, {**form, "choice": "show"})
+    assert (page.status_code, values_on(page)) == (200, {})
+    assert "Lúc này không xem được giá trị" in Text(page.text).words
+    household.forget(child, "family_member")
+    before = world.count("evidence_entries", LOOKS)
+    late = visitor.post(path, {**form, "choice": "show"})
+    assert (late.status_code, values_on(late)) == (404, {})
+    assert world.count("evidence_entries", LOOKS) == before
+
+
+def test_on_the_eighteenth_birthday_a_parent_sees_no_value_any_more(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    child = household.add(17, parent=mother)
+    _, path = waiting_for(world, consents, household, visitor, child)
+    form = show_form(visitor.get(path))
+    born = date(TODAY.year - 18, TODAY.month, min(TODAY.day, 28)) - timedelta(days=1)
+    household.write("UPDATE person SET birth_date = :born WHERE person_key = :key", born, child)
+    late = visitor.post(path, {**form, "choice": "show"})
+    assert (late.status_code, values_on(late)) == (404, {})
+
+
+@pytest.mark.parametrize("first", ["child", "parent"])
+def test_who_signs_second_sees_the_values_of_what_the_first_has_given_and_of_nothing_else(
+    app: Flask,
+    world: World,
+    consents: ConsentWorld,
+    household: Household,
+    mother: Someone,
+    visitor: Visitor,
+    first: str,
+) -> None:
+    child = household.add(15, parent=mother)
+    asked, path = waiting_for(world, consents, household, visitor, child)
+    own = signed_in(app, world, child.personal_id, citizen_id=asked.citizen_id)
+    own_path = f"/citizen/consents/{asked.consent_id}"
+    if first == "parent":
+        assert answer(visitor, asked.consent_id, "give", "salary_base") == 303
+        second, second_path = own, own_path
+        assert not can_show(visitor.get(path)), "who has signed decides nothing here any more"
+    else:
+        form = next(one for one in Forms(own.get(own_path).text).forms if ("choice", "give") in one.buttons)
+        given = own.post(own_path, {**form.fields, "choice": "give", "field": ["salary_base"]})
+        assert given.status_code == 303, given.text
+        second, second_path = visitor, path
+        assert not can_show(own.get(own_path))
+    assert consent_of(world, asked.request_id).state == "pending_cosign"
+    page = second.get(f"{second_path}?lang=en")
+    shown = second.post(second_path, {**show_form(page), "choice": "show"})
+    assert shown.status_code == 200
+    assert values_on(shown) == {"salary_base": "5,000,000-9,999,999"}
+    form = next(one for one in Forms(shown.text).forms if ("choice", "give") in one.buttons)
+    signed = second.post(second_path, {**form.fields, "choice": "give", "field": ["salary_base"]})
+    assert signed.status_code == 303
+    assert consent_of(world, asked.request_id).state == "active"

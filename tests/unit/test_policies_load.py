@@ -405,6 +405,7 @@ def test_the_shipped_directory_loads_in_the_order_of_ids() -> None:
         "ministry_of_finance_statistics",
         "ministry_of_health_statistics",
         "province_peoples_committee",
+        "representative_child_record",
     ]
 
 

@@ -301,8 +301,12 @@ def test_what_citizens_are_asked_to_consent_to_is_told_in_vietnamese_and_in_engl
 
 
 def test_whatever_citizens_are_asked_to_share_they_may_look_at_themselves() -> None:
-    """The decision page shows the values of an asked field through the agreement on the own record."""
-    own = COMPILED.tables["citizen_own_record"].permitted
+    """The decision page shows the values of an asked field through the agreement on the own record.
+
+    A representative sees them through the one on a child's.
+    """
     asked = [table for table in COMPILED.tables.values() if table.needs_consent]
     assert asked
-    assert {name for table in asked for name in table.permitted} <= own.keys()
+    for looking in ("citizen_own_record", "representative_child_record"):
+        permitted = COMPILED.tables[looking].permitted
+        assert {name for table in asked for name in table.permitted} <= permitted.keys()

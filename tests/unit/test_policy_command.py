@@ -43,7 +43,7 @@ def test_each_command_explains_itself(command: str) -> None:
 def test_check_finds_no_error_in_what_ships() -> None:
     result = run("check", "--on-date", "2026-11-02")
     assert result.exit_code == 0, result.output
-    assert "8 agreements, 0 errors" in result.output
+    assert "9 agreements, 0 errors" in result.output
 
 
 def test_check_exits_1_on_an_error_and_says_which(directory: Path) -> None:
@@ -57,7 +57,7 @@ def test_check_in_json(directory: Path) -> None:
     result = run("check", "--json", "--directory", directory, "--on-date", "2028-06-01")
     content = json.loads(result.output)
     assert result.exit_code == 1
-    assert content["agreements"] == 8
+    assert content["agreements"] == 9
     assert {"severity", "code", "agreement", "message"} == set(content["findings"][0])
     assert "review_overdue" in {finding["code"] for finding in content["findings"]}
 
