@@ -40,6 +40,9 @@ _HEADERS: Final[Mapping[str, Row]] = {
     "Location": {"type": "string"},
 }
 
+_RETRIED: Final[Mapping[str, tuple[str, ...]]] = {"readConsentedRecord": ("release-refused",)}
+"""Operation → refusals that say in some cases when to come back: here frequency_exceeded, per period."""
+
 
 def openapi_blueprint(addresses: Addresses) -> Blueprint:
     """Return the route of the document. It is made when it is first asked for, from the routes served."""
@@ -155,16 +158,24 @@ def _refusals(one: Operation, issuer: str) -> Row:
     by_status: dict[int, list[str]] = {}
     for slug in one.problems:
         by_status.setdefault(PROBLEMS[slug].status, []).append(slug)
-    return {str(status): _problem(by_status[status], issuer) for status in sorted(by_status)}
+    return {
+        str(status): _problem(by_status[status], issuer, _RETRIED.get(one.name, ()))
+        for status in sorted(by_status)
+    }
 
 
-def _problem(slugs: Sequence[str], issuer: str) -> Row:
-    """Return the response for rows of one status, each with the answer that it really gives."""
+def _problem(slugs: Sequence[str], issuer: str, retried: Sequence[str] = ()) -> Row:
+    """Return the response for rows of one status, each with the answer that it really gives.
+
+    retried: slugs whose answers may say when to come back, though the example does not.
+    """
     replies = {slug: _reply(slug, issuer) for slug in slugs}
     told = [{name for name, _ in reply.headers} & _HEADERS.keys() for reply in replies.values()]
     always, ever = set.intersection(*told), set.union(*told)
     if "proof-invalid" in slugs:
         ever.add("DPoP-Nonce")  # where this broker asks for nonces (RFC 9449, 9)
+    if set(retried) & set(slugs):
+        ever.add("Retry-After")
     rows = [PROBLEMS[slug] for slug in slugs]
     return {
         "description": "; ".join(f"{row.title_vi} / {row.title_en}" for row in rows),

@@ -17,16 +17,20 @@ from broker.actions import entitlement_outcome
 from broker.actions.entitlement_outcome import EntitlementOutcome
 from broker.api import openapi_schemas
 from broker.api.entitlement import CheckSchema
+from broker.api.openapi import _HEADERS as HEADERS
 from broker.api.openapi import OPENAPI_PATH, openapi_document
 from broker.api.openapi_operations import EXAMPLES, OPERATIONS
 from broker.api.openapi_words import MEMBERS, SCOPE_WORDS
 from broker.api.problems import PROBLEMS, problem_of
 from broker.api.resources import AUTHENTICATION
 from broker.cli.embedded import EmbeddedCluster
+from broker.consent.record import Frequency, Period
 from broker.oauth.client_metadata_schema import ClientMetadataSchema
 from broker.oauth.endpoints import Addresses
 from broker.oauth.scopes import SCOPES
 from policies.load import SHIPPED, load_directory
+from tests.consent_world import RECORD_PATH, ConsentWorld, reader_of
+from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import InProcessCaller, post
 from tests.inbox_flow import ITEM, InboxFlow
 from tests.inbox_flow import REQUESTS as CONSENT_REQUESTS
@@ -73,6 +77,8 @@ def check(document: Document, method: str, path: str, answer: Any) -> None:
     told = document["paths"][path][method.lower()]["responses"][str(status)]
     for name, header in told["headers"].items():
         assert name.lower() in headers or not header["required"], (status, name)
+    described = {name.lower() for name in told["headers"]}
+    assert {name.lower() for name in HEADERS} & headers.keys() <= described, (status, described)
     if "content" not in told:
         return
     media_type = headers["content-type"].split(";")[0]
@@ -296,6 +302,33 @@ def test_problems_are_as_described(document: Document, local: InProcessCaller, w
     for status, answer in answers:
         assert answer.status == status, answer.body
         check(document, "POST", CHECKS, answer)
+
+
+@pytest.mark.parametrize(("per", "is_told"), [("week", True), ("consent", False)])
+def test_a_refusal_says_when_to_come_back_as_described(
+    app: Flask, document: Document, world: World, insurance: InsuranceDatabase, per: Period, is_told: bool
+) -> None:
+    consents = ConsentWorld(world, insurance)
+    reader = reader_of(app, world.settings.issuer, consents.bank)
+    token = reader.token(consents.give(frequency=Frequency(1, per)))
+    answers = [reader.read(token) for _ in range(2)]
+    assert [answer.status for answer in answers] == [200, 403]
+    assert answers[1].json()["reason"] == "frequency_exceeded"
+    assert ("retry-after" in answers[1].headers) is is_told
+    for answer in answers:
+        check(document, "GET", RECORD_PATH, answer)
+
+
+def test_only_what_may_be_read_again_in_another_period_says_when(whole: Document) -> None:
+    told = {
+        path
+        for path, item in whole["paths"].items()
+        for one in item.values()
+        if "Retry-After" in one["responses"].get("403", {}).get("headers", {})
+    }
+    assert told == {RECORD_PATH}
+    header = whole["paths"][RECORD_PATH]["get"]["responses"]["403"]["headers"]["Retry-After"]
+    assert header == {"required": False, "schema": {"type": "integer", "minimum": 0}}
 
 
 def test_a_problem_without_a_resource_is_described_too(app: Flask, document: Document) -> None:
