@@ -33,6 +33,7 @@ from broker.oauth.client_metadata import (
     new_client_id,
 )
 from broker.oauth.registration import Network
+from broker.oauth.registry import FACILITY_CODE
 from broker.oauth.scopes import MANAGE_CLIENTS
 from broker.storage.clients import AlreadyRegistered, ClientRecord, Organisation, client_record
 from policies.civil_time import civil_date
@@ -77,7 +78,9 @@ class OrganisationSchema(Schema):
     name_vi = _line(200)
     name_en = _line(200)
     facility_code = fields.String(
-        validate=validate.Regexp(r"^[0-9A-Z]{5,13}\Z", error="5 to 13 digits or letters are needed.")
+        validate=validate.Regexp(
+            rf"^{FACILITY_CODE.pattern}\Z", error="5 to 13 digits or capital letters are needed."
+        )
     )
     contact_officer = fields.String(validate=validate.Length(0, 200))
 

@@ -27,6 +27,7 @@ from broker.oauth.client_metadata import (
 from broker.oauth.client_metadata_schema import GRANT_TYPES
 from broker.oauth.jose_keys import ALGORITHMS
 from broker.oauth.registration import AUTHENTICATION_METHODS, Network
+from broker.oauth.registry import FACILITY_CODE
 from broker.oauth.tls_clients import SUBJECT_NAMES
 from broker.storage.clients import Organisation, PostgresClients, client_record
 from policies.load import SHIPPED, load_registers
@@ -42,12 +43,24 @@ For a first try:
     --agreement hospital_entitlement_check --expires 2027-06-30 --generate-key hospital-a.jwk
 """
 
+
+def _facility_code(_context: click.Context, _option: click.Parameter, code: str | None) -> str | None:
+    """Refuse what is no code of a facility: receipts of outages would name it for ten years."""
+    if code is not None and not FACILITY_CODE.fullmatch(code):
+        raise click.BadParameter("5 to 13 digits or capital letters are needed, such as 79001.")
+    return code
+
+
 _ORGANISATION = (
     click.option("--organisation-id", required=True, help="Organisation that answers for the client."),
     click.option("--kind", required=True, help="Kind of recipient, as in recipient_kinds.toml: hospital."),
     click.option("--name-vi", required=True, help="Vietnamese name of the organisation."),
     click.option("--name-en", required=True, help="English name of the organisation."),
-    click.option("--facility-code", help="Code of a health facility, 5 to 13 characters."),
+    click.option(
+        "--facility-code",
+        callback=_facility_code,
+        help="Code of a health facility, 5 to 13 digits or capital letters.",
+    ),
     click.option("--contact-officer", default="", help="Who answers questions about the use of data."),
 )
 _METADATA = (

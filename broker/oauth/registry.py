@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from typing import Final
+
+FACILITY_CODE: Final = re.compile(r"[0-9A-Z]{5,13}")
+"""Shape of a health facility's code, such as 79001. Which of them exist is in no source of ours."""
 
 
 @dataclass(frozen=True, slots=True)

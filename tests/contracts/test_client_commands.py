@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy import text
 
 import broker.cli.client
 import broker.cli.client_register
@@ -111,6 +112,28 @@ def test_a_key_set_that_must_not_be_registered_is_refused(run: Any, tmp_path: Pa
         or keys[0]["d"] not in result.output
     )
     run("client", "show", "hospital-a", expect=4)
+
+
+@pytest.mark.parametrize("code", ["", "7900", "79 001", "79001x", "79001\n", "٧٩٠٠١", "1" * 14, "79-001"])
+def test_what_is_no_facility_code_is_refused_in_a_plain_sentence_and_nothing_is_written(
+    run: Any, tmp_path: Path, code: str
+) -> None:
+    path = tmp_path / "hospital-a.jwk"
+    result = run(*REGISTER, "--facility-code", code, "--generate-key", str(path), expect=2)
+    assert "--facility-code" in result.output
+    assert "5 to 13 digits or capital letters are needed, such as 79001." in result.output
+    assert not path.exists()
+    run("client", "show", "hospital-a", expect=4)
+
+
+@pytest.mark.parametrize("code", ["01000", "7900100000001", "TE179"])
+def test_a_facility_code_is_kept_as_it_was_given(
+    run: Any, tmp_path: Path, database: Database, code: str
+) -> None:
+    run(*REGISTER, "--facility-code", code, "--generate-key", str(tmp_path / "hospital-a.jwk"))
+    with database.owner.connect() as connection:
+        kept = connection.execute(text("SELECT facility_code FROM organisations")).scalars().all()
+    assert kept == [code]
 
 
 @pytest.mark.parametrize(
