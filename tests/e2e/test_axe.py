@@ -231,6 +231,10 @@ def test_a_childs_pages_are_without_fault(
             driver.get(f"{pages.issuer}{address}?lang={language}")
             assert driver.find_element("tag name", "html").get_attribute("lang") == language, endpoint
             faults += in_every_size(driver, endpoint)
+        driver.get(f"{pages.issuer}{reached['citizen.child_request'].partition('?')[0]}?lang={language}")
+        follow(driver, driver.find_element("css selector", "button[value=show]"))
+        assert driver.find_elements("css selector", "p.value strong") != []
+        faults += in_every_size(driver, "child_request with the values")
     finally:
         household.clear()
         engine.dispose()
