@@ -260,8 +260,26 @@ class ConsentWorld:
 
     def confirm(self, given: Given) -> Consent:
         """Sign what has fallen due, as a grown-up does."""
+        signer, notice, at = self._signing(given)
+        change = life.confirm(self.consent(given), signer, notice, at, signing=Signing())
+        return self.change(given, change, at)
+
+    def amend(self, given: Given, names: frozenset[str], valid_days: int | None = None) -> Consent:
+        """Change what is given, as the citizen's page does; return the old consent."""
+        signer, notice, at = self._signing(given)
+        change = life.amend(
+            self.consent(given), new_reference(), names, signer, notice, at, valid_days=valid_days
+        )
+        return self.change(given, change, at)
+
+    def extend(self, given: Given) -> Consent:
+        """Let a consent last longer, as the citizen's page does; return the old one."""
+        signer, notice, at = self._signing(given)
+        return self.change(given, life.extend(self.consent(given), new_reference(), signer, notice, at), at)
+
+    def _signing(self, given: Given) -> tuple[Signer, Notice, datetime]:
+        """Return a grown-up's own hand, what was shown, and the instant."""
         at = datetime.now(UTC)
-        notice = Notice(version="2", language="vi", rendered_hash="1" * 64, served_at=at)
         signer = Signer(
             role="data_subject",
             citizen_id=given.person.citizen_id,
@@ -269,8 +287,7 @@ class ConsentWorld:
             authenticated_at=at,
             signed_at=at,
         )
-        change = life.confirm(self.consent(given), signer, notice, at, signing=Signing())
-        return self.change(given, change, at)
+        return signer, Notice(version="2", language="vi", rendered_hash="1" * 64, served_at=at), at
 
     def consent(self, given: Given) -> Consent:
         held = self.store.find_one(given.consent_id)

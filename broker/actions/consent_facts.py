@@ -12,6 +12,7 @@ from broker.consent.check import FetchFacts, period_end
 from broker.consent.consented import ConsentedFacts
 from broker.consent.record import Consent
 from broker.consent.standing import state_at
+from broker.consent.writing import CarriedCount
 from broker.evidence.recording import CONSENT_FREQUENCY, CounterStep
 from broker.oauth.detail_types import INSURANCE_RECORD
 from broker.oauth.registry import ClientFacts
@@ -99,6 +100,30 @@ def frequency_steps(consent: Consent, at: datetime) -> tuple[CounterStep, ...]:
         return ()
     key = counter_ref(CONSENT_FREQUENCY.encode(), frequency.per.encode(), consent.consent_id.encode())
     return (CounterStep(key, int(ends_at.timestamp()), 0, 1, frequency.use_count, CONSENT_FREQUENCY),)
+
+
+def carried_counts(
+    before: Consent, after: Consent, begins_anew: bool, at: datetime
+) -> tuple[CarriedCount, ...]:
+    """Return how the count of a consent goes over to the one that takes its place; none where none is kept.
+
+    Otherwise giving less would let the recipient read anew. begins_anew: the uses of a whole life begin anew
+    with it, as they do when a consent is extended; those of a day, a week or a month never do.
+    """
+    frequency = after.terms.frequency
+    if frequency != before.terms.frequency or frequency is None:
+        return ()
+    if begins_anew and frequency.per == "consent":
+        return ()
+    return tuple(
+        CarriedCount(
+            from_ref=old.counter_ref,
+            from_seconds=old.window_start_seconds,
+            to_ref=new.counter_ref,
+            to_seconds=new.window_start_seconds,
+        )
+        for old, new in zip(frequency_steps(before, at), frequency_steps(after, at), strict=True)
+    )
 
 
 def wait_seconds(consent: Consent, at: datetime) -> int | None:

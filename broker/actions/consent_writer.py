@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import cast
 
 from broker.actions.consent_doors import Pseudonyms, Receipts
+from broker.actions.consent_facts import carried_counts
 from broker.actions.doors import Salts
 from broker.consent.chain import chained
 from broker.consent.change import Change
@@ -38,7 +39,7 @@ class ConsentWriter:
         """Return the writings of a change, its successor's included, and their evidence.
 
         held: the consent before it, None for one that begins. A successor takes over the grant, so that the
-        recipient's next token is for the new terms.
+        recipient's next token is for the new terms, and what was used up of the frequency stays used up.
         """
         successor = change.successor
         if successor is None:
@@ -47,7 +48,8 @@ class ConsentWriter:
         heir = replace(successor, consent=replace(successor.consent, grant_id=change.consent.grant_id))
         old, old_evidence = self._one(change, held, at, ends_grant=False)
         new, new_evidence = self._one(heir, None, at, ends_grant=False)
-        return [old, new], [old_evidence, new_evidence]
+        counts = carried_counts(change.consent, heir.consent, heir.receipt == "extended", at)
+        return [old, replace(new, counts=counts)], [old_evidence, new_evidence]
 
     def _one(
         self, change: Change, held: HeldConsent | None, at: datetime, *, ends_grant: bool

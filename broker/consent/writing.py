@@ -58,11 +58,24 @@ class QueuedNotice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CarriedCount:
+    """Where a consent counted its releases, and where the one that takes its place goes on counting.
+
+    Keys of counters (16 bytes), and the Unix times under which they stand.
+    """
+
+    from_ref: bytes
+    from_seconds: int
+    to_ref: bytes
+    to_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentWriting:
     """One new version of one consent.
 
     expected_version: what must be there now, 0 for nothing. grant_ended_by: who ends the grant with it, None
-    where it goes on.
+    where it goes on. counts: of the consent whose place it takes, before it in the same transaction.
     """
 
     consent: Consent
@@ -71,6 +84,7 @@ class ConsentWriting:
     grant_ended_by: ActorKind | None
     receipt: IssuedReceipt | None
     notices: tuple[QueuedNotice, ...]
+    counts: tuple[CarriedCount, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, literal, select
 
 from broker.consent.codec import consent_document
 from broker.consent.record import ActorKind, Consent
 from broker.consent.terms import terms_to_detail
-from broker.consent.writing import ChainedEvent, ConsentWriting, IssuedReceipt
+from broker.consent.writing import CarriedCount, ChainedEvent, ConsentWriting, IssuedReceipt
 from broker.errors import ConsentMoved, GrantNotFound
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.authorization_request import Grant, IssuedCode
@@ -29,6 +29,7 @@ from broker.storage.tables import (
     grants,
     outbox_messages,
     refresh_tokens,
+    usage_counters,
 )
 
 
@@ -100,6 +101,8 @@ def write_consent(connection: Connection, writing: ConsentWriting) -> None:
             # Given on a request of which more was given before, it comes under that grant. Confirmed after
             # a birthday, it is signed by others: another agreement, with another hash.
             _speak_of(connection, consent, consent.consent_id)
+    for count in writing.counts:
+        _carry(connection, count)
     for event in writing.events:
         connection.execute(consent_events.insert().values(_event_values(event)))
     if writing.grant_ended_by is not None and consent.grant_id is not None:
@@ -128,12 +131,17 @@ def _take_over(connection: Connection, consent: Consent) -> None:
     """Let a grant speak of the consent that superseded another: the next token is for the new terms.
 
     It and its refresh tokens last as long as the longest consent under it, at most as long as the client's
-    registration.
+    registration: longer than before where a consent was extended, less long where its end was brought nearer.
     """
     _speak_of(connection, consent, consent.supersedes)
-    lengthened = grants.update().where(grants.c.grant_id == consent.grant_id)
+    living = (
+        select(func.max(consents.c.valid_to_at))
+        .where(consents.c.grant_id == consent.grant_id, is_living())
+        .scalar_subquery()
+    )
+    lasting = grants.update().where(grants.c.grant_id == consent.grant_id)
     until = connection.execute(
-        lengthened.values(expires_at=_until(consent)).returning(grants.c.expires_at)
+        lasting.values(expires_at=func.least(living, _registered(consent))).returning(grants.c.expires_at)
     ).scalar_one()
     connection.execute(
         refresh_tokens.update()
@@ -165,9 +173,23 @@ def _speak_of(connection: Connection, consent: Consent, told_id: str | None) -> 
 
 def _until(consent: Consent) -> ColumnElement[Any]:
     """Return until when the grant of a consent lasts from now on, in an UPDATE of its row."""
-    registered = select(clients.c.expires_at).where(clients.c.client_id == consent.client_id)
     longest = func.greatest(grants.c.expires_at, consent.valid_to_at)
-    return func.least(longest, registered.scalar_subquery())
+    return func.least(longest, _registered(consent))
+
+
+def _registered(consent: Consent) -> ScalarSelect[Any]:
+    """Return until when the client of a consent is registered."""
+    return select(clients.c.expires_at).where(clients.c.client_id == consent.client_id).scalar_subquery()
+
+
+def _carry(connection: Connection, count: CarriedCount) -> None:
+    """Go on counting where another consent stopped. Its row is held: no release comes in between."""
+    counter = usage_counters.c
+    before = select(
+        literal(count.to_seconds), literal(count.to_ref), counter.used_count, counter.limit_count
+    ).where(counter.counter_ref == count.from_ref, counter.window_start_seconds == count.from_seconds)
+    columns = ["window_start_seconds", "counter_ref", "used_count", "limit_count"]
+    connection.execute(usage_counters.insert().from_select(columns, before))
 
 
 def _end_grant(connection: Connection, consent: Consent, ended_by: ActorKind) -> None:

@@ -20,7 +20,7 @@ from broker.app import CompiledPolicies
 from broker.cli.caller import Answer
 from broker.consent.codec import record_hash
 from broker.consent.ranges import period_end
-from broker.consent.record import DataRange, Frequency
+from broker.consent.record import DataRange, Frequency, Period
 from broker.oauth.jose import decode_object, decode_segment
 from connectors.base import SourceUnavailable
 from connectors.national_insurance.source import InsuranceSource
@@ -401,6 +401,26 @@ class TestHowOften:
         answer = reader.read(token)
         refused(consents.world, answer, "limit-reached", "limit_reached")
         assert int(answer.headers["retry-after"]) >= 1
+
+    @pytest.mark.parametrize("per", ["week", "consent"])
+    def test_what_was_used_up_stays_so_when_the_citizen_gives_less(
+        self, consents: ConsentWorld, reader: Reader, per: Period
+    ) -> None:
+        given = consents.give(frequency=Frequency(2, per))
+        assert reader.read(reader.token(given)).status == 200
+        consents.amend(given, frozenset({"salary_base"}), valid_days=7)
+        token = reader.token(given)
+        assert reader.read(token).status == 200
+        refused(consents.world, reader.read(token), "release-refused", "frequency_exceeded")
+
+    @pytest.mark.parametrize(("per", "status"), [("week", 403), ("consent", 200)])
+    def test_extending_begins_the_uses_of_a_whole_life_anew_and_no_others(
+        self, consents: ConsentWorld, reader: Reader, per: Period, status: int
+    ) -> None:
+        given = consents.give(frequency=Frequency(1, per), at=datetime.now(UTC) - timedelta(days=1))
+        assert reader.read(reader.token(given)).status == 200
+        consents.extend(given)
+        assert reader.read(reader.token(given)).status == status
 
 
 class TestOfTwoFaults:
