@@ -8,7 +8,8 @@ from pathlib import Path
 import uuid_utils
 
 from broker.actions.complain import Complain
-from broker.actions.represent import Decisions, Represent
+from broker.actions.represent import Represent
+from broker.actions.represent_doors import Decisions
 from broker.actions.show_history import ShowHistory
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.citizen_secrets import CitizenSecrets

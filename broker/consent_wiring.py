@@ -44,7 +44,7 @@ from broker.storage.register import PreparedRegister
 from broker.storage.session import Store
 from connectors.base import Source
 from consent_ui.asked import form_labels
-from consent_ui.consent_views import ConsentParts
+from consent_ui.own_consents import ConsentParts
 from policies.compile import PolicySet
 
 

@@ -26,14 +26,17 @@ from consent_ui.addresses import (
     Addresses,
     handle_of,
 )
+from consent_ui.change_views import ChangeViews
 from consent_ui.consent_changes import ConsentChangeViews
-from consent_ui.consent_views import ConsentParts, ConsentViews
+from consent_ui.consent_list import ConsentListViews
+from consent_ui.consent_views import ConsentViews
 from consent_ui.cookies import Cookies
 from consent_ui.decision import DecisionViews
 from consent_ui.doors import Authorizations
 from consent_ui.form_tokens import FormTokens
 from consent_ui.home import HomeViews
 from consent_ui.identity_views import IdentityViews
+from consent_ui.own_consents import ConsentParts, OwnConsents
 from consent_ui.own_parts import OwnParts, add_own_pages
 from consent_ui.pages import Pages, font_response, script_response, style_response
 from consent_ui.passkey_views import PasskeyViews
@@ -122,8 +125,11 @@ def citizen_blueprint(
     HomeViews(visit, consents).add_to(blueprint)
     ReceiptViews(visit, receipts).add_to(blueprint)
     if consents is not None:
-        ConsentViews(visit, policies, consents, previewing).add_to(blueprint)
-        ConsentChangeViews(visit, policies, consents).add_to(blueprint)
+        mine = OwnConsents(visit, policies, consents)
+        ConsentListViews(mine).add_to(blueprint)
+        ConsentViews(mine, previewing).add_to(blueprint)
+        ConsentChangeViews(mine).add_to(blueprint)
+        ChangeViews(mine).add_to(blueprint)
     if own is not None:
         add_own_pages(blueprint, visit, policies, own)
 

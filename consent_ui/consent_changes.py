@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from flask import Blueprint, Response
 
-from broker.consent.record import Consent, Notice, Signer
-from consent_ui.addresses import CONSENT_RULE, CONSENTS_RULE, EXTENSION_RULE, WITHDRAWAL_RULE
-from consent_ui.consent_presenting import ConsentView, GoingWith, consent_view
-from consent_ui.consent_views import CONSENTS_PAGE, ConsentParts, actor_of, bound_to
+from broker.consent.record import Consent, Notice
+from consent_ui.addresses import CONSENT_RULE, EXTENSION_RULE, WITHDRAWAL_RULE
+from consent_ui.consent_presenting import ConsentView, GoingWith
 from consent_ui.extension_page import Extendable, ExtensionPage
-from consent_ui.frame import SignedInVisitor, own_page, visitor
-from consent_ui.visit import Visit
-from policies.compile import PolicySet
-
-_CONSENT_ID = "<consent_id>"
+from consent_ui.frame import SignedInVisitor, own_page
+from consent_ui.own_consents import CONSENTS_PAGE, OwnConsents, actor_of, bound_to, signer_of
 
 
 class ConsentChangeViews:
     """Views of /citizen/consents/<consent id>/withdraw and /extend."""
 
-    def __init__(self, visit: Visit, policies: PolicySet, parts: ConsentParts) -> None:
-        self._visit = visit
-        self._policies = policies
-        self._parts = parts
-        self._page = ExtensionPage(visit, policies)
+    def __init__(self, own: OwnConsents) -> None:
+        self._own = own
+        self._visit = own.visit
+        self._page = ExtensionPage(own.visit, own.policies)
 
     def add_to(self, blueprint: Blueprint) -> None:
         """Add the routes to the blueprint of the citizen's pages."""
@@ -38,7 +31,7 @@ class ConsentChangeViews:
 
         303 to the consent's page where there is nothing to withdraw.
         """
-        found = self._found(consent_id)
+        found = self._own.find(consent_id)
         if isinstance(found, Response):
             return found
         whose, consent, view = found
@@ -55,39 +48,31 @@ class ConsentChangeViews:
             back=self._address(consent, CONSENT_RULE, whose),
             others=[
                 GoingWith.of(one, self._address(one, CONSENT_RULE, whose), whose.words)
-                for one in self._parts.verb.withdrawn_with(actor_of(whose), consent, whose.at)
+                for one in self._own.verb.withdrawn_with(actor_of(whose), consent, whose.at)
             ],
             token=self._visit.tokens.token(whose.cookie, bound_to(view), whose.at),
         )
 
     def show_extension(self, consent_id: str) -> Response:
         """Show the lengths to choose from, or why there is none; 404 for what is not one's own."""
-        found = self._found(consent_id)
+        found = self._own.find(consent_id)
         return found if isinstance(found, Response) else self._page.show(self._extendable(*found))
 
     def extend(self, consent_id: str) -> Response:
         """Extend: 303 to the page of the new consent; the form again where it cannot be."""
-        found = self._found(consent_id)
+        found = self._own.find(consent_id)
         if isinstance(found, Response):
             return found
         whose, consent, view = found
-        session, at = whose.session, whose.at
-        signer = Signer(
-            role="data_subject",
-            citizen_id=session.citizen_id,
-            level=session.level,
-            authenticated_at=session.authenticated_at,
-            signed_at=at,
-        )
+        signer, at = signer_of(whose), whose.at
 
         def extended(notice: Notice, days: int) -> str:
-            after = self._parts.verb.extend(signer, consent.consent_id, notice, at, valid_days=days)
+            after = self._own.verb.extend(signer, consent.consent_id, notice, at, valid_days=days)
             return self._address(after, CONSENT_RULE, whose)
 
         return self._page.answer(self._extendable(whose, consent, view), extended)
 
     def _extendable(self, whose: SignedInVisitor, consent: Consent, view: ConsentView) -> Extendable:
-        rule = EXTENSION_RULE.replace(_CONSENT_ID, consent.consent_id)
         return Extendable(
             whose=whose,
             consent=consent,
@@ -95,27 +80,9 @@ class ConsentChangeViews:
             role="data_subject",
             name="",
             page=CONSENTS_PAGE,
-            address_of=lambda language: self._visit.addresses.page(rule, language),
+            address_of=lambda language: self._own.address(consent, EXTENSION_RULE, language),
             back=self._address(consent, CONSENT_RULE, whose),
         )
 
-    def _found(self, consent_id: str) -> tuple[SignedInVisitor, Consent, ConsentView] | Response:
-        whose = visitor(self._visit, CONSENTS_PAGE)
-        if isinstance(whose, Response):
-            return whose
-        try:
-            found = self._parts.verb.find_one(whose.citizen_id, str(UUID(consent_id)), whose.at)
-        except ValueError:
-            found = None
-        words = whose.words
-        if found is None:
-            back = self._visit.addresses.page(CONSENTS_RULE, words.language)
-            return self._visit.pages.notice(
-                words, 404, words("consents_title"), words("consents_unknown"), back
-            )
-        names = self._parts.names_of((found.organisation_id,))[found.organisation_id]
-        return whose, found, consent_view(found, names, self._policies, words, whose.citizen_id, whose.at)
-
     def _address(self, consent: Consent, rule: str, whose: SignedInVisitor | None = None) -> str:
-        language = "" if whose is None else whose.words.language
-        return self._visit.addresses.page(rule.replace(_CONSENT_ID, consent.consent_id), language)
+        return self._own.address(consent, rule, "" if whose is None else whose.words.language)

@@ -12,6 +12,7 @@ from broker.consent.record import Consent, SignerRole
 from broker.consent.standing import roles_at
 from broker.consent.writing import ChainedEvent
 from consent_ui.asked import RequestedView, content_of, members_of, requested_view
+from consent_ui.giving_less import LessOffered, RangeView, Shorter, less_offered
 from consent_ui.notices import hash_of_shown
 from consent_ui.words import WORDS, Words
 from policies.compile import PolicySet
@@ -51,7 +52,8 @@ class GoingWith:
 class ConsentView(RequestedView):
     """One consent as it stands now. fingerprint: SHA-256 hex of all that is shown before a choice.
 
-    may_decide: it waits for this person. can: what may be done with it now, words of the buttons.
+    may_decide: it waits for this person. can: what may be done with it now, words of the buttons. lengths,
+    asked_range: what less may be given while nobody has signed; () and None for nothing.
     """
 
     state: str
@@ -59,6 +61,8 @@ class ConsentView(RequestedView):
     until: str
     may_decide: bool
     can: tuple[str, ...]
+    lengths: tuple[Shorter, ...]
+    asked_range: RangeView | None
     fingerprint: str
 
 
@@ -78,15 +82,19 @@ def consent_view(
     asked = requested_view(consent, names, policies, words)
     end = consent.request_expires_at if consent.state in WAITING else consent.valid_to_at
     signed = any(one.citizen_id == citizen_id for one in consent.signers)
+    may_decide = consent.state in WAITING and not signed and "data_subject" in consent.required_roles
     more: dict[str, Any] = {
         "state": consent.state,
         "state_words": words(f"consents_state_{consent.state}"),
         "until": "" if end is None else words.moment(end),
-        "may_decide": consent.state in WAITING and not signed and "data_subject" in consent.required_roles,
+        "may_decide": may_decide,
         "can": _can(consent, role, at),
     }
-    shown = hash_of_shown("consent", {**content_of(asked), **more}, words)
-    return ConsentView(**members_of(asked), **more, fingerprint=shown)
+    less = less_offered(consent, words) if may_decide else LessOffered()
+    shown = hash_of_shown("consent", {**content_of(asked), **more, **less.content()}, words)
+    return ConsentView(
+        **members_of(asked), **more, lengths=less.lengths, asked_range=less.asked_range, fingerprint=shown
+    )
 
 
 def _can(consent: Consent, role: SignerRole, at: datetime) -> tuple[str, ...]:

@@ -15,8 +15,9 @@ from broker.oauth.authorization_request import Approval, AuthorizationRequest
 from broker.oauth.citizens import CitizenSession
 from broker.oauth.detail_types import SCOPE_OF
 from consent_ui.addresses import origin_of
+from consent_ui.giving_less import AS_ASKED, NotOffered, days_chosen
 from consent_ui.notices import notice_of
-from consent_ui.presenting import NotShowable, RequestView, field_name, present
+from consent_ui.presenting import DetailView, NotShowable, RequestView, field_name, present
 from consent_ui.previews import Previewing, PreviewView, asked_by_redirect
 from consent_ui.sign_in import SIGN_OUT_PAGE
 from consent_ui.visit import Visit, words_of_request
@@ -137,6 +138,7 @@ class DecisionViews:
             goes_to=origin_of(asked_for.redirect_uri),
             is_error=bool(errors),
             errors=dict(errors or {}),
+            days={one.days_name: request.form.get(one.days_name, "") for one in view.details if errors},
             view=view,
             preview=preview or self._previewing.offer(session, handle, words),
             action=visit.addresses.request(handle),
@@ -172,17 +174,28 @@ def _errors(view: RequestView, words: Words) -> dict[str, str]:
     if view.details and not ticked:
         first = view.details[0].fields[0]
         errors[first.name] = words("nothing_ticked")
+    for detail in view.details:
+        try:
+            _days(detail)
+        except NotOffered as wrong:
+            errors[detail.days_name] = words(wrong.key)
     return errors
 
 
+def _days(detail: DetailView) -> int | None:
+    """Return for how many days a detail was given, None for as asked. Raises NotOffered."""
+    return days_chosen(request.form.get(detail.days_name, AS_ASKED), detail.lengths)
+
+
 def _narrowed(asked_for: AuthorizationRequest, view: RequestView) -> tuple[Mapping[str, Any], ...]:
-    """Return the details cut down to what was ticked; one without a tick is left out."""
+    """Return the details cut down to what was ticked, and to how long; one without a tick is left out."""
     ticked = {field.name for detail in view.details for field in detail.fields if field.ticked}
     narrowed = []
-    for position, detail in enumerate(asked_for.details):
+    for position, (detail, shown) in enumerate(zip(asked_for.details, view.details, strict=True)):
         kept = [field for field in detail["fields"] if field_name(position, field) in ticked]
         if kept:
-            narrowed.append({**detail, "fields": kept})
+            days = _days(shown) or detail["valid_days"]
+            narrowed.append({**detail, "fields": kept, "valid_days": days})
     return tuple(narrowed)
 
 

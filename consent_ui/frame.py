@@ -67,7 +67,7 @@ class SignedInVisitor:
 def visitor(visit: Visit, name: str) -> SignedInVisitor | Response:
     """Return who is signed in, or the 303 to the sign-in page that leads back to an own page.
 
-    name: of OWN_PAGES. Nothing that is personal is read before.
+    name: as in `next`. Nothing that is personal is read before.
     """
     at, words = visit.clock(), words_of_request()
     session = visit.find_session(at)

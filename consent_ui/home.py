@@ -9,8 +9,8 @@ from flask import Blueprint, Response
 from broker.errors import ConsentTransitionRefused, StoreUnavailable
 from consent_ui.addresses import CONSENTS_RULE, HELP_RULE, HOME_RULE, SIGN_IN_RULE
 from consent_ui.consent_presenting import WAITING
-from consent_ui.consent_views import ConsentParts
 from consent_ui.frame import SignedInVisitor, own_page, routed_pages, visitor
+from consent_ui.own_consents import ConsentParts
 from consent_ui.visit import Visit, words_of_request
 
 HOME_PAGE: Final = "home"

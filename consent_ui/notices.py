@@ -11,16 +11,16 @@ from broker.consent.record import Notice
 from broker.evidence.canonical import Json, canonical_bytes
 from consent_ui.words import Words
 
-NOTICE_VERSION: Final = "2"
+NOTICE_VERSION: Final = "3"
 """Of the pages' wording; raised when what they say changes its meaning."""
 
 
 def hash_of_shown(page: str, content: Mapping[str, Json], words: Words) -> str:
     """Return the SHA-256 (hex) of all that a page says of a request: RFC 8785 bytes of one object.
 
-    page: "decision", "consent", "child" or "extension". content: every member of the page's view, without the
-    boxes that are ticked, and never a value of a record: of so few possible values a hash would give them
-    away.
+    page: "decision", "consent", "child", "extension" or "change". content: every member of the page's view,
+    without the boxes that are ticked, and never a value of a record: of so few possible values a hash would
+    give them away.
     """
     shown: dict[str, Json] = {
         "page": page,

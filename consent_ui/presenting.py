@@ -16,6 +16,7 @@ from broker.oauth.authorization_request import AuthorizationRequest
 from broker.oauth.detail_types import INSURANCE_RECORD
 from broker.oauth.registration import ClientRegistration
 from consent_ui.form_words import form_in_words
+from consent_ui.giving_less import Shorter, shorter_than
 from consent_ui.notices import hash_of_shown
 from consent_ui.terms_words import ShownTerms, term_rows, why_of
 from consent_ui.words import WORDS, Words
@@ -52,8 +53,14 @@ class GroupView:
 
 @dataclass(frozen=True, slots=True)
 class DetailView:
-    """One thing asked for: what for, on which terms (label and words of each row), which fields."""
+    """One thing asked for: what for, on which terms (label and words of each row), which fields.
 
+    days: for how long it is asked; lengths: less than that, to choose from, under days_name in the form.
+    """
+
+    days_name: str
+    days: str
+    lengths: tuple[Shorter, ...]
     purpose: str
     terms: tuple[tuple[str, str], ...]
     has_required: bool
@@ -157,6 +164,9 @@ def _detail(
         frequency=told.frequency,
     )
     return DetailView(
+        days_name=field_name(position, "valid_days"),
+        days=words.days(days),
+        lengths=shorter_than(min(days, (table.last_day - today).days + 1), words),
         purpose=(purpose.label_vi, purpose.label_en)[index],
         terms=term_rows(terms, table, organisation, policies, words),
         has_required=bool(required),

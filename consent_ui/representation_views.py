@@ -21,7 +21,9 @@ from consent_ui.addresses import (
 )
 from consent_ui.consent_presenting import ConsentView, consent_view
 from consent_ui.extension_page import extension_address
+from consent_ui.first_look import note_first_look
 from consent_ui.frame import SignedInVisitor, own_page, visitor
+from consent_ui.giving_less import Less, NotOffered, less_of
 from consent_ui.notices import notice_of
 from consent_ui.previews import Previewing, PreviewView, asked_in_inbox
 from consent_ui.representation import ChildRequestView, request_view
@@ -76,12 +78,20 @@ class RepresentationViews:
         return self._list(whose, [self._listed(one, whose, names) for one in children])
 
     def show_request(self, consent_id: str) -> Response:
-        """Show one request of a child; 404 for any other, whether or not it exists."""
+        """Show one request of a child; 404 for any other, whether or not it exists.
+
+        The first look at it is written down, whoever of those who sign it was; where that fails, the page is
+        shown all the same.
+        """
         found = self._found(consent_id)
         if isinstance(found, Response):
             return found
         whose, child, view = found
-        return self._page(whose, child, view)
+        if view.is_unseen:
+            verb = self._parts.verb
+            note_first_look(lambda: verb.view(whose.citizen_id, child, view.consent_id, whose.at))
+            found = self._found(consent_id)
+        return found if isinstance(found, Response) else self._page(*found)
 
     def decide(self, consent_id: str) -> Response:
         """Take the answer: 303 to the list; the page again (403, 409, 422) where it is none."""
@@ -105,6 +115,10 @@ class RepresentationViews:
         if choice == "give" and not whose.session.is_recent(whose.at):
             again = visit.addresses.sign_in(REPRESENTATION_PAGE, words.language, again=True)
             return visit.pages.redirect(again)
+        try:
+            less = less_of(request.form, view.lengths, view.asked_range) if choice == "give" else Less()
+        except NotOffered as wrong:
+            return self._page(whose, child, view, 422, words(wrong.key))
         session = whose.session
         notice = notice_of(view.fingerprint, words, shown_at)
         who = RepresentativeSignIn(
@@ -112,7 +126,10 @@ class RepresentationViews:
         )
         try:
             decided = given if choice == "give" else frozenset()
-            self._parts.verb.decide(who, view.consent_id, decided, notice, whose.at)
+            days, rows = less.valid_days, less.data_range
+            self._parts.verb.decide(
+                who, view.consent_id, decided, notice, whose.at, valid_days=days, data_range=rows
+            )
         except (ConsentMoved, ConsentNotFound, ConsentTransitionRefused):
             return self._page(whose, child, view, 409, words("representation_moved"))
         return visit.pages.redirect(visit.addresses.page(REPRESENTATION_RULE, words.language))
@@ -243,6 +260,7 @@ class RepresentationViews:
             view=view,
             preview=preview,
             ticked=frozenset(request.form.getlist("field")) if error else frozenset(),
+            chosen=request.form if error else {},
             action=self._address(view.consent_id),
             token=visit.tokens.token(whose.cookie, _bound(view), whose.at),
             other_address=self._address(view.consent_id, whose.words.other),

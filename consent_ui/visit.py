@@ -15,7 +15,7 @@ from broker.oauth.authorization_request import AuthorizationRequest
 from broker.oauth.citizens import CitizenSession, CitizenSignIn
 from consent_ui.addresses import Addresses, request_ref_of
 from consent_ui.cookies import Cookies
-from consent_ui.destinations import OWN_PAGES, Destination
+from consent_ui.destinations import Destination, own_path
 from consent_ui.doors import Authorizations
 from consent_ui.form_tokens import FormTokens, is_from_own_page
 from consent_ui.pages import Pages, guarded
@@ -62,17 +62,17 @@ class Visit:
 
     def find_destination(self, name: str, at: datetime) -> Destination | None:
         """Return where `next` leads, None for what is no page of ours and no request that waits."""
-        if name in OWN_PAGES:
+        if own_path(name) is not None:
             return Destination(name, None)
         asked_for = self.find_request(name, at)
         return None if asked_for is None else Destination(name, asked_for)
 
     def go_on(self, destination: Destination, words: Words) -> Response:
         """Return the 303 to where a sign-in leads."""
-        rule = OWN_PAGES.get(destination.name)
+        path = own_path(destination.name)
         request_path = self.addresses.request(destination.name, words.language)
         return self.pages.redirect(
-            request_path if rule is None else self.addresses.page(rule, words.language)
+            request_path if path is None else self.addresses.page(path, words.language)
         )
 
     @property

@@ -59,6 +59,7 @@ class ConsentStore(Protocol):
         *,
         cancelled: tuple[str, datetime] | None = None,
         opened: tuple[str, datetime] | None = None,
+        viewed: tuple[str, datetime] | None = None,
         step: RequestStep | None = None,
         grant: Mapping[str, Any] | None = None,
     ) -> None:
@@ -75,10 +76,6 @@ class WaitingRequests(Protocol):
 
     def find_unopened(self, citizen_id: str, at: datetime, limit: int) -> Sequence[KeptRequest]:
         """Return the requests that no page of an account's holder has opened yet, the oldest first."""
-        ...
-
-    def note_viewed(self, request_id: str, at: datetime) -> None:
-        """Remember when the person first saw a request."""
         ...
 
 

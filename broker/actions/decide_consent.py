@@ -11,90 +11,56 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from broker.actions.consent_doors import ConsentStore, People, WaitingRequests
-from broker.actions.consent_writer import ConsentWriter
 from broker.actions.going_with import going_with
+from broker.actions.owned_consents import UNDECIDED, OwnedConsents
 from broker.actions.trying import tried_again
 from broker.consent import life
 from broker.consent.change import Change
-from broker.consent.record import Actor, Consent, Notice, Signer, Signing
+from broker.consent.record import Actor, Consent, DataRange, Notice, Signer
 from broker.consent.standing import stand, state_at
-from broker.consent.writing import ChainedEvent, HeldConsent, KeptRequest, RequestStep
-from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused
+from broker.consent.writing import HeldConsent, KeptRequest, RequestStep
+from broker.errors import ConsentMoved, ConsentTransitionRefused
 
 ACTION: Final = "decide_consent"
-OPENED_MAX: Final = 50
-"""How many requests one page opens; the next one opens what is left."""
-_UNDECIDED: Final = frozenset({"requested", "pending_cosign"})
 
 
 @dataclass(frozen=True, slots=True)
-class DecideConsent:
-    """The verbs with their doors. new_id: fresh UUIDv7. grant_of: a grant that begins with a consent."""
+class DecideConsent(OwnedConsents):
+    """The verbs with their doors. grant_of: a grant that begins with a consent."""
 
-    store: ConsentStore
-    requests: WaitingRequests
-    people: People
-    writer: ConsentWriter
-    new_id: Callable[[], str]
-    subject_of: Callable[[str, str], str]
-    organisation_of: Callable[[str], str]
     grant_of: Callable[[KeptRequest, Consent, Signer, datetime], Mapping[str, Any]]
 
-    def find_pending(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
-        """Return what waits for this person's decision; requests that were kept before are opened now.
+    def view(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
+        """Write down that a request was looked at for the first time, and return it; nobody is told.
 
-        Raises as find_all does.
+        Nothing is written at any later look, nor of what waits no more. relation_hash: as for withdraw.
+        Raises ConsentNotFound, ConsentTransitionRefused, ConsentMoved, StoreUnavailable.
         """
-        return [one for one in self.find_all(citizen_id, at) if one.state in _UNDECIDED]
-
-    def find_all(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
-        """Return what find_mine does; requests that were kept before are opened first, at most 50 at once.
-
-        Raises StoreUnavailable, also where the source cannot say who must sign, and
-        ConsentTransitionRefused (person_unknown).
-        """
-        unopened = self.requests.find_unopened(citizen_id, at, OPENED_MAX)
-        # The source is asked once who must sign, and not at all where there is nothing new.
-        signing = self.people.signing(citizen_id, at) if unopened else Signing()
-        for kept in unopened:
-            self._open(kept, citizen_id, signing, at)
-        return self.find_mine(citizen_id, at)
-
-    def find_mine(self, citizen_id: str, at: datetime, before: str = "") -> Sequence[Consent]:
-        """Return a person's consents as they stand now, 201 at most, the latest change first.
-
-        before: id of an ended one; then only what ended before it.
-        """
-        return [stand(one, at).consent for one in self.store.find_of_citizen(citizen_id, before=before)]
-
-    def find_one(self, citizen_id: str, consent_id: str, at: datetime) -> Consent | None:
-        """Return one of the person's own consents as it stands now; None also for anybody else's."""
-        held = self._held(consent_id)
-        if held is None or held.consent.citizen_id != citizen_id:
-            return None
-        return stand(held.consent, at).consent
-
-    def history(self, citizen_id: str, consent_id: str) -> Sequence[ChainedEvent]:
-        """Return the events of one of the person's own consents; empty for anybody else's."""
-        held = self._held(consent_id)
-        if held is None or held.consent.citizen_id != citizen_id:
-            return ()
-        return self.store.find_events(consent_id)
-
-    def view(self, citizen_id: str, consent_id: str, at: datetime) -> None:
-        """Remember that the person looked at a request. Nothing is told to anybody."""
-        held = self._own(citizen_id, consent_id)
-        self.requests.note_viewed(held.consent.request_id, at)
+        held = self._actable(actor, consent_id, relation_hash)
+        now = stand(held.consent, at).consent
+        if not life.is_unseen(now):
+            return now
+        writings, evidence = self.writer.compose(life.view(held.consent, actor, at), held, at)
+        self.store.write(writings, evidence, viewed=(held.consent.request_id, at))
+        return writings[-1].consent
 
     def decide(
-        self, signer: Signer, consent_id: str, given: frozenset[str], notice: Notice, at: datetime
+        self,
+        signer: Signer,
+        consent_id: str,
+        given: frozenset[str],
+        notice: Notice,
+        at: datetime,
+        *,
+        valid_days: int | None = None,
+        data_range: DataRange | None = None,
     ) -> Consent:
         """Decide on a request: give the named fields, or refuse it by giving none.
 
-        signer: whose session it is; a representative's carries the hash of the relation. With the first
-        consent that is given on a request its grant begins, and the others come under it. The recipient may
-        fetch its token once all is decided, or time has ended the rest.
+        signer: whose session it is; a representative's carries the hash of the relation. valid_days,
+        data_range: less than was asked for; None for as asked, and where another has signed before. With the
+        first consent that is given on a request its grant begins, and the others come under it. The
+        recipient may fetch its token once all is decided, or time has ended the rest.
         Raises ConsentNotFound, ConsentTransitionRefused, ConsentMoved, StoreUnavailable.
         """
         held = self._signable(signer, consent_id)
@@ -104,7 +70,9 @@ class DecideConsent:
         elif held.consent.state == "pending_cosign":
             change = life.cosign(held.consent, signer, notice, at, given=given)
         else:
-            change = life.decide(held.consent, given, signer, notice, at)
+            change = life.decide(
+                held.consent, given, signer, notice, at, valid_days=valid_days, data_range=data_range
+            )
         return self._write_decision(held, change, signer, at)
 
     def withdraw(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
@@ -170,6 +138,36 @@ class DecideConsent:
         change = life.extend(held.consent, self.new_id(), signer, notice, at, valid_days=valid_days)
         return self._write(held, change, at)
 
+    def amend(
+        self,
+        signer: Signer,
+        consent_id: str,
+        given: frozenset[str],
+        notice: Notice,
+        at: datetime,
+        *,
+        valid_days: int | None = None,
+        data_range: DataRange | None = None,
+    ) -> Consent:
+        """Change what is given: a new consent of the same terms takes the place of the old one.
+
+        valid_days: from now; None keeps the end. data_range: None keeps it. Its grant goes over, so that the
+        next token is for what is given now, and the tokens made before open nothing.
+        Raises ConsentNotFound, ConsentTransitionRefused, ConsentMoved, StoreUnavailable.
+        """
+        held = self._signable(signer, consent_id)
+        change = life.amend(
+            held.consent,
+            self.new_id(),
+            given,
+            signer,
+            notice,
+            at,
+            valid_days=valid_days,
+            data_range=data_range,
+        )
+        return self._write(held, change, at)
+
     def confirm(self, signer: Signer, consent_id: str, notice: Notice, at: datetime) -> Consent:
         """Confirm a consent that fell due on a birthday."""
         held = self._signable(signer, consent_id)
@@ -193,32 +191,6 @@ class DecideConsent:
             count += 1
         return count
 
-    def _open(self, kept: KeptRequest, citizen_id: str, signing: Signing, at: datetime) -> None:
-        opening = kept.opening
-        organisation_id = self.organisation_of(opening.client_id)
-        writings, evidence = [], []
-        for terms in opening.items:
-            change = life.open_request(
-                consent_id=self.new_id(),
-                request_id=opening.request_id,
-                client_id=opening.client_id,
-                organisation_id=organisation_id,
-                citizen_id=citizen_id,
-                subject=self.subject_of(organisation_id, citizen_id),
-                terms=terms,
-                at=at,
-                expires_at=opening.expires_at,
-                signing=signing,
-            )
-            written, recorded = self.writer.compose(change, None, at)
-            writings += written
-            evidence += recorded
-        # Of two pages that open it at one moment, one does; both show what that one opened.
-        try:
-            self.store.write(writings, evidence, opened=(opening.request_id, at))
-        except ConsentMoved:
-            return
-
     def _write_decision(self, held: HeldConsent, change: Change, signer: Signer, at: datetime) -> Consent:
         """Write a decision with what it does to its request, and the grant that begins or grows with it."""
         request_id = held.consent.request_id
@@ -230,7 +202,7 @@ class DecideConsent:
         kept = self.requests.find_request(request_id)
         if kept is None or kept.status(at) != "pending":
             raise ConsentMoved("the request was decided, cancelled or has expired")
-        if change.consent.state in _UNDECIDED:
+        if change.consent.state in UNDECIDED:
             return self._write(held, change, at)
         grant, grant_id = None, kept.grant_id
         if change.consent.state == "active":
@@ -243,40 +215,10 @@ class DecideConsent:
             request_id=request_id,
             consent_id=change.consent.consent_id,
             at=at,
-            is_last=all(one.state not in _UNDECIDED for one in others),
+            is_last=all(one.state not in UNDECIDED for one in others),
             grant_before=kept.grant_id,
             grant_id=grant_id,
         )
         writings, evidence = self.writer.compose(change, held, at)
         self.store.write(writings, evidence, step=step, grant=grant)
         return change.consent
-
-    def _write(self, held: HeldConsent, change: Change, at: datetime) -> Consent:
-        writings, evidence = self.writer.compose(change, held, at)
-        self.store.write(writings, evidence)
-        return writings[-1].consent
-
-    def _held(self, consent_id: str) -> HeldConsent | None:
-        return self.store.find_one(consent_id)
-
-    def _own(self, citizen_id: str, consent_id: str) -> HeldConsent:
-        held = self._held(consent_id)
-        if held is None or held.consent.citizen_id != citizen_id:
-            raise ConsentNotFound
-        return held
-
-    def _signable(self, signer: Signer, consent_id: str) -> HeldConsent:
-        """The consent, if it is the signer's own or the signer has shown to represent the person."""
-        held = self._held(consent_id)
-        if held is None or (held.consent.citizen_id != signer.citizen_id and not signer.relation_hash):
-            raise ConsentNotFound
-        return held
-
-    def _actable(self, actor: Actor, consent_id: str, relation_hash: str) -> HeldConsent:
-        """The consent, if it is the actor's own or the actor has shown to represent the person."""
-        held = self._held(consent_id)
-        is_own = held is not None and held.consent.citizen_id == actor.reference
-        is_shown = actor.kind == "representative" and bool(relation_hash)
-        if held is None or not (is_own or is_shown):
-            raise ConsentNotFound
-        return held

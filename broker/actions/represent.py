@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Final, Protocol
+from typing import Final
 
+from broker.actions.represent_doors import Accounts, Decisions
 from broker.consent.age import required_roles
-from broker.consent.record import FINAL, Actor, Consent, Notice, Signer
+from broker.consent.record import FINAL, Actor, Consent, DataRange, Notice, Signer
 from broker.consent.standing import roles_at
 from broker.consent.writing import ChainedEvent
 from broker.errors import ConsentNotFound, ConsentTransitionRefused, StoreUnavailable
@@ -22,65 +23,6 @@ _UNDECIDED: Final = frozenset({"requested", "pending_cosign"})
 _LIVING: Final = frozenset({"active", "paused", "refresh_due"})
 _ENDED_MAX: Final = 10
 """How many of a child's ended consents are told of."""
-
-
-class Accounts(Protocol):
-    """The accounts of citizens."""
-
-    def account_of(self, personal_id: str) -> str | None:
-        """Return the account of a person, opened without a way to sign in where there is none.
-
-        None for one that is closed. Raises StoreUnavailable.
-        """
-        ...
-
-
-class Decisions(Protocol):
-    """What becomes of requests and consents; `broker.actions.decide_consent.DecideConsent` is one."""
-
-    def find_all(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
-        """Return all of a person's consents as they stand now, what waits for a decision among them."""
-        ...
-
-    def find_mine(self, citizen_id: str, at: datetime) -> Sequence[Consent]:
-        """Return what find_all does, of requests only those that were opened before."""
-        ...
-
-    def history(self, citizen_id: str, consent_id: str) -> Sequence[ChainedEvent]:
-        """Return the events of one of a person's consents."""
-        ...
-
-    def decide(
-        self, signer: Signer, consent_id: str, given: frozenset[str], notice: Notice, at: datetime
-    ) -> Consent:
-        """Give the named fields, or refuse by giving none."""
-        ...
-
-    def withdraw(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
-        """Withdraw; no release commits after it has returned."""
-        ...
-
-    def withdrawn_with(self, actor: Actor, consent: Consent, at: datetime) -> Sequence[Consent]:
-        """Return what goes with a consent when it is withdrawn."""
-        ...
-
-    def pause(self, actor: Actor, consent_id: str, at: datetime, relation_hash: str = "") -> Consent:
-        """Pause until whoever paused it resumes it."""
-        ...
-
-    def resume(self, signer: Signer, consent_id: str, at: datetime) -> Consent:
-        """Resume what the signer's role has paused."""
-        ...
-
-    def confirm(self, signer: Signer, consent_id: str, notice: Notice, at: datetime) -> Consent:
-        """Confirm what fell due on a birthday."""
-        ...
-
-    def extend(
-        self, signer: Signer, consent_id: str, notice: Notice, at: datetime, *, valid_days: int | None = None
-    ) -> Consent:
-        """Extend: a new consent of the same words takes the place of the old one."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +121,12 @@ class Represent:
         """Return the events of one of a child's consents. child: as proven now."""
         return self.decisions.history(child.citizen_id, consent_id)
 
+    def view(self, citizen_id: str, child: RepresentedChild, consent_id: str, at: datetime) -> Consent:
+        """Write down a first look at a child's request. child: as proven now. Raises as decide does."""
+        if all(one.consent_id != consent_id for one in child.pending):
+            raise ConsentNotFound
+        return self.decisions.view(_actor(citizen_id), consent_id, at, child.relation_hash)
+
     def decide(
         self,
         who: RepresentativeSignIn,
@@ -186,16 +134,23 @@ class Represent:
         given: frozenset[str],
         notice: Notice,
         at: datetime,
+        *,
+        valid_days: int | None = None,
+        data_range: DataRange | None = None,
     ) -> Consent:
         """Decide as representative; the relation is proven again for this very decision.
 
+        valid_days, data_range: less than was asked for, None for as asked.
         Raises ConsentNotFound (not one's child, or nothing waits), ConsentTransitionRefused, ConsentMoved,
         StoreUnavailable.
         """
         found = self.find_request(who.citizen_id, consent_id, at)
         if found is None:
             raise ConsentNotFound
-        return self.decisions.decide(_signer(who, found[0], at), consent_id, given, notice, at)
+        signer = _signer(who, found[0], at)
+        return self.decisions.decide(
+            signer, consent_id, given, notice, at, valid_days=valid_days, data_range=data_range
+        )
 
     def withdraw(self, citizen_id: str, consent_id: str, at: datetime) -> Consent:
         """Withdraw for a child: like one's own, without a fresh sign-in. Raises as decide does."""

@@ -26,7 +26,7 @@ from broker.oauth.authorization import AuthorizationRefused, Authorizations, Sub
 from broker.oauth.authorization_request import Approval, AuthorizationRequest, Grant, IssuedCode
 from broker.oauth.bound_tokens import Details
 from broker.oauth.granted import secret_hash
-from broker.oauth.narrowing import differs_only_in_fields
+from broker.oauth.narrowing import differs_only_in_choices
 from policies.civil_time import civil_date
 from policies.compile import PolicySet
 
@@ -90,7 +90,7 @@ class RedirectConsents:
             signed_at=at,
         )
         request_id = self.new_id()
-        given = {detail["agreement_id"]: frozenset(detail["fields"]) for detail in approval.details}
+        given = {detail["agreement_id"]: detail for detail in approval.details}
         decided = self._decided(request, request_id, approval.citizen_id, given, signer, notice, at)
         active = [consent for _, consent in decided if consent.state == "active"]
         if {one.terms.agreement_id for one in active} != given.keys():
@@ -135,16 +135,20 @@ class RedirectConsents:
         request: AuthorizationRequest,
         request_id: str,
         citizen_id: str,
-        given: Mapping[str, frozenset[str]],
+        given: Mapping[str, Mapping[str, Any]],
         signer: Signer,
         notice: Notice,
         at: datetime,
     ) -> list[tuple[Change, Consent]]:
         decided = []
+        asked_days = {detail["agreement_id"]: detail["valid_days"] for detail in request.details}
         try:
             for opened in self._opened(request, request_id, citizen_id, at):
-                fields = given.get(opened.consent.terms.agreement_id, frozenset())
-                after = life.decide(opened.consent, fields, signer, notice, at)
+                agreement_id = opened.consent.terms.agreement_id
+                detail = given.get(agreement_id, {})
+                fields, days = frozenset(detail.get("fields", ())), detail.get("valid_days")
+                less = days if days != asked_days[agreement_id] else None
+                after = life.decide(opened.consent, fields, signer, notice, at, valid_days=less)
                 decided.append((_joined(opened, after), after.consent))
         except ConsentTermsRefused:
             raise AuthorizationRefused("not_permitted") from None
@@ -221,11 +225,11 @@ class RedirectConsents:
 
 
 def _is_taken_over(given: Details, asked: Details) -> bool:
-    """Whether all that was given will stand in the consents: of what was asked fewer fields, each once."""
+    """Whether all that was given will stand in the consents: fewer fields and days than asked, each once."""
     by_agreement = {detail["agreement_id"]: detail for detail in asked}
     names = [detail["agreement_id"] for detail in given]
     return len(set(names)) == len(names) and all(
-        differs_only_in_fields(detail, by_agreement[detail["agreement_id"]]) for detail in given
+        differs_only_in_choices(detail, by_agreement[detail["agreement_id"]]) for detail in given
     )
 
 

@@ -86,6 +86,8 @@ AUTHENTICATION: Final = {
     "citizen.withdrawal": "browser: a citizen's session",
     "citizen.extension": "browser: a citizen's session",
     "citizen.extend_consent": "browser: a citizen's session of the last 300 s and a form token",
+    "citizen.change": "browser: a citizen's session",
+    "citizen.change_consent": "browser: a citizen's session (to give more: of 300 s), form token",
     "citizen.pause_all": "browser: a citizen's session and a form token",
     "citizen.act_on_consent": "browser: a citizen's session and a form token",
     "citizen.font": "none: the letters of the citizen's pages",

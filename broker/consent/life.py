@@ -39,6 +39,7 @@ __all__ = [
     "exhaust",
     "extend",
     "invalidate",
+    "is_unseen",
     "make_inapplicable",
     "open_request",
     "pause",
@@ -114,6 +115,11 @@ def view(consent: Consent, actor: Actor, at: datetime) -> Change:
     check_state(now.consent, _REQUESTED, "not_requested")
     check_citizen(now.consent, actor, at)
     return moved(now, "requested", at, "viewed", actor)
+
+
+def is_unseen(consent: Consent) -> bool:
+    """Return whether a request waits that nobody has looked at: looking is all that leaves it requested."""
+    return consent.state == "requested" and consent.version == 1
 
 
 def cancel(consent: Consent, actor: Actor, at: datetime) -> Change:

@@ -45,9 +45,10 @@ def narrowed(text: str | None, granted: Details) -> Details:
     return tuple(asked) or granted
 
 
-def differs_only_in_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether two details say the same of everything but fields."""
-    return {**one, "fields": ()} == {**other, "fields": ()}
+def differs_only_in_choices(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two details say the same of everything that a citizen does not choose."""
+    chosen = {"fields": (), "valid_days": 0}
+    return {**one, **chosen} == {**other, **chosen}
 
 
 def _is_for_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

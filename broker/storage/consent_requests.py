@@ -74,16 +74,6 @@ class PostgresConsentRequests:
             row = connection.execute(statement).first()
         return None if row is None else _kept(row)
 
-    def note_viewed(self, request_id: str, at: datetime) -> None:
-        """Remember when the person first saw the request."""
-        statement = (
-            consent_requests.update()
-            .where(consent_requests.c.request_id == request_id, consent_requests.c.viewed_at.is_(None))
-            .values(viewed_at=at)
-        )
-        with store_answers(), self._engine.begin() as connection:
-            connection.execute(statement)
-
     def note_polled(self, request_id: str, at: datetime) -> datetime | None:
         """Remember that the client asked for its token now; return when it asked before (CIBA, 11)."""
         before = select(consent_requests.c.polled_at).where(consent_requests.c.request_id == request_id)
@@ -187,6 +177,18 @@ def cancel_request(connection: Connection, request_id: str, at: datetime) -> boo
         .values(cancelled_at=at)
     )
     return cancelled.rowcount == 1
+
+
+def note_viewed(connection: Connection, request_id: str, at: datetime) -> None:
+    """Remember when a request was first looked at, on a connection whose transaction holds more.
+
+    The row of a request is held before those of its consents, here as everywhere.
+    """
+    connection.execute(
+        consent_requests.update()
+        .where(consent_requests.c.request_id == request_id, consent_requests.c.viewed_at.is_(None))
+        .values(viewed_at=at)
+    )
 
 
 def is_unopened(connection: Connection, request_id: str, at: datetime) -> bool:

@@ -32,6 +32,7 @@ from broker.storage.consent_requests import (
     is_undecided,
     is_unopened,
     keep_request,
+    note_viewed,
     take_step,
 )
 from broker.storage.consent_writes import (
@@ -168,6 +169,7 @@ class PostgresConsents:
         decided: tuple[str, datetime, str | None] | None = None,
         cancelled: tuple[str, datetime] | None = None,
         opened: tuple[str, datetime] | None = None,
+        viewed: tuple[str, datetime] | None = None,
         step: RequestStep | None = None,
         redirect: tuple[bytes, datetime, Grant | None, IssuedCode | None] | None = None,
         grant: Mapping[str, Any] | None = None,
@@ -177,9 +179,10 @@ class PostgresConsents:
 
         opening: a request that begins with it. decided: (request_id, at, grant_id) of a request that ends
         with it. cancelled: (request_id, at) of one that is taken back. opened: (request_id, at) of one whose
-        consents begin with it. step: where a decision takes a request. redirect: (request_ref, at, grant,
-        code) of the authorization endpoint's request that ends with it; without grant and code it was
-        refused. grant: one that begins without a redirect, as the columns of its table.
+        consents begin with it. viewed: (request_id, at) of one that was looked at. step: where a decision
+        takes a request. redirect: (request_ref, at, grant, code) of the authorization endpoint's request that
+        ends with it; without grant and code it was refused. grant: one that begins without a redirect, as the
+        columns of its table.
         ended: (grant_id, by whom, at) of a grant that ends with all that lives under it.
         Raises ConsentMoved when anything is no longer as it was read, GrantNotFound where there was nothing
         to end.
@@ -192,6 +195,8 @@ class PostgresConsents:
             if opening is not None:
                 keep_request(connection, opening)
             _check_request(connection, decided, cancelled, opened, step)
+            if viewed is not None:
+                note_viewed(connection, *viewed)
             hold_consents(connection, writings)
             for writing in writings:
                 write_consent(connection, writing)

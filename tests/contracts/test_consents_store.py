@@ -152,6 +152,19 @@ def extending(inbox: InboxFlow, person: Citizen) -> Prepared:
     return lambda: inbox.verbs.extend(inbox.signer(person), consent.consent_id, inbox.notice(), at)
 
 
+def changing(inbox: InboxFlow, person: Citizen) -> Prepared:
+    consent = given(inbox, person, frequency={"use_count": 2, "per": "day"})
+    at, less = inbox.world.clock() + timedelta(seconds=30), frozenset({"salary_base"})
+    signer, notice = inbox.signer(person), inbox.notice()
+    return lambda: inbox.verbs.amend(signer, consent.consent_id, less, notice, at, valid_days=7)
+
+
+def looking(inbox: InboxFlow, person: Citizen) -> Prepared:
+    inbox.request(person)
+    [waiting] = inbox.waiting(person)
+    return lambda: inbox.verbs.view(inbox.actor(person), waiting.consent_id, inbox.world.clock())
+
+
 def taking_back(inbox: InboxFlow, person: Citizen) -> Prepared:
     request_id = inbox.request(person, items=[ITEM, OTHER_ITEM]).get_json()["request_id"]
     inbox.waiting(person)
@@ -348,6 +361,18 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
             "evidence_annex": 2,
         },
     ),
+    "change": (
+        changing,
+        {
+            "consents": 1,
+            "consent_events": 2,
+            "consent_receipts": 1,
+            "outbox_messages": 1,
+            "evidence_entries": 2,
+            "evidence_annex": 2,
+        },
+    ),
+    "look at": (looking, {"consent_events": 1, "evidence_entries": 1, "evidence_annex": 1}),
     "take back": (taking_back, {"consent_events": 2, "evidence_entries": 2, "evidence_annex": 2}),
     "give by redirect": (
         lambda inbox, person: deciding_by_redirect(inbox, person, "give"),

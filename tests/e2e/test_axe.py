@@ -27,7 +27,10 @@ from tests.spec.test_representation import Household
 AXE = Path(__file__).parents[1] / "data" / "axe-core"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 SIZES = {"phone": (360, 740), "desktop": (1280, 900)}
-NAMING = {"citizen.consent", "citizen.withdrawal", "citizen.extension", "citizen.complaint_form"}
+NAMING = {
+    *("citizen.consent", "citizen.withdrawal", "citizen.change", "citizen.extension"),
+    "citizen.complaint_form",
+}
 """Pages that name something of one's own."""
 RUN = """
 const [rules, done] = arguments;

@@ -15,6 +15,7 @@ import pytest
 from selenium.webdriver import ActionChains, Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.select import Select
 from sqlalchemy import create_engine, text
 
 from consent_ui.words import WORDS
@@ -90,6 +91,15 @@ class Person:
         for box in self.all("input[type=checkbox]"):
             if (box.get_attribute("value") or "").split(".")[-1] in names:
                 box.click()
+
+    def ticked(self) -> set[str]:
+        """Return the values of the boxes that are ticked."""
+        boxes = self.all("input[type=checkbox]")
+        return {str(box.get_attribute("value")) for box in boxes if box.is_selected()}
+
+    def choose(self, name: str, value: str) -> None:
+        """Choose one of a list."""
+        Select(self.find(f"#{name}")).select_by_value(value)
 
     def lent_browser(self) -> PagesBrowser:
         """Return a browser of the tests that is signed in as this one is."""
@@ -411,6 +421,45 @@ def test_a_consent_is_extended_by_a_length_that_is_chosen(person: Person, bank: 
     assert person.says("consents_event_extended") in person.text()
     person.open("/citizen/consents")
     assert person.says("consents_state_superseded") in person.find("section[aria-labelledby=s-ended]").text
+
+
+@both_languages
+@both_sizes
+def test_a_consent_for_fewer_days_is_changed_and_one_field_is_taken_away(
+    person: Person, bank: PagesBank
+) -> None:
+    assert bank.ask(person.citizen.personal_id, {"vi": "Hồ sơ vay số 1", "en": "Loan 1"}).status == 201
+    person.open("/citizen/consents")
+    person.sign_in()
+    person.click(person.find("section[aria-labelledby=s-waiting] li a"))
+    assert person.says("consents_event_viewed") in person.text()
+    assert person.find("#valid_days").get_attribute("value") == "", "as asked, unless one chooses"
+    person.choose("valid_days", "7")
+    person.tick("salary_base", "si_status")
+    person.picture("for-fewer-days")
+    person.button("button[name=choice][value=give]")
+    assert person.says("days_many", days=7) in person.find("dl").text
+    person.click(person.find("main a[href*='/change']"))
+    person.picture("change")
+    assert person.ticked() == {"salary_base", "si_status"}
+    person.button("main button[type=submit]")
+    assert person.says("change_nothing") in person.find("[role=alert]").text
+    person.tick("salary_base")
+    person.button("main button[type=submit]")
+    person.picture("what-is-needed")
+    assert person.says("change_required", field="").split("”")[1] in person.find("[role=alert]").text
+    person.tick("salary_base", "si_status")
+    person.choose("valid_days", "1")
+    person.button("main button[type=submit]")
+    person.picture("changed")
+    assert person.says("consents_event_amended") in person.text()
+    assert person.says("days_one", days=1) in person.find("dl").text
+    assert person.says("told_consent_changed") not in person.text(), "that is told with the old one"
+    person.open("/citizen/consents")
+    assert person.says("consents_state_superseded") in person.find("section[aria-labelledby=s-ended]").text
+    person.open("/citizen/receipts")
+    title = {"vi": "Bạn đã thay đổi sự đồng ý", "en": "You changed your consent"}[person.language]
+    assert title in person.text()
 
 
 @both_languages

@@ -236,7 +236,7 @@ class TestPolling:
         auth_req_id = inbox.asked(person)
         refused(inbox.poll(auth_req_id), "authorization_pending")
         waits(inbox)
-        inbox.verbs.view(person.citizen_id, only(inbox, person).consent_id, inbox.world.clock())
+        inbox.verbs.view(inbox.actor(person), only(inbox, person).consent_id, inbox.world.clock())
         refused(inbox.poll(auth_req_id), "authorization_pending")
 
     def test_ciba_11_who_polls_faster_than_the_interval_is_told_to_slow_down(

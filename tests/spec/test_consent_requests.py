@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from broker.actions import decide_consent
+from broker.actions import owned_consents
 from broker.actions.consent_doors import People
 from broker.actions.trying import tried_again
 from broker.consent.chain import verify_chain
@@ -325,7 +325,7 @@ class TestNotTwiceAtOnce:
     def test_a_page_asks_the_source_once_and_opens_a_bounded_number(
         self, inbox: InboxFlow, person: Citizen, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(decide_consent, "OPENED_MAX", 2)
+        monkeypatch.setattr(owned_consents, "OPENED_MAX", 2)
         for number in range(3):
             kept(inbox.request(person, inbox.register_desk(f"desk-many-{number}", f"bank-many-{number}")))
         people = CountedPeople(inbox.verbs.people)
@@ -374,7 +374,7 @@ class TestNobodyThere:
         request_id = kept(inbox.request(person))["request_id"]
         before = inbox.status(request_id)
         [consent] = inbox.waiting(person)
-        inbox.verbs.view(person.citizen_id, consent.consent_id, inbox.world.clock())
+        inbox.verbs.view(inbox.actor(person), consent.consent_id, inbox.world.clock())
         assert inbox.rows("consent_requests", "request_id = :id", id=request_id)[0]["viewed_at"]
         assert inbox.status(request_id) == before
 
@@ -444,7 +444,7 @@ class TestDeciding:
         with pytest.raises(ConsentNotFound):
             inbox.answer(stranger, consent)
         with pytest.raises(ConsentNotFound):
-            inbox.verbs.view(stranger.citizen_id, consent.consent_id, at)
+            inbox.verbs.view(inbox.actor(stranger), consent.consent_id, at)
         with pytest.raises(ConsentNotFound):
             inbox.verbs.withdraw(inbox.actor(stranger), consent.consent_id, at)
 

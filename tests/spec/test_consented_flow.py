@@ -20,7 +20,7 @@ from broker.oauth.citizen_secrets import CitizenSecrets
 from broker.oauth.one_time_codes import new_secret
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import PostgresClients
-from tests.citizen_world import PASSWORD, QUICK, Citizen
+from tests.citizen_world import PASSWORD, QUICK, Citizen, Form, Forms
 from tests.consent_world import RECORD_PATH, ConsentWorld
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.oauth_flow import INCOME, Flow
@@ -131,3 +131,41 @@ def test_what_a_detail_bounds_bounds_what_leaves(
     assert told.get_json()["fields"].keys() == whole["fields"].keys()
     again = flow.get(RECORD_PATH, answer["access_token"])
     assert (again.status_code, again.get_json()["reason"]) == (403, "frequency_exceeded")
+
+
+def own_form(flow: Flow, browser: Client, path: str) -> Form:
+    page = browser.get(path, base_url=flow.world.issuer)
+    assert page.status_code == 200, page.text
+    return next(form for form in Forms(page.text).forms if form.action == path)
+
+
+def read(flow: Flow, token: str) -> tuple[set[str], set[str]]:
+    """Return what is released of the person, and of each row."""
+    answer = flow.get(RECORD_PATH, token)
+    assert answer.status_code == 200, answer.get_json()
+    told = answer.get_json()
+    assert told["groups"]["contributions"]
+    return set(told["fields"]), {name for row in told["groups"]["contributions"] for name in row}
+
+
+def test_a_field_that_is_taken_away_leaves_no_more_and_the_recipient_reads_what_remains(
+    flow: Flow, consents: ConsentWorld, citizen: Citizen
+) -> None:
+    before = flow.redeem(flow.granted(citizen, ("0.salary_base", "0.si_status"))).get_json()
+    [old] = before["authorization_details"]
+    assert read(flow, before["access_token"]) == ({"si_status"}, {"salary_base"})
+    browser, path = flow.signed_in(citizen), f"/citizen/consents/{old['consent_id']}/change"
+    data = {**own_form(flow, browser, path).fields, "field": ["salary_base"]}
+    done = browser.post(path, data=data, base_url=flow.world.issuer)
+    assert done.status_code == 303, done.text
+    refused = flow.get(RECORD_PATH, before["access_token"])
+    assert (refused.status_code, refused.get_json()["reason"]) == (403, "not_active_superseded")
+    after = flow.refresh(before["refresh_token"]).get_json()
+    [new] = after["authorization_details"]
+    assert new["consent_id"] in done.headers["Location"]
+    assert (new["fields"], new["consent_id"] != old["consent_id"]) == (["salary_base"], True)
+    assert read(flow, after["access_token"]) == (set(), {"salary_base"})
+    assert flow.get(RECORD_PATH, before["access_token"]).status_code == 403, "it never opens again"
+    withdraw(consents, citizen, new["consent_id"])
+    ended = flow.get(RECORD_PATH, after["access_token"])
+    assert (ended.status_code, ended.get_json()["reason"]) == (403, "not_active_withdrawn")

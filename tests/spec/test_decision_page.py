@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 import consent_ui
 from broker.errors import StoreUnavailable
 from broker.storage.requests import PostgresRequests
+from consent_ui.notices import NOTICE_VERSION
 from consent_ui.words import LANGUAGES, WORDS
 from policies.forms import FORMS
 from tests.citizen_world import (
@@ -185,7 +186,7 @@ class TestGiving:
         [(_, notice)] = world.told
         assert notice is not None
         assert notice.served_at == shown_at
-        assert (notice.version, notice.language, len(notice.rendered_hash)) == ("2", "en", 64)
+        assert (notice.version, notice.language, len(notice.rendered_hash)) == (NOTICE_VERSION, "en", 64)
 
     def test_a_part_without_a_tick_is_left_out(self, world: CitizenWorld, citizen: Citizen) -> None:
         browser = world.browser()

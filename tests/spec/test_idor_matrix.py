@@ -67,6 +67,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.consent": "thing",
     "citizen.withdrawal": "thing",
     "citizen.extension": "thing",
+    "citizen.change": "thing",
     "citizen.receipt_pdf": "thing",
     "citizen.receipt_jws": "thing",
     "citizen.receipt_iso": "thing",
@@ -82,6 +83,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
     # Forms; what they name stands in their fields.
     "citizen.act_on_consent": "form on a thing",
     "citizen.extend_consent": "form on a thing",
+    "citizen.change_consent": "form on a thing",
     "citizen.pause_all": "form",
     "citizen.sign_out": "form",
     "citizen.read_record": "form",
@@ -100,7 +102,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
 QUERIES: Final[Mapping[str, str]] = {"citizen.complaint_form": "reference"}
 """Endpoint → parameter of its query that names what it is about."""
 PAGES_OF_THINGS: Final = {
-    *("citizen.consent", "citizen.withdrawal", "citizen.complaint_form"),
+    *("citizen.consent", "citizen.withdrawal", "citizen.change", "citizen.complaint_form"),
     *("citizen.child_request", "citizen.child_consent", "citizen.child_withdrawal"),
 }
 """Pages that name something and to which the links of other pages lead."""

@@ -102,7 +102,8 @@ def test_who_must_sign_cannot_be_known_and_nothing_is_given(
 @pytest.mark.parametrize(
     "details",
     [
-        [{**COMPLETED, "valid_days": 7}],
+        [{**COMPLETED, "valid_days": 31}],
+        [{**COMPLETED, "valid_days": 0}],
         [{**COMPLETED, "retention_days": 30}],
         [COMPLETED, COMPLETED],
         [{**COMPLETED, "fields": ["salary_base"]}, COMPLETED],

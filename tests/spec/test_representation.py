@@ -260,6 +260,30 @@ def test_a_parent_reads_all_the_terms_before_deciding(
         assert wanted in page, wanted
 
 
+def test_a_parent_gives_for_fewer_days_and_a_shorter_time_and_the_first_look_is_the_parents(
+    world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
+) -> None:
+    days = DataRange(TODAY - timedelta(days=90), TODAY)
+    request_id = ask(world, consents, household.add(5, parent=mother), data_range=days)
+    visitor.page(REPRESENTATION)
+    asked = consent_of(world, request_id)
+    path, later = f"{REPRESENTATION}/{asked.consent_id}", TODAY - timedelta(days=30)
+    for _ in range(2):
+        form = visitor.form(path, path)
+    assert (form.fields["first_day"], form.fields["last_day"]) == (f"{days.first_day}", f"{TODAY}")
+    data = {**form.fields, "field": list(form.boxes), "choice": "give", "valid_days": "7"}
+    for wrong in ({"valid_days": "30"}, {"first_day": f"{TODAY - timedelta(days=91)}"}):
+        assert visitor.post(path, {**data, **wrong}).status_code == 422
+    assert consent_of(world, request_id).state == "requested"
+    assert visitor.post(path, {**data, "first_day": f"{later}"}).status_code == 303
+    given = consent_of(world, request_id)
+    assert (given.state, given.given_days, given.given_range) == ("active", 7, DataRange(later, TODAY))
+    events = consents.store.find_events(asked.consent_id)
+    assert [one.type for one in events] == ["requested", "viewed", "partially_given"]
+    page = visitor.page(f"{REPRESENTATION}/consents/{asked.consent_id}?lang=en").words
+    assert "The request was looked at – by a representative" in page
+
+
 def test_a_parent_refuses_for_the_child(
     world: World, consents: ConsentWorld, household: Household, mother: Someone, visitor: Visitor
 ) -> None:

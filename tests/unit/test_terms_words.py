@@ -200,6 +200,11 @@ class TestTheHash:
             "until": "10:00 29/11/2026",
             "may_decide": True,
             "can": [],
+            "lengths": [
+                {"days": 7, "label": "7 ngày"},
+                {"days": 1, "label": "1 ngày"},
+            ],
+            "asked_range": None,
         }
         document = {"page": "consent", "version": NOTICE_VERSION, "language": "vi", "content": content}
         assert view.fingerprint == hashlib.sha256(rfc8785.dumps(plain(document))).hexdigest()
