@@ -12,4 +12,4 @@ from tests.oauth_world import MovableClock, present
 
 def test_no_clock_begins_shortly_before_midnight(flow: Flow, inbox: InboxFlow) -> None:
     for at in (present(), MovableClock()(), flow.world.clock(), inbox.world.clock()):
-        assert civil_date(at) == civil_date(at + timedelta(minutes=30))
+        assert civil_date(at) == civil_date(at + timedelta(minutes=15))
