@@ -1,8 +1,11 @@
-"""What answers say of a refusal, checked member by member."""
+"""What answers say of a refusal, checked member by member; and pages, to be compared."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+from werkzeug.test import TestResponse
 
 from broker.api.problems import PROBLEMS
 from broker.cli.caller import Answer
@@ -38,3 +41,8 @@ def refusal_in(answer: Answer, slug: str, reason: str, world: World) -> dict[str
     assert evidence.entry["released"] == []
     assert evidence.payload_salt is None, "nothing left, so there is nothing to commit to"
     return document
+
+
+def told(answer: TestResponse) -> str:
+    """Return a page without what is fresh on every page: tokens, handles, versions."""
+    return re.sub(r'(value|href|action)="[^"]*"', "", answer.text)

@@ -13,7 +13,7 @@ from policies.decide import decide
 from policies.forms import FormContext
 from policies.minimise import minimise
 from policies.model import Agreement, Decision, DecisionRequest, Form, Record, Released, Value
-from tests.properties.test_policies import CATALOGUE, REGISTERS, agreements
+from tests.properties.policy_questions import CATALOGUE, REGISTERS, agreements
 from tests.reference.minimise import minimise as minimise_slowly
 
 AS_OF = datetime(2026, 11, 2, tzinfo=UTC)

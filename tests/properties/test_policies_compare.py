@@ -26,7 +26,7 @@ from policies.forms import FormContext, build_rows_form, build_value_form, is_ov
 from policies.load import Policies
 from policies.model import Agreement, Decision, DecisionRequest, Form, PolicyError, Value
 from policies.registers import Prohibition, Registers
-from tests.properties.test_policies import (
+from tests.properties.policy_questions import (
     BASES,
     CATALOGUE,
     DAYS,

@@ -14,7 +14,7 @@ from broker.consent.record import (
     AskedField,
     Terms,
 )
-from tests.unit.test_consent_life import ALL, AT, CHILD, SECOND, TERMS, active, notice, reason_of, signer
+from tests.consent_lives import ALL, AT, CHILD, SECOND, TERMS, active, notice, reason_of, signer
 
 
 class TestAmending:

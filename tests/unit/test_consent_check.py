@@ -17,7 +17,7 @@ from broker.consent.codec import record_hash
 from broker.consent.ranges import is_range_within, period_end
 from broker.consent.record import Consent, DataRange, Frequency
 from broker.consent.standing import state_at
-from tests.unit.test_consent_life import AT, STATES, TERMS, active, notice, requested, signer
+from tests.consent_lives import AT, STATES, TERMS, active, notice, requested, signer
 
 YEAR: Final = DataRange(date(2025, 1, 1), date(2025, 12, 31))
 

@@ -15,7 +15,7 @@ from broker.consent.life import state_at
 from broker.consent.record import (
     Signing,
 )
-from tests.unit.test_consent_life import (
+from tests.consent_lives import (
     ALL,
     AT,
     CHILD,

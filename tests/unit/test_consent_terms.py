@@ -27,8 +27,8 @@ from broker.errors import ConsentTermsRefused
 from policies.compile import AgreementTable, PolicySet, compile_policies
 from policies.load import load_directory
 from policies.shape import shape_of
+from tests.consent_lives import AT, notice, requested, signer
 from tests.oauth_flow import COMPLETED
-from tests.unit.test_consent_life import AT, notice, requested, signer
 
 POLICIES: Final = load_directory()
 SHIPPED: Final[PolicySet] = compile_policies(POLICIES.agreements, POLICIES.catalogue, POLICIES.registers)
