@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen
 from tests.e2e.crawl import in_language, reachable_pages
 from tests.e2e.pages import PagesBrowser, PagesWorld, pages_world
+from tests.oauth_flow import INCOME
 from tests.release_world import World
 from tests.serving import serving
 from tests.spec.test_idor_matrix import of_kind
@@ -203,6 +205,33 @@ def test_what_is_told_before_deciding_is_without_fault(
     follow(driver, driver.find_element("css selector", "button[value=show]"))
     assert driver.find_elements("css selector", "p.value strong") != []
     faults += in_every_size(driver, "request in the inbox with the values")
+    assert faults == []
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_giving_of_a_shorter_time_and_changing_it_are_without_fault(
+    pages: PagesWorld, driver: Chrome, language: str
+) -> None:
+    bank, citizen, today = pages.bank(), pages.citizen(), datetime.now(UTC).date()
+    item = {name: value for name, value in INCOME.items() if name != "type"}
+    item |= {"data_range": {"first_day": f"{today - timedelta(days=90)}", "last_day": f"{today}"}}
+    assert bank.ask(citizen.personal_id, items=[item]).status == 201
+    browser = pages.browser()
+    browser.sign_in(citizen, "/citizen/consents")
+    lend_cookies(driver, browser)
+    driver.get(f"{pages.issuer}/citizen/consents?lang={language}")
+    follow(driver, driver.find_element("css selector", "main section a[href*='/citizen/consents/']"))
+    assert len(driver.find_elements("css selector", "main input[type=date]")) == 2
+    faults = in_every_size(driver, "request for a time, of which a shorter one can be chosen")
+    for box in driver.find_elements("css selector", "main input[type=checkbox]"):
+        box.click()
+    follow(driver, driver.find_element("css selector", "button[value=give]"))
+    follow(driver, driver.find_element("css selector", "main a[href*='/change']"))
+    assert len(driver.find_elements("css selector", "main input[type=date]")) == 2
+    faults += in_every_size(driver, "change")
+    follow(driver, driver.find_element("css selector", "main button[type=submit]"))
+    assert driver.find_elements("css selector", "[role=alert]") != []
+    faults += in_every_size(driver, "change of nothing")
     assert faults == []
 
 
