@@ -22,7 +22,7 @@ from consent_ui.words import WORDS
 from tests.citizen_world import Citizen
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import wait_until
-from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen, the_client
+from tests.e2e.browser import driver_of, follow, needs_browser, page_width, set_screen, shows, the_client
 from tests.e2e.crawl import reachable_pages
 from tests.e2e.pages import PagesBank, PagesBrowser, PagesWorld, pages_world
 from tests.oauth_flow import INCOME
@@ -506,7 +506,7 @@ def test_the_keyboard_alone_takes_a_consent_back(person: Person, bank: PagesBank
     person.press_until(lambda here: here.get_attribute("value") == "withdraw")
     person.press(Keys.ENTER)
     told = person.says("consents_state_withdrawn")
-    wait_until(lambda: any(told in one.text for one in person.all(".note")), "it is taken back")
+    wait_until(lambda: shows(person.driver, ".note", told), "it is taken back")
 
 
 @both_languages
