@@ -47,11 +47,14 @@ def lengths_of(
         return ()
     if consent.required_roles != (role,):
         return ()
+    # A range that was within the agreement when it was asked for may begin too early by now: rows are cut
+    # by the agreement anyway, and an extension makes the range no wider.
+    asked = replace(consent.terms, data_range=None)
     most = min(consent.terms.valid_days, (table.last_day - today).days)
     days = sorted({one for one in (*_USUAL, most) if 1 <= one <= most})
     return tuple(
         Length(one, words.days(one), words.moment(at + timedelta(days=one)))
         for one in days
         if at + timedelta(days=one) > consent.valid_to_at
-        and is_within_agreement(replace(consent.terms, valid_days=one), table, today)
+        and is_within_agreement(replace(asked, valid_days=one), table, today)
     )
