@@ -129,7 +129,8 @@ class OutboxWorld:
             "iss": {"essential": True, "value": self.world.issuer},
             "aud": {"essential": True, "value": audience},
         }
-        jwt.JWTClaimsRegistry(**wanted).validate(decoded.claims)  # type: ignore[arg-type]
+        now = int(self.world.clock().timestamp())
+        jwt.JWTClaimsRegistry(now, **wanted).validate(decoded.claims)  # type: ignore[arg-type]
         return dict(decoded.claims)
 
     def _keep(self, consent: Consent) -> None:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Event, Thread
@@ -32,7 +33,10 @@ from tests.worker_machine import Machine
 
 @pytest.fixture
 def told(database: Database) -> OutboxWorld:
-    return OutboxWorld(World(database))
+    """Notices to tell, at the instant that it is for other processes too."""
+    world = World(database)
+    world.clock.at = datetime.now(UTC)
+    return OutboxWorld(world)
 
 
 @pytest.fixture
