@@ -297,7 +297,8 @@ class TestSuspension:
     def test_a_registration_that_has_ended_ends_its_tokens(self, flow: Flow) -> None:
         token = machine_token(flow)
         with flow.world.engine.begin() as connection:
-            # By the clock of the database, which judges it.
-            connection.execute(text("UPDATE clients SET expires_at = now() WHERE client_id = 'bank-a'"))
+            # By both clocks that judge it: the database's, and the test's, which stands still.
+            statement = text("UPDATE clients SET expires_at = least(now(), :at) WHERE client_id = 'bank-a'")
+            connection.execute(statement, {"at": flow.world.clock()})
         assert not flow.is_good(token)
         assert introspect(flow, token).get_json()["error"] == "invalid_client"
