@@ -8,8 +8,8 @@ from pathlib import Path
 import uuid_utils
 
 from broker.actions.complain import Complain
+from broker.actions.decide_consent import DecideConsent
 from broker.actions.represent import Represent
-from broker.actions.represent_doors import Decisions
 from broker.actions.show_history import ShowHistory
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.citizen_secrets import CitizenSecrets
@@ -38,7 +38,7 @@ class CitizenWiring:
     source: Source
     families: Families
 
-    def own_parts(self, record: OwnRecords, preview: Previews, decisions: Decisions) -> OwnParts:
+    def own_parts(self, record: OwnRecords, preview: Previews, decisions: DecideConsent) -> OwnParts:
         """Return the verbs behind the pages. decisions: on requests.
 
         record: reads the own record; preview: what of it a recipient would get.
@@ -58,7 +58,7 @@ class CitizenWiring:
         )
         return OwnParts(history, record, preview, complaints, representation)
 
-    def _represent(self, decisions: Decisions) -> Represent:
+    def _represent(self, decisions: DecideConsent) -> Represent:
         pseudonyms = self._pseudonyms()
         accounts = RepresentedAccounts(
             PostgresCitizens(self.store.engine), self._secrets(), pseudonyms.citizen_ref, _new_id

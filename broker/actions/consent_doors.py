@@ -110,3 +110,14 @@ class Pseudonyms(Protocol):
     def pairwise_subject(self, organisation_id: str, citizen_id: str) -> str:
         """Return the name under which one organisation knows a person."""
         ...
+
+
+class Accounts(Protocol):
+    """The accounts of citizens."""
+
+    def account_of(self, personal_id: str) -> str | None:
+        """Return the account of a person, opened without a way to sign in where there is none.
+
+        None for one that is closed. Raises StoreUnavailable.
+        """
+        ...

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Final
 
-from broker.actions.represent_doors import Accounts, Decisions
+from broker.actions.consent_doors import Accounts
+from broker.actions.decide_consent import DecideConsent
 from broker.consent.age import required_roles
 from broker.consent.record import FINAL, Actor, Consent, DataRange, Notice, Signer
 from broker.consent.standing import roles_at
@@ -59,7 +60,7 @@ class RepresentativeSignIn:
 
 @dataclass(frozen=True, slots=True)
 class Represent:
-    """The verb with its doors.
+    """The verb with its doors, over the verbs of whoever decides for oneself.
 
     personal_id_of: account → personal id, "" for none. keyed_hash: 32 bytes of a text. deadline_seconds: for
     the look-up in the source.
@@ -67,7 +68,7 @@ class Represent:
 
     families: Families
     accounts: Accounts
-    decisions: Decisions
+    decisions: DecideConsent
     personal_id_of: Callable[[str], str]
     keyed_hash: Callable[[str], bytes]
     deadline_seconds: float
