@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from broker.consent import life
 from broker.consent.chain import chained, verify_chain
 from broker.consent.check import FetchFacts, find_denial, released_fields
-from broker.consent.codec import consent_document, consent_from, record_hash
+from broker.consent.codec import agreed_hash, consent_document, consent_from, record_hash
 from broker.consent.life import Change
 from broker.consent.record import (
     FINAL,
@@ -277,6 +277,7 @@ class ConsentLife(RuleBasedStateMachine):
         assert kept.chain[0].type in ("requested", "amended", "extended")
         text = json.dumps(consent_document(kept.consent), ensure_ascii=False)
         assert consent_from(json.loads(text)) == kept.consent
+        assert agreed_hash(json.loads(text)) == record_hash(kept.consent), "a release hashes what is kept"
 
     def pick(self, data: st.DataObject, verb: str) -> Kept:
         """Draw a consent, mostly one whose state has a way for the verb."""
