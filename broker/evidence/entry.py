@@ -126,17 +126,25 @@ def instant_text(instant: datetime) -> str:
 
 def check_entry(entry: Mapping[str, object]) -> None:
     """Raise ValueError unless a decoded entry has exactly the members and shapes of this schema."""
-    members = entry_object(_SHAPE, Outcome("refusal", "refused", "")).keys()
-    if entry.keys() != members:
-        raise ValueError("members differ: " + ", ".join(sorted(entry.keys() ^ members)))
+    if entry.keys() != _MEMBERS:
+        raise ValueError("members differ: " + ", ".join(sorted(entry.keys() ^ _MEMBERS)))
     check_closed(entry)
     _check_words(entry)
     for name in ("data_subject_commit", "payload_commit"):
         value = entry[name]
         if value is not None and (not isinstance(value, str) or not _HASH.fullmatch(value)):
             raise ValueError(f"{name} is a SHA-256 in hex, or null")
-    if entry["schema"] != SCHEMA_VERSION:
+    # By its type too: to Python `true` is 1.
+    if type(entry["schema"]) is not int or entry["schema"] != SCHEMA_VERSION:
         raise ValueError("schema is not known")
+    _check_consent(entry["consent"], entry["consent_version"])
+
+
+def _check_consent(consent: object, version: object) -> None:
+    if consent is not None and (not isinstance(consent, str) or not _CODE.fullmatch(consent)):
+        raise ValueError("consent is an id, or null")
+    if version is not None and (type(version) is not int or version < 0):
+        raise ValueError("consent_version is a number, or null")
 
 
 def _check_words(entry: Mapping[str, object]) -> None:
@@ -174,3 +182,4 @@ def _is_pair(pair: object) -> bool:
 _SHAPE: Final = Circumstances(
     "r", "r", datetime(2026, 1, 1, tzinfo=UTC), "c", "r", None, None, "", "", "", "", ""
 )
+_MEMBERS: Final = frozenset(entry_object(_SHAPE, Outcome("refusal", "refused", "")))
