@@ -18,6 +18,7 @@ Json: TypeAlias = "str | int | bool | list[Json] | tuple[Json, ...] | Mapping[st
 ENTRY_BYTES_MAX = 65_535
 """An entry bundle of the log counts bytes in 16 bits (C2SP tlog-tiles)."""
 SALT_BYTES = 32
+DEPTH_MAX = 64
 _INTEGER_MAX = 2**53 - 1
 
 
@@ -43,8 +44,14 @@ def trusted_bytes(value: Mapping[str, Json]) -> bytes:
         raise ValueError("a value has no canonical form") from None
 
 
-def check_closed(value: object) -> None:
-    """Raise ValueError unless value lies in the subset for which the encoder is RFC 8785's."""
+def check_closed(value: object, depth: int = DEPTH_MAX) -> None:
+    """Raise ValueError unless value lies in the subset for which the encoder is RFC 8785's.
+
+    depth: how many lists and objects may yet lie within each other. Bytes from outside could hold more than a
+    program can follow.
+    """
+    if depth < 0:
+        raise ValueError("lists and objects lie too deep within each other")
     if value is None or isinstance(value, str | bool):
         return
     if isinstance(value, int):
@@ -54,10 +61,10 @@ def check_closed(value: object) -> None:
         for key, member in value.items():
             if not isinstance(key, str) or not key.isascii():
                 raise ValueError("keys are ASCII strings")
-            check_closed(member)
+            check_closed(member, depth - 1)
     elif isinstance(value, list | tuple):
         for member in value:
-            check_closed(member)
+            check_closed(member, depth - 1)
     else:
         raise ValueError(f"{type(value).__name__} has no place in evidence")  # noqa: TRY004 - one kind of refusal
 

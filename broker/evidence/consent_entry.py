@@ -9,8 +9,80 @@ from typing import Final
 
 from broker.evidence.canonical import ENTRY_BYTES_MAX, Json, trusted_bytes
 from broker.evidence.entry import instant_text
+from broker.evidence.shapes import (
+    Shape,
+    check_shape,
+    is_code,
+    is_hash,
+    is_instant,
+    is_pairs_of_codes,
+    number_within,
+    one_of,
+    or_empty,
+)
 
 CONSENT_SCHEMA_VERSION: Final = 1
+# Words of broker.consent.record, which is a neighbour; a test holds the two lists against each other.
+CONSENT_EVENTS: Final = frozenset(
+    {
+        "amended",
+        "cancelled",
+        "confirmed",
+        "cosigned",
+        "expired",
+        "extended",
+        "given",
+        "inapplicable",
+        "invalidated",
+        "partially_given",
+        "paused",
+        "refresh_due",
+        "refused",
+        "request_expired",
+        "requested",
+        "resumed",
+        "superseded",
+        "viewed",
+        "withdrawn",
+    }
+)
+CONSENT_STATES: Final = frozenset(
+    {
+        "active",
+        "cancelled",
+        "expired",
+        "inapplicable",
+        "invalidated",
+        "paused",
+        "pending_cosign",
+        "refresh_due",
+        "refused",
+        "request_expired",
+        "requested",
+        "superseded",
+        "withdrawn",
+    }
+)
+CONSENT_ACTORS: Final = frozenset({"broker", "client", "data_subject", "operator", "representative"})
+
+_SHAPE: Final[Shape] = {
+    "actor": one_of(CONSENT_ACTORS),
+    "agreement": is_code,
+    "agreement_revision": is_hash,
+    "at": is_instant,
+    "client": is_code,
+    "consent": is_code,
+    "consent_version": number_within(1, 2**31 - 1),
+    "data_subject_commit": is_hash,
+    "event": one_of(CONSENT_EVENTS),
+    "fields": is_pairs_of_codes,
+    "notice_hash": or_empty(is_hash),
+    "purpose": is_code,
+    "recipient": is_code,
+    "record_hash": is_hash,
+    "reference": is_code,
+    "state": one_of(CONSENT_STATES),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +142,8 @@ def consent_entry_bytes(circumstances: ConsentCircumstances) -> bytes:
     if len(content) > ENTRY_BYTES_MAX:
         raise ValueError("the entry is too long for the log")
     return content
+
+
+def check_consent_entry(entry: Mapping[str, object]) -> None:
+    """Raise ValueError unless a decoded entry has exactly the members and shapes of this schema."""
+    check_shape(entry, "consent", CONSENT_SCHEMA_VERSION, _SHAPE)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
 from broker.evidence.canonical import ENTRY_BYTES_MAX, Json, check_closed, trusted_bytes
+from broker.evidence.shapes import is_instant
 
 SCHEMA_VERSION: Final = 1
 
@@ -25,12 +26,10 @@ _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:>=<\-]{0,79}")
 _CODE_OR_NONE: Final = re.compile(rf"({_CODE.pattern})?")
 _REFERENCE: Final = re.compile(r"[0-9a-f]{32,64}")
 _RULE: Final = re.compile(r"[A-Za-z0-9_.:/>=<\-]{1,160}")
-_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _FORMS: Final = {
     **dict.fromkeys(("client", "recipient", "action", "reference", "request_id"), _CODE),
     **dict.fromkeys(("purpose", "legal_basis", "agreement", "reason"), _CODE_OR_NONE),
     "agreement_revision": re.compile(r"([0-9a-f]{64})?"),
-    "at": _INSTANT,
 }
 
 
@@ -137,6 +136,8 @@ def check_entry(entry: Mapping[str, object]) -> None:
     # By its type too: to Python `true` is 1.
     if type(entry["schema"]) is not int or entry["schema"] != SCHEMA_VERSION:
         raise ValueError("schema is not known")
+    if not is_instant(entry["at"]):
+        raise ValueError("at is no instant that exists")
     _check_consent(entry["consent"], entry["consent_version"])
 
 

@@ -16,6 +16,7 @@ from broker.consent.codec import record_hash
 from broker.consent.record import Consent
 from broker.evidence.canonical import commitment
 from broker.evidence.entry import instant_text
+from broker.evidence.kinds import parse_entry
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from tests.citizen_world import Citizen
 from tests.inbox_flow import REQUESTS, InboxFlow
@@ -96,7 +97,8 @@ def entries(inbox: InboxFlow, person: Citizen, consent: Consent) -> list[dict[st
             ),
             {"ref": ref},
         ).scalars()
-        told = [json.loads(bytes(entry)) for entry in found]
+        # Each is canonical and of the closed schema of its kind, or this raises.
+        told = [dict(parse_entry(bytes(entry))) for entry in found]
     own = [one for one in told if one["consent"] == consent.consent_id]
     return sorted(own, key=lambda one: int(one["consent_version"]))
 

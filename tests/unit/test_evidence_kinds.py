@@ -1,0 +1,358 @@
+"""Every kind of entry: closed members, closed words, canonical bytes, and one table that knows them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final, get_args
+
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.consent.record import ActorKind, EventType, State
+from broker.evidence import shapes
+from broker.evidence.administration_entry import ACTS, Administration, administration_entry_bytes
+from broker.evidence.canonical import ENTRY_BYTES_MAX, canonical_bytes, check_closed
+from broker.evidence.consent_entry import CONSENT_ACTORS, CONSENT_EVENTS, CONSENT_STATES
+from broker.evidence.erasure_entry import Erasure, erasure_entry_bytes
+from broker.evidence.export_entry import Export, export_entry_bytes
+from broker.evidence.key_entry import KeyChange, KeyPurpose, key_entry_bytes
+from broker.evidence.kinds import CHECKS, check_any, parse_entry
+from broker.evidence.log_read_entry import LogRead, log_read_entry_bytes
+from broker.evidence.policy_entry import PolicyChange, policy_entry_bytes
+from broker.evidence.reasons import EvidenceInvalid
+from broker.oauth.stored_keys import PURPOSES
+from tests.evidence_entries import AT, HASH, STAFF, decoded, one_of_each_kind, reference
+
+ENTRIES: Final = one_of_each_kind()
+FREE_TEXTS: Final = ("Nguyễn Văn An", "An Nguyen", "", "x" * 81, "a\nb")
+# Members that may be empty, and what is allowed beside codes: 012345678901 is a code, but no hash and no id.
+MAY_BE_EMPTY: Final = {
+    "release": {"purpose", "legal_basis", "agreement", "agreement_revision", "reason"},
+    "refusal": {"purpose", "legal_basis", "agreement", "agreement_revision", "reason"},
+    "consent": {"notice_hash"},
+    "policy_change": {"old_revision"},
+}
+
+
+def test_the_table_knows_exactly_the_kinds_that_can_be_made() -> None:
+    assert CHECKS.keys() == ENTRIES.keys()
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_each_kind_is_canonical_and_reads_as_it_was_made(kind: str) -> None:
+    content = ENTRIES[kind]
+    entry = decoded(content)
+    assert content == rfc8785.dumps(entry) == canonical_bytes(entry)
+    assert parse_entry(content) == entry
+    assert (entry["kind"], entry["schema"]) == (kind, 1)
+    assert entry["at"] == "2026-11-22T00:15:04.123Z"
+    assert content.isascii(), "codes only"
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_no_member_can_be_added_or_left_out(kind: str) -> None:
+    entry = decoded(ENTRIES[kind])
+    for name in entry.keys() - {"kind"}:
+        with pytest.raises(EvidenceInvalid, match=f"entry_schema: members differ: {name}"):
+            check_any({one: value for one, value in entry.items() if one != name})
+    with pytest.raises(EvidenceInvalid, match="entry_schema: members differ: remark"):
+        check_any({**entry, "remark": "free text"})
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+@pytest.mark.parametrize("text", FREE_TEXTS)
+def test_no_member_holds_free_text(kind: str, text: str) -> None:
+    entry = decoded(ENTRIES[kind])
+    for name in entry.keys() - {"kind"}:
+        if text or name not in MAY_BE_EMPTY.get(kind, set()):
+            with pytest.raises(EvidenceInvalid, match="entry_schema"):
+                check_any({**entry, name: text})
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+@pytest.mark.parametrize(
+    "value", [True, 1.5, 2**53, -1, [], {}, ["a"], {"a": "b"}, [["a", "b", "c"]], b"bytes"]
+)
+def test_no_member_holds_a_value_of_another_sort(kind: str, value: Any) -> None:
+    entry = decoded(ENTRIES[kind])
+    lists = {"fields", "released", "withheld", "determining_rules"}
+    for name in entry.keys() - {"kind"}:
+        if not (isinstance(value, list) and name in lists and (not value or name == "determining_rules")):
+            with pytest.raises(EvidenceInvalid, match="entry_schema"):
+                check_any({**entry, name: value})
+
+
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_null_stands_only_where_something_can_be_absent(kind: str) -> None:
+    entry = decoded(ENTRIES[kind])
+    taken = set()
+    for name in entry.keys() - {"kind"}:
+        try:
+            check_any({**entry, name: None})
+        except EvidenceInvalid as broken:
+            assert broken.reason == "entry_schema"  # noqa: PT017 - both ways are right
+        else:
+            taken.add(name)
+    assert taken <= {
+        *("acting_person", "encounter", "consent", "consent_version"),
+        *("data_subject_commit", "payload_commit"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["", "rumour", "Release", None, 1, ["release"], {"release": 1}])
+def test_an_unknown_kind_is_refused_as_unknown(kind: Any) -> None:
+    with pytest.raises(EvidenceInvalid, match="entry_kind_unknown"):
+        check_any({**decoded(ENTRIES["release"]), "kind": kind})
+
+
+def test_no_entry_passes_as_another_kind() -> None:
+    for kind, content in ENTRIES.items():
+        for other in CHECKS.keys() - {kind}:
+            if {kind, other} != {"release", "refusal"}:
+                with pytest.raises(EvidenceInvalid, match="entry_schema"):
+                    check_any({**decoded(content), "kind": other})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "entry_not_canonical"),
+        (b"null", "entry_not_canonical"),
+        (b"\xff", "entry_not_canonical"),
+        (b'{"kind":"\\ud800"}', "entry_not_canonical"),
+        (ENTRIES["export"] + b"\n", "entry_not_canonical"),
+        (ENTRIES["export"].replace(b":4800", b": 4800"), "entry_not_canonical"),
+        (ENTRIES["export"].replace(b'"act', b'"\\u0061ct', 1), "entry_not_canonical"),
+        (ENTRIES["export"].replace(b'{"acting', b'{"schema":1,"acting'), "entry_not_canonical"),
+        (json.dumps(decoded(ENTRIES["export"])).encode(), "entry_not_canonical"),
+        (ENTRIES["export"].replace(b":4800", b":4800.0"), "entry_schema"),
+        (ENTRIES["export"].replace(b":4800", b":4.8e3"), "entry_schema"),
+        (b"[" * 2000 + b"]" * 2000, "entry_not_canonical"),
+        (ENTRIES["export"].replace(b":4800", b":" + b"[" * 900 + b"]" * 900), "entry_schema"),
+        (
+            ENTRIES["release"].replace(b'"released":[', b'"released":[' + b"[" * 900 + b"]" * 900 + b","),
+            "entry_schema",
+        ),
+        (b'{"a":"' + b"x" * ENTRY_BYTES_MAX + b'"}', "entry_too_long"),
+    ],
+)
+def test_bytes_that_are_no_entry_are_refused(content: bytes, reason: str) -> None:
+    with pytest.raises(EvidenceInvalid) as refused:
+        parse_entry(content)
+    assert refused.value.reason == reason
+
+
+@given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode))
+def test_whatever_comes_only_the_one_error_is_raised(content: bytes) -> None:
+    with pytest.raises(EvidenceInvalid):
+        parse_entry(content)
+
+
+@given(
+    st.sampled_from(sorted(ENTRIES)),
+    st.data(),
+    st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=4),
+)
+def test_a_member_changed_at_will_is_taken_or_refused_and_nothing_else(
+    kind: str, data: st.DataObject, value: Any
+) -> None:
+    entry = decoded(ENTRIES[kind])
+    name = data.draw(st.sampled_from(sorted(entry)))
+    try:
+        check_any({**entry, name: value})
+    except EvidenceInvalid as broken:
+        assert broken.reason in {"entry_schema", "entry_kind_unknown"}  # noqa: PT017 - both ways are right
+
+
+def test_lists_within_lists_have_an_end() -> None:
+    value: Any = "x"
+    for _ in range(64):
+        value = [value]
+    check_closed(value)
+    with pytest.raises(ValueError, match="too deep"):
+        check_closed([value])
+
+
+@pytest.mark.parametrize(
+    ("is_of_form", "text", "is_right"),
+    [
+        (shapes.is_instant, "2026-02-28T23:59:59.999Z", True),
+        (shapes.is_instant, "2026-02-29T00:00:00.000Z", False),
+        (shapes.is_instant, "2026-13-01T00:00:00.000Z", False),
+        (shapes.is_instant, "2026-01-01T24:00:00.001Z", False),
+        (shapes.is_instant, "2026-01-01T00:00:00Z", False),
+        (shapes.is_instant, "٢٠٢٦-01-01T00:00:00.000Z", False),
+        (shapes.is_day, "2028-02-29", True),
+        (shapes.is_day, "2026-02-29", False),
+        (shapes.is_day, "20260228", False),
+        (shapes.is_reference, reference(1), True),
+        (shapes.is_reference, reference(1).upper(), False),
+        (shapes.is_key_id, "-_Thumbprint_of_RFC_7638", True),
+        (shapes.is_key_id, "a.b", False),
+    ],
+)
+def test_instants_days_and_ids_have_one_spelling(
+    is_of_form: Callable[[object], bool], text: str, is_right: bool
+) -> None:
+    assert is_of_form(text) is is_right
+
+
+class TestWords:
+    def test_the_words_of_consents_are_the_ledger_s(self) -> None:
+        assert frozenset(get_args(EventType)) == CONSENT_EVENTS
+        assert frozenset(get_args(State)) == CONSENT_STATES
+        assert frozenset(get_args(ActorKind)) == CONSENT_ACTORS
+
+    def test_every_signing_key_of_the_broker_can_stand_in_an_entry(self) -> None:
+        assert set(PURPOSES) <= set(get_args(KeyPurpose))
+
+    @pytest.mark.parametrize("act", ACTS)
+    def test_each_act_is_done_to_its_kind_of_thing(self, act: str) -> None:
+        done = Administration(reference=reference(1), at=AT, act=act, target="t-1", actor="operator")
+        entry = decoded(administration_entry_bytes(done))
+        assert entry["target_kind"] == ACTS[act]
+        for other in set(ACTS.values()) - {ACTS[act]}:
+            with pytest.raises(EvidenceInvalid, match="target_kind does not fit"):
+                check_any({**entry, "target_kind": other})
+
+
+class TestWhatIsNeverMade:
+    POLICY: Final = PolicyChange(
+        reference=reference(1),
+        at=AT,
+        agreement="a",
+        event="published",
+        old_revision=HASH,
+        new_revision="12" * 32,
+        actor="operator",
+    )
+    READ: Final = LogRead(
+        reference=reference(1), at=AT, reader="own", legal_basis="SELF", data_subject_commit=HASH
+    )
+    ERASURE: Final = Erasure(
+        reference=reference(1),
+        at=AT,
+        data_subject_commit=HASH,
+        year=2026,
+        result="erased",
+        legal_ground="L16",
+    )
+
+    def test_the_right_ones_are_made(self) -> None:
+        for content in (
+            policy_entry_bytes(self.POLICY),
+            policy_entry_bytes(replace(self.POLICY, event="suspended", new_revision=HASH)),
+            log_read_entry_bytes(self.READ),
+            log_read_entry_bytes(
+                replace(self.READ, reader="auditor", acting_person=STAFF, data_subject_commit=None)
+            ),
+            erasure_entry_bytes(self.ERASURE),
+        ):
+            parse_entry(content)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"new_revision": HASH},
+            {"event": "suspended"},
+            {"event": "resumed", "old_revision": ""},
+            {"new_revision": ""},
+            {"event": "forgotten"},
+            {"actor": "Nguyễn Văn An"},
+            {"acting_person": "An"},
+            {"agreement": "hai từ"},
+            {"reference": "r"},
+        ],
+    )
+    def test_a_change_of_policy(self, change: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=r"form|does not fit"):
+            policy_entry_bytes(replace(self.POLICY, **change))
+        if change.get("event") != "forgotten":
+            entry = {**decoded(policy_entry_bytes(self.POLICY)), **change}
+            with pytest.raises(EvidenceInvalid, match="entry_schema"):
+                check_any(entry)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"acting_person": STAFF},
+            {"data_subject_commit": None},
+            {"reader": "operator"},
+            {"reader": "auditor"},
+            {"reader": "anybody"},
+            {"legal_basis": ""},
+        ],
+    )
+    def test_a_look_into_the_log(self, change: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=r"form|does not fit"):
+            log_read_entry_bytes(replace(self.READ, **change))
+        with pytest.raises(EvidenceInvalid, match="entry_schema"):
+            check_any({**decoded(log_read_entry_bytes(self.READ)), **change})
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"result": "kept"},
+            {"kept_until": "2036-12-31"},
+            {"result": "kept", "kept_until": "2036-02-30"},
+            {"result": "forgotten"},
+            {"year": 26},
+            {"year": True},
+            {"legal_ground": "vì luật"},
+            {"data_subject_commit": ""},
+        ],
+    )
+    def test_an_erasure(self, change: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=r"form|does not fit"):
+            erasure_entry_bytes(replace(self.ERASURE, **change))
+        with pytest.raises(EvidenceInvalid, match="entry_schema"):
+            check_any({**decoded(erasure_entry_bytes(self.ERASURE)), **change})
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"suppressed_permille": 1001}, {"cell_count": -1}, {"tables_hash": ""}, {"format": "two words"}],
+    )
+    def test_an_export(self, change: dict[str, Any]) -> None:
+        export = Export(
+            reference=reference(1),
+            at=AT,
+            release="r",
+            recipient="o",
+            agreement="a",
+            agreement_revision=HASH,
+            tables_hash=HASH,
+            format="csv",
+            cell_count=0,
+            suppressed_permille=0,
+        )
+        parse_entry(export_entry_bytes(export))
+        with pytest.raises(ValueError, match="is not of its form"):
+            export_entry_bytes(replace(export, **change))
+
+    @pytest.mark.parametrize(
+        "change", [{"purpose": "fun"}, {"event": "lost"}, {"kid": "two words"}, {"kid": ""}]
+    )
+    def test_a_key_event(self, change: dict[str, Any]) -> None:
+        key = KeyChange(reference=reference(1), at=AT, purpose="log", kid="12ab34cd", event="created")
+        parse_entry(key_entry_bytes(key))
+        with pytest.raises(ValueError, match="is not of its form"):
+            key_entry_bytes(replace(key, **change))
+
+    @pytest.mark.parametrize(
+        "change", [{"act": "anything"}, {"target": ""}, {"target": "Văn An"}, {"actor": "me"}]
+    )
+    def test_an_act_of_administration(self, change: dict[str, Any]) -> None:
+        done = Administration(
+            reference=reference(1), at=AT, act="client_suspended", target="bank-a", actor="operator"
+        )
+        with pytest.raises(ValueError, match="is not of its form"):
+            administration_entry_bytes(replace(done, **change))
+
+
+def test_an_entry_longer_than_the_log_takes_is_never_made() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        shapes.shaped_bytes("x", 1, {"a": lambda value: isinstance(value, str)}, {"a": "x" * ENTRY_BYTES_MAX})
