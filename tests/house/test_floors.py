@@ -20,8 +20,17 @@ PURE = frozenset({
     "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "hmac", "html", "io",
     "itertools", "json", "math", "operator", "re", "string", "struct", "types", "typing", "unicodedata",
 })  # fmt: skip
-# From outside, and only computing: bytes of evidence.
-COMPUTES = frozenset({"orjson"})
+# From outside, and only computing: bytes of evidence, and whether a signature is a key's.
+COMPUTES = frozenset({"orjson", "cryptography"})
+# Of the second one only what verifies: no heart holds or makes a private key (docs/adr, 18).
+VERIFIES = {
+    "broker.evidence.signed_note": {
+        "cryptography.exceptions",
+        "cryptography.exceptions.InvalidSignature",
+        "cryptography.hazmat.primitives.asymmetric.ed25519",
+        "cryptography.hazmat.primitives.asymmetric.ed25519.Ed25519PublicKey",
+    }
+}
 # The policies are files: their loader reads them, and nothing else in a heart reads anything.
 READS_FILES = frozenset({"pathlib", "tomllib"})
 IMPURE_NAMES = frozenset({"now", "utcnow", "today", "urandom", "uuid1", "uuid4", "getenv", "environ"})
@@ -102,6 +111,21 @@ def test_hearts_and_what_they_import_compute_and_do_nothing_else(module: str) ->
 def test_no_heart_reaches_a_package_from_outside(module: str) -> None:
     tops = {name.split(".")[0] for name in imported_names(ast.parse(source_of(module).read_text("utf-8")))}
     assert tops - sys.stdlib_module_names - set(PACKAGES) - COMPUTES == set()
+
+
+def test_hearts_verify_signatures_in_one_place_and_sign_nowhere() -> None:
+    found = {
+        module: names
+        for module in reached_by_hearts()
+        if module in product_modules()
+        if (names := cryptographic_names(module))
+    }
+    assert found == VERIFIES
+
+
+def cryptographic_names(module: str) -> set[str]:
+    tree = ast.parse(source_of(module).read_text("utf-8"))
+    return {name for name in imported_names(tree) if within(name, "cryptography")}
 
 
 @pytest.mark.parametrize(
