@@ -11,6 +11,7 @@ from broker.cli.client import client_group
 from broker.cli.complaint import complaint_group
 from broker.cli.consent import consent_group
 from broker.cli.demo import demo_command
+from broker.cli.evidence import evidence_group
 from broker.cli.keys import keys_group
 from broker.cli.maintain import maintain_command
 from broker.cli.outbox import outbox_group
@@ -45,3 +46,4 @@ main.add_command(consent_group, "consent")
 main.add_command(keys_group, "keys")
 main.add_command(call_command, "call")
 main.add_command(sign_group, "sign")
+main.add_command(evidence_group, "evidence")

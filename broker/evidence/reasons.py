@@ -35,6 +35,7 @@ Reason: TypeAlias = Literal[
     "root_differs",
     "checkpoint_forked",
     "checkpoint_beyond_log",
+    "file_malformed",
 ]
 
 REASONS: Final[Mapping[Reason, str]] = {
@@ -67,6 +68,7 @@ REASONS: Final[Mapping[Reason, str]] = {
     "root_differs": "the entries give another root than the checkpoint tells for this size",
     "checkpoint_forked": "another checkpoint tells a root that this log never had at that size",
     "checkpoint_beyond_log": "another checkpoint tells of more entries than this log has",
+    "file_malformed": "the evidence file is not of its form: members, salts or keys",
 }
 """Each code in plain words, for developers; what citizens and auditors read is said where it is shown."""
 
