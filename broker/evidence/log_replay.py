@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from broker.evidence.checkpoint import Checkpoint
 from broker.evidence.kinds import parse_entry
@@ -24,6 +25,8 @@ from broker.evidence.tiles import (
     tiles_of,
 )
 from broker.evidence.tree import RightEdge, grown
+
+EMPTY_EDGE: Final = RightEdge()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +57,23 @@ class Step:
     root_hash: bytes | None = None
 
 
-def replayed(read: TileReader, checkpoint: Checkpoint, others: Sequence[Checkpoint] = ()) -> Iterator[Step]:
+def replayed(
+    read: TileReader,
+    checkpoint: Checkpoint,
+    others: Sequence[Checkpoint] = (),
+    since: RightEdge = EMPTY_EDGE,
+) -> Iterator[Step]:
     """Yield a step for each bundle of the log up to a checkpoint's size, and a last one with the root.
 
     read: the log's tiles and bundles. checkpoint, others: opened ones (`open_checkpoint`) of the same log,
     from wherever they were kept; each must tell a root that the log had. The log is faultless if no step has
-    a finding. Raises nothing but what `read` raises.
+    a finding. since: the edge of the tree up to which somebody has replayed before, its root compared with
+    the checkpoint that was kept then; others of a smaller size are not looked at.
+    Raises ValueError for an edge beyond the checkpoint, and what `read` raises.
     """
-    replay = _Replay(read, checkpoint, others)
+    if since.size > checkpoint.tree_size:
+        raise ValueError("the edge lies beyond the checkpoint")
+    replay = _Replay(read, checkpoint, others, since)
     yield from replay.steps()
 
 
@@ -93,30 +105,37 @@ def check_written(read: TileReader, before: RightEdge, after: RightEdge) -> None
 class _Replay:
     """What is known amid a replay. edge: None from a gap on, when no root can be computed any more."""
 
-    def __init__(self, read: TileReader, checkpoint: Checkpoint, others: Sequence[Checkpoint]) -> None:
+    def __init__(
+        self, read: TileReader, checkpoint: Checkpoint, others: Sequence[Checkpoint], since: RightEdge
+    ) -> None:
         self.read = read
         self.checkpoint = checkpoint
-        self.edge: RightEdge | None = RightEdge()
+        self.since = since
+        self.edge: RightEdge | None = since
         self.found: list[Finding] = []
         # By size, the largest first: the next one to be passed is taken from the end.
-        self.waiting = sorted(dict.fromkeys(others), key=lambda one: one.tree_size, reverse=True)
+        later = [one for one in dict.fromkeys(others) if one.tree_size >= since.size]
+        self.waiting = sorted(later, key=lambda one: one.tree_size, reverse=True)
 
     def steps(self) -> Iterator[Step]:
-        count = 0
-        self._pass_checkpoints((), 0)
-        for bundle in tiles_of(self.checkpoint.tree_size, ENTRIES):
+        count = self.since.size
+        self._pass_checkpoints((), count)
+        for bundle in tiles_of(self.checkpoint.tree_size, ENTRIES, count // TILE_WIDTH):
             leaves = self._leaves(bundle)
             if leaves is None:
                 self.edge = None
+            else:
+                leaves = self._behind_the_edge(bundle, leaves, count % TILE_WIDTH)
             self._grow(leaves, count)
-            count += bundle.width
+            count = bundle.index * TILE_WIDTH + bundle.width
             yield Step(count, self._told())
         self._end()
         root_hash = None if self.edge is None else self.edge.root_hash
         yield Step(count, self._told(), True, root_hash)
 
     def _told(self) -> tuple[Finding, ...]:
-        told, self.found = tuple(self.found), []
+        # An entry that differs may speak against its tile in two ways.
+        told, self.found = tuple(dict.fromkeys(self.found)), []
         return told
 
     def _leaves(self, bundle: Tile) -> Sequence[bytes] | None:
@@ -136,6 +155,13 @@ class _Replay:
         if held is not None:
             self._compare(tile, held, leaves)
         return leaves
+
+    def _behind_the_edge(self, bundle: Tile, leaves: Sequence[bytes], held_count: int) -> Sequence[bytes]:
+        """Return the leaves of a bundle that are new; those that the edge holds must be the edge's."""
+        if held_count:
+            tile = Tile(0, bundle.index, bundle.width)
+            self._compare(tile, leaves[:held_count], self.since.levels[0])
+        return leaves[held_count:]
 
     def _entries(self, bundle: Tile) -> Sequence[bytes] | None:
         try:

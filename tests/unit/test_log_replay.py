@@ -14,6 +14,7 @@ from broker.evidence.checkpoint import Checkpoint
 from broker.evidence.log_replay import Finding, Step, check_written, replayed
 from broker.evidence.merkle import EMPTY_ROOT, leaf_hash
 from broker.evidence.reasons import EvidenceInvalid
+from broker.evidence.resuming import check_begins, edge_of
 from broker.evidence.tree import RightEdge, read_edge
 from tests.evidence_entries import one_of_each_kind, release
 from tests.evidence_log import MemoryLog
@@ -215,6 +216,83 @@ def test_whichever_checkpoints_somebody_kept_they_are_compared(sizes: list[int])
     lies = [replace(one, root_hash=leaf_hash(one.root_hash)) for one in kept if one.tree_size]
     found = findings(LOG.kept, others=lies)
     assert [one.number for one in found] == sorted({one.tree_size for one in lies})
+
+
+class TestGoingOn:
+    """A replay from a tree that somebody has replayed before: what is new is read, all of it."""
+
+    @staticmethod
+    def findings(since: int, kept: dict[str, bytes], others: Sequence[Checkpoint] = ()) -> list[Finding]:
+        edge = read_edge(LOG.read, since)
+        told = replayed(lambda tile: kept.get(tile.path), CHECKPOINTS[-1], others, edge)
+        return [found for step in told for found in step.findings]
+
+    @pytest.mark.parametrize("since", [0, 1, 255, 256, 257, 300, 511, 512, 600])
+    def test_it_ends_at_the_same_root_and_counts_from_the_beginning(self, since: int) -> None:
+        told = list(replayed(LOG.read, CHECKPOINTS[-1], CHECKPOINTS, read_edge(LOG.read, since)))
+        assert [one.findings for one in told if one.findings] == []
+        assert (told[-1].root_hash, told[-1].entry_count) == (CHECKPOINTS[-1].root_hash, 600)
+        assert [one.entry_count for one in told[:-1]] == [
+            n for n in (256, 512, 600) if n > since // 256 * 256
+        ]
+
+    def test_nothing_before_is_read(self) -> None:
+        asked = []
+        list(replayed(lambda tile: asked.append(tile.path), CHECKPOINTS[-1], (), read_edge(LOG.read, 300)))
+        assert [path for path in asked if path.endswith("/000")] == []
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.integers(0, 512), st.data())
+    def test_no_bit_of_a_new_file_can_be_turned(self, since: int, data: st.DataObject) -> None:
+        paths = [f"tile/{kind}/{name}" for kind in ("0", "entries") for name in ("000", "001", "002.p/88")]
+        path = data.draw(
+            st.sampled_from(["tile/1/000.p/2", *paths[since // 256 : 3], *paths[3 + since // 256 :]])
+        )
+        kept = changed(path, flipped_at(data.draw(st.integers(0, len(LOG.kept[path]) - 1))))
+        assert self.findings(since, kept) != []
+
+    def test_what_was_replayed_cannot_be_exchanged_in_the_bundle_that_went_on(self) -> None:
+        forged = MemoryLog()
+        for size in SIZES:
+            forged.append([release(at if at != 290 else 999) for at in range(forged.edge.size, size)])
+        kept = {**LOG.kept, **{path: forged.kept[path] for path in ("tile/0/001", "tile/entries/001")}}
+        assert self.findings(300, kept) == [Finding("tile_differs", "tile/0/001", None, "hash 34")]
+
+    def test_a_fault_that_shows_in_two_ways_is_told_once(self) -> None:
+        kept = changed("tile/entries/001", lambda held: held.replace(b'"desk-290"', b'"desk-999"'))
+        assert self.findings(300, kept) == [Finding("tile_differs", "tile/0/001", None, "hash 34")]
+
+    def test_checkpoints_from_there_on_are_compared(self) -> None:
+        lies = [replace(one, root_hash=bytes(32)) for one in CHECKPOINTS if one.tree_size]
+        found = self.findings(300, LOG.kept, lies)
+        assert [(one.reason, one.number) for one in found] == [
+            ("checkpoint_forked", size) for size in (300, 512, 600)
+        ]
+
+    def test_behind_the_checkpoint_there_is_nothing_to_go_on_from(self) -> None:
+        with pytest.raises(ValueError, match="the edge lies beyond the checkpoint"):
+            next(replayed(LOG.read, CHECKPOINTS[4], (), LOG.edge))
+
+    def test_the_edge_is_compared_with_the_checkpoint_that_was_kept(self) -> None:
+        assert edge_of(LOG.read, CHECKPOINTS[4]) == read_edge(LOG.read, 300)
+        for kept, reason in (
+            (replace(CHECKPOINTS[4], root_hash=bytes(32)), "checkpoint_forked"),
+            (Checkpoint(CHECKPOINTS[4].origin, 700, bytes(32)), "tile_missing"),
+        ):
+            with pytest.raises(EvidenceInvalid) as fault:
+                edge_of(LOG.read, kept)
+            assert fault.value.reason == reason
+
+    def test_older_checkpoints_are_proven_from_the_tiles(self) -> None:
+        for older in CHECKPOINTS[:5]:
+            check_begins(LOG.read, older, CHECKPOINTS[4])
+            if older.tree_size:
+                with pytest.raises(EvidenceInvalid) as fault:
+                    check_begins(LOG.read, replace(older, root_hash=bytes(32)), CHECKPOINTS[4])
+                assert fault.value.reason == "checkpoint_forked"
+        with pytest.raises(EvidenceInvalid) as fault:
+            check_begins(LOG.read, replace(CHECKPOINTS[2], origin="audit.x/2025"), CHECKPOINTS[4])
+        assert fault.value.reason == "origin_unknown"
 
 
 class TestBeforeSigning:
