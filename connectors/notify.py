@@ -6,7 +6,6 @@ import json
 import ssl
 from collections.abc import Collection
 from dataclasses import dataclass
-from threading import Event, Thread
 from time import monotonic
 from typing import Final, Literal
 
@@ -62,42 +61,25 @@ class EventPusher:
 
         An error answer of 2.3 is a refusal; whatever else comes back, or nothing, is a failure.
         """
-        until = monotonic() + self._push_seconds
-        fetch = PinnedFetch(
-            events_uri,
-            context=self._context,
-            resolve=self._resolve,
-            private_hosts=self._private_hosts,
-            until=until,
-            sent=Sent(MEDIA_TYPE, token.encode("ascii"), {"Accept": "application/json"}),
-            statuses=(_ACCEPTED, _BAD_REQUEST),
-            unread=(_ACCEPTED,),
+        return _pushed(
+            PinnedFetch(
+                events_uri,
+                context=self._context,
+                resolve=self._resolve,
+                private_hosts=self._private_hosts,
+                until=monotonic() + self._push_seconds,
+                sent=Sent(MEDIA_TYPE, token.encode("ascii"), {"Accept": "application/json"}),
+                statuses=(_ACCEPTED, _BAD_REQUEST),
+                unread=(_ACCEPTED,),
+            )
         )
-        told: list[Pushed] = []
-        done = Event()
-
-        def send() -> None:
-            told.append(_pushed(fetch))
-            done.set()
-
-        # A thread of its own: no resolver can be told to stop, and a slow drip has no end of its own.
-        try:
-            Thread(target=send, name="push", daemon=True).start()
-        except RuntimeError:
-            return Pushed("failed", "no thread could be started")
-        if done.wait(max(0.0, until - monotonic())):
-            return told[0]
-        fetch.abort()
-        return Pushed("failed", "the host does not answer in time")
 
 
 def _pushed(fetch: PinnedFetch) -> Pushed:
     try:
-        answer = fetch.run()
+        answer = fetch.run_in_time()
     except FetchRefused as refused:
         return Pushed("failed", str(refused))
-    except Exception as failed:
-        return Pushed("failed", f"the push failed: {type(failed).__name__}")
     return Pushed("delivered") if answer.status == _ACCEPTED else _refusal(answer)
 
 

@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
-from threading import Event
+from threading import Event, Thread
 from time import monotonic
 from typing import Final, TypeAlias
 
@@ -21,6 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 BODY_BYTES_MAX: Final = 65_536
+ACCEPT: Final = "application/jwk-set+json, application/json"
 CONNECT_SECONDS: Final = 0.7
 ADDRESSES_MAX: Final = 4
 
@@ -102,7 +103,7 @@ class PinnedFetch:
     url: https only. context: verifies certificate and name. private_hosts: lower case; they may have inner
     addresses. until: instant of time.monotonic() after which nothing more is done. sent: None for a GET.
     statuses: of an answer that is one. unread: those whose body is left alone. plain_hosts: lower case; for
-    them http will do, on the loopback only.
+    them http will do, on the loopback only. body_bytes_max: of an answer. accept: the field Accept.
     """
 
     def __init__(
@@ -117,6 +118,8 @@ class PinnedFetch:
         statuses: Collection[int] = (200,),
         unread: Collection[int] = (),
         plain_hosts: Collection[str] = (),
+        body_bytes_max: int = BODY_BYTES_MAX,
+        accept: str = ACCEPT,
     ) -> None:
         self._url = url
         self._context = context
@@ -127,6 +130,8 @@ class PinnedFetch:
         self._statuses = statuses
         self._unread = unread
         self._plain_hosts = plain_hosts
+        self._body_bytes_max = body_bytes_max
+        self._accept = accept
         self._connection: HTTPConnection | None = None
         self._socket: socket.socket | None = None
         self._aborted = Event()
@@ -158,6 +163,37 @@ class PinnedFetch:
         finally:
             if self._connection is not None:
                 self._connection.close()
+
+    def run_in_time(self) -> Fetched:
+        """Return the document as run() does, and give up at `until` whatever resolver and host do.
+
+        Raises FetchRefused, also where run() raises anything else.
+        """
+        # Values alone: an exception that is kept would keep frames and sockets of the thread with it.
+        told: list[Fetched | str] = []
+        done = Event()
+
+        def run() -> None:
+            try:
+                told.append(self.run())
+            except FetchRefused as refused:
+                told.append(str(refused))
+            except Exception as failed:
+                told.append(f"the request failed: {type(failed).__name__}")
+            done.set()
+
+        # A thread of its own: no resolver can be told to stop, and a slow drip has no end of its own.
+        try:
+            Thread(target=run, name="fetch", daemon=True).start()
+        except RuntimeError:
+            raise FetchRefused("no thread could be started") from None
+        if not done.wait(max(0.0, self._until - monotonic())):
+            self.abort()
+            raise FetchRefused("the host does not answer in time")
+        answer = told.pop()
+        if isinstance(answer, str):
+            raise FetchRefused(answer)
+        return answer
 
     def abort(self) -> None:
         """End what run() is waiting for, whatever the host does; safe at any time from any thread."""
@@ -220,7 +256,7 @@ class PinnedFetch:
             body=None if sent is None else sent.body,
             headers={
                 "Host": name,
-                "Accept": "application/jwk-set+json, application/json",
+                "Accept": self._accept,
                 "Accept-Encoding": "identity",
                 "User-Agent": "insurance-data-broker",
                 **({} if sent is None else {**sent.headers, "Content-Type": sent.media_type}),
@@ -235,10 +271,11 @@ class PinnedFetch:
             raise FetchRefused(f"the host answers with another status than {told}")
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise FetchRefused("the host compresses what it sends")
-        body = b"" if response.status in self._unread else response.read(BODY_BYTES_MAX + 1)
+        most = self._body_bytes_max
+        body = b"" if response.status in self._unread else response.read(most + 1)
         self._left()
-        if len(body) > BODY_BYTES_MAX:
-            raise FetchRefused("the document is larger than 64 KiB")
+        if len(body) > most:
+            raise FetchRefused(f"the document is larger than {most // 1024} KiB")
         return Fetched(
             media_type=response.headers.get("Content-Type", "").partition(";")[0].strip().lower(),
             cache_control=response.headers.get("Cache-Control", ""),

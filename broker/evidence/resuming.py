@@ -1,4 +1,4 @@
-"""Where a replay goes on: the tree of a checkpoint that somebody kept, read from tiles and held against it."""
+"""Where a replay goes on: the tree of a checkpoint that somebody kept, read from tiles and compared."""
 
 from __future__ import annotations
 
