@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -77,3 +78,12 @@ def log_of(count: int) -> MemoryLog:
     log = MemoryLog()
     log.append([release(at) for at in range(count)])
     return log
+
+
+def write_log(log: MemoryLog, directory: Path, witness_count: int = 0) -> Path:
+    """Write a log's files as they would be published; return the directory."""
+    for path, content in {**log.kept, "checkpoint": log.note(witness_count).content}.items():
+        file = directory / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return directory

@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
+from broker.cli.audit_command import audit_command
 from broker.cli.demo_steps import Lang, Words
 from broker.cli.evidence_given import InputUnreadable, Loose, read_keys, read_question
+from broker.cli.evidence_options import (
+    DOES_NOT_HOLD,
+    UNREADABLE,
+    file_type,
+    instant,
+    json_option,
+    lang_option,
+    needed_option,
+    vkey_option,
+    witness_option,
+)
 from broker.cli.evidence_words import HOLDS, NOT_CHECKED, REASONS, RESULTS, VERIFY
 from broker.cli.output import CommandRefused
 from broker.evidence.signed_note import COSIGNATURE, LOG_SIGNATURE
 from broker.evidence.verifier import Check, Verification, verified
-
-DOES_NOT_HOLD: Final = 1
-UNREADABLE: Final = 2
-
-file_type = click.Path(path_type=Path)
-lang_option = click.option(
-    "--lang", type=click.Choice(["vi", "en"]), default="vi", show_default=True, help="Language of the words."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")
-vkey_option = click.option(
-    "--vkey", "vkeys", multiple=True, metavar="KEY",
-    help="Verifier key of a log (name+id+base64), or a file with one on each line; repeatable.",
-)  # fmt: skip
-witness_option = click.option(
-    "--witness-vkey", "witness_vkeys", multiple=True, metavar="KEY",
-    help="Verifier key of a witness, or a file with one on each line; repeatable.",
-)  # fmt: skip
-needed_option = click.option(
-    "--witnesses-needed", type=click.IntRange(0, 100),
-    help="How many of these witnesses must have cosigned; default: all of them.",
-)  # fmt: skip
 
 
 @click.group()
@@ -52,6 +42,9 @@ def evidence_group() -> None:
 
     Exit codes: 0 all holds, 1 something does not, 2 something cannot be read, or wrong usage.
     """  # noqa: D301 - click reads the backspace as "keep these lines"
+
+
+evidence_group.add_command(audit_command, "audit")
 
 
 @evidence_group.command("verify")
@@ -168,14 +161,6 @@ def _found(outcome: Verification) -> Mapping[str, Any]:
         },
         "witnesses": [{"name": one.witness.name, "at": instant(one.at_seconds)} for one in outcome.witnesses],
     }
-
-
-def instant(at_seconds: int) -> str:
-    """Return an instant for people and programs; a witness may tell one that no calendar has."""
-    try:
-        return datetime.fromtimestamp(at_seconds, UTC).isoformat().replace("+00:00", "Z")
-    except (OverflowError, ValueError, OSError):
-        return str(at_seconds)
 
 
 def _as_text(told: Sequence[Mapping[str, Any]], lang: Lang) -> str:

@@ -198,3 +198,22 @@ VERIFY: Final[Mapping[str, Words]] = {
     "entry": Words("mục", "entry"),
     "kind": Words("loại {kind}, lúc {at}", "kind {kind}, at {at}"),
 }  # fmt: skip
+
+AUDIT: Final[Mapping[str, Words]] = {
+    "log": Words(
+        "{origin}: {tree_size:,} mục theo điểm kiểm tra", "{origin}: {tree_size:,} entries by its checkpoint"
+    ),
+    "read": Words(
+        "đã đọc lại {entries_read:,} mục, từ mục số {since:,}, trong {seconds:.1f} giây",
+        "{entries_read:,} entries read again, from entry {since:,} on, in {seconds:.1f} s",
+    ),
+    "witness": Words("nhân chứng {name} đã cùng ký lúc {at}", "cosigned by witness {name} at {at}"),
+    "entry": Words(", mục số {number}", ", entry {number}"),
+    "size": Words(", cỡ {number}", ", size {number}"),
+    "more": Words("  và {count:,} phát hiện nữa", "  and {count:,} findings more"),
+    "faultless": Words("Nhật ký không có lỗi.", "The log is faultless."),
+    "found": Words(
+        "{finding_count:,} phát hiện: nhật ký này KHÔNG đứng vững.",
+        "{finding_count:,} findings: this log does NOT hold.",
+    ),
+}  # fmt: skip
