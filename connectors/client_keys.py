@@ -16,7 +16,8 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from typing import Final, TypeAlias
 
-from connectors.pinned_https import Fetched, FetchRefused, PinnedFetch, Resolve, system_addresses
+from connectors.pinned_https import Fetched, FetchRefused, PinnedFetch
+from connectors.reachable import Resolve, system_addresses
 
 READING_SECONDS: Final = 2.0
 READINGS_MAX: Final = 2

@@ -23,7 +23,8 @@ from connectors.client_keys import Accept, ClientKeySets
 from connectors.identity_errors import IdentityRefused, IdentityUnavailable
 from connectors.identity_providers import LOOPBACK, ProviderEntry, origin_of
 from connectors.identity_token import usable_keys
-from connectors.pinned_https import Fetched, FetchRefused, PinnedFetch, Resolve, Sent, system_addresses
+from connectors.pinned_https import Fetched, FetchRefused, PinnedFetch, Sent
+from connectors.reachable import Resolve, system_addresses
 
 EXCHANGE_SECONDS: Final = 4.0
 AT_ONCE: Final = 2

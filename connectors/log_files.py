@@ -13,7 +13,8 @@ from typing import ClassVar, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from connectors.base import ConnectorError
-from connectors.pinned_https import FetchRefused, PinnedFetch, Resolve, system_addresses
+from connectors.pinned_https import FetchRefused, PinnedFetch
+from connectors.reachable import Resolve, system_addresses
 
 READING_SECONDS: Final = 10.0
 ATTEMPTS: Final = 3

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final, Literal
 
-from connectors.pinned_https import Fetched, FetchRefused, PinnedFetch, Resolve, Sent, system_addresses
+from connectors.pinned_https import Fetched, FetchRefused, PinnedFetch, Sent
+from connectors.reachable import Resolve, system_addresses
 
 PUSH_SECONDS: Final = 5.0
 MEDIA_TYPE: Final = "application/secevent+jwt"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from connectors.client_keys import ClientKeySets
-from connectors.pinned_https import is_reachable, system_addresses
+from connectors.reachable import is_reachable, system_addresses
 from tests.client_keys_world import OLD, fault, key_sets, kids
 from tests.key_host import HOST, Answer, Authority, KeyHost, key_host, plain
 
