@@ -13,23 +13,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from broker.clock import Clock
 from broker.evidence.canonical import canonical_bytes
-from broker.oauth.jose_keys import Algorithm, SigningKey, VerifyingKey, import_public_jwk
+from broker.oauth.jose_keys import Algorithm, LogSigner, SigningKey, VerifyingKey, import_public_jwk
 from broker.oauth.key_periods import LEAD_REFRESHES, PUBLISHED_FOR, REFRESH_SECONDS
 from broker.oauth.protector import ACCESS_TOKEN_TYPE
 from broker.oauth.stored_keys import (
     PURPOSES,
     Purpose,
+    SigningKeyStore,
     SigningKeyUnavailable,
     StoredKey,
+    algorithm_of,
     decrypt_private_key,
     new_key,
 )
 
-__all__ = ["PURPOSES", "KeyRing", "Purpose", "SigningKeyStore", "SigningKeyUnavailable", "StoredKey"]
+__all__ = [
+    "PURPOSES",
+    "KeyRing",
+    "LogSigner",
+    "Purpose",
+    "SigningKeyStore",
+    "SigningKeyUnavailable",
+    "StoredKey",
+]
 
 RECEIPT_TYPE: Final = "entitlement-receipt+jwt"
 RECORD_TYPE: Final = "consented-record+jwt"
@@ -39,25 +49,6 @@ CONSENT_RECEIPT_TYPE: Final = "consent-receipt+jwt"
 
 _KEY_ENCRYPTION_KEY_BYTES: Final = 32
 _log: Final = logging.getLogger("broker.keys")
-
-
-class SigningKeyStore(Protocol):
-    """Keeps signing keys; `broker.storage.signing_keys` implements it."""
-
-    def find_keys(self) -> Sequence[StoredKey]:
-        """Return every key kept, oldest first. Raises StoreUnavailable."""
-        ...
-
-    def replace_key(self, successor: StoredKey, signs_until: datetime, published_until: datetime) -> None:
-        """Insert successor; in the same transaction end the keys of its purpose that have no end yet.
-
-        Raises StoreUnavailable.
-        """
-        ...
-
-    def delete_unpublished(self, now: datetime) -> int:
-        """Delete keys whose publication has ended; return how many. Raises StoreUnavailable."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,19 +104,22 @@ class KeyRing:
         present = {stored.purpose for stored in self._load().stored if stored.signs_until is None}
         return [self.rotate(purpose) for purpose in PURPOSES if purpose not in present]
 
-    def rotate(self, purpose: Purpose, algorithm: Algorithm = "ES256", *, compromised: bool = False) -> str:
+    def rotate(
+        self, purpose: Purpose, algorithm: Algorithm | None = None, *, compromised: bool = False
+    ) -> str:
         """Make a successor for a purpose and return its kid (NIST SP 800-57 part 1, 5.3).
 
-        The old key signs for lead_seconds more, until every worker and every client that keeps the key set
-        for its max-age knows the successor, and stays published until the last token it signed has expired.
-        compromised: it stops now, is withdrawn from publication, and what it signed is no longer accepted
-        once workers refresh; clients then meet a kid that they have not seen, and must fetch.
-        Raises StoreUnavailable.
+        algorithm: None for the purpose's own. The old key signs for lead_seconds more, until every worker and
+        every client that keeps the key set for its max-age knows the successor, and stays published until the
+        last token it signed has expired. compromised: it stops now, is withdrawn from publication, and what
+        it signed is no longer accepted once workers refresh; clients then meet a kid that they have not seen,
+        and must fetch.
+        Raises ValueError for an algorithm that the purpose cannot have, StoreUnavailable.
         """
-        now = self._clock()
+        chosen, now = algorithm_of(purpose, algorithm), self._clock()
         signs_until = now if compromised else now + timedelta(seconds=self.lead_seconds)
         published_until = now if compromised else signs_until + PUBLISHED_FOR[purpose]
-        successor = new_key(self._key_encryption_key, purpose, algorithm, now)
+        successor = new_key(self._key_encryption_key, purpose, chosen, now)
         self._store.replace_key(successor, signs_until, published_until)
         self._load()
         return successor.kid
@@ -181,6 +175,10 @@ class KeyRing:
         """
         return self._signing_key("consent_receipt").sign(CONSENT_RECEIPT_TYPE, canonical_bytes(payload))
 
+    def log_signer(self) -> LogSigner:
+        """Return the key that signs checkpoints now. Raises SigningKeyUnavailable, StoreUnavailable."""
+        return self._signing_key("log").log_signer()
+
     def find_consent_receipt_key(self, kid: str) -> VerifyingKey | None:
         """Return the published key named kid that signs citizens' receipts, or None; no other key.
 
@@ -201,11 +199,13 @@ class KeyRing:
         return key
 
     def published_jwks(self) -> dict[str, list[dict[str, str]]]:
-        """Return the JWK set (RFC 7517, 5) of all keys whose signatures may still have to be verified."""
+        """Return the JWK set (RFC 7517, 5) of all keys whose signatures may still have to be verified.
+
+        Not the log's: who orders the log holds it, and must not be taken for who signs tokens.
+        """
         now = self._clock()
-        return {
-            "keys": [dict(stored.public_jwk) for stored in self._current().stored if _is_live(stored, now)]
-        }
+        live = [one for one in self._current().stored if _is_live(one, now) and one.purpose != "log"]
+        return {"keys": [dict(stored.public_jwk) for stored in live]}
 
     def signing_algorithms(self, purpose: Purpose) -> list[str]:
         """Return the algorithms that signatures for a purpose have now or will have next.

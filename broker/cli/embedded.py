@@ -1,4 +1,4 @@
-"""A real PostgreSQL from PyPI for demo, tests and first steps: two databases, four roles, nothing weakened.
+"""A real PostgreSQL from PyPI for demo, tests and first steps: three databases, six roles, nothing weakened.
 
 Production gives `BROKER_DATABASE_URL` instead. The cluster listens on a Unix socket only and trusts
 whoever may open it, so its directory is as private as its files.
@@ -23,9 +23,16 @@ from urllib.parse import quote, urlsplit
 import psycopg
 from psycopg import sql
 
-ROLES = ("broker_owner", "broker_app", "insurance_owner", "insurance_reader")
+ROLES = (
+    "broker_owner", "broker_app", "broker_sequencer", "broker_log_owner",
+    "insurance_owner", "insurance_reader",
+)  # fmt: skip
 START_SECONDS = 120.0
-DATABASES = {"broker": "broker_owner", "insurance": "insurance_owner"}
+DATABASES = {
+    "broker": "broker_owner",
+    "broker_log_head": "broker_log_owner",
+    "insurance": "insurance_owner",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,9 @@ class EmbeddedCluster:
     administrator_url: str
     owner_url: str
     application_url: str
+    sequencer_url: str
+    head_owner_url: str
+    head_url: str
     source_owner_url: str
     source_reader_url: str
     data_directory: Path
@@ -78,6 +88,9 @@ def embedded_cluster(directory: Path) -> Iterator[EmbeddedCluster]:
             administrator_url=administrator_url,
             owner_url=url_of(administrator_url, "broker_owner", "broker"),
             application_url=url_of(administrator_url, "broker_app", "broker"),
+            sequencer_url=url_of(administrator_url, "broker_sequencer", "broker"),
+            head_owner_url=url_of(administrator_url, "broker_log_owner", "broker_log_head"),
+            head_url=url_of(administrator_url, "broker_sequencer", "broker_log_head"),
             source_owner_url=url_of(administrator_url, "insurance_owner", "insurance"),
             source_reader_url=url_of(administrator_url, "insurance_reader", "insurance"),
             data_directory=data_directory,
@@ -125,7 +138,8 @@ def _prepare(administrator_url: str) -> None:
                 connection.execute(
                     sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(database))
                 )
-        connection.execute("GRANT CONNECT ON DATABASE broker TO broker_app")
+        connection.execute("GRANT CONNECT ON DATABASE broker TO broker_app, broker_sequencer")
+        connection.execute("GRANT CONNECT ON DATABASE broker_log_head TO broker_sequencer")
         connection.execute("GRANT CONNECT ON DATABASE insurance TO insurance_reader")
 
 

@@ -26,10 +26,12 @@ def keys_group() -> None:
 
 @keys_group.command("rotate")
 @click.argument("purpose", type=click.Choice(PURPOSES))
-@click.option("--algorithm", type=click.Choice(ALGORITHMS), default="ES256", show_default=True)
+@click.option(
+    "--algorithm", type=click.Choice(ALGORITHMS), help="ES256 if nothing is said; for log always EdDSA."
+)
 @click.option("--compromised", is_flag=True, help="The old key leaked: stop trusting it now.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def rotate_command(purpose: Purpose, algorithm: Algorithm, compromised: bool, as_json: bool) -> None:
+def rotate_command(purpose: Purpose, algorithm: Algorithm | None, compromised: bool, as_json: bool) -> None:
     """Make a new key for PURPOSE; the old one signs for 90 seconds more and stays published.
 
     Every worker and node picks the new key up by itself. With --compromised the old key is withdrawn at once;
@@ -39,13 +41,16 @@ def rotate_command(purpose: Purpose, algorithm: Algorithm, compromised: bool, as
     with refusals(), open_session() as session:
         ring = _ring(session)
         _check_opens(session, ring, purpose)
-        kid = ring.rotate(purpose, algorithm, compromised=compromised)
-        made = [stored for stored in ring.stored_keys() if stored.kid == kid]
-        others = _registered_for_another(session, purpose, algorithm)
+        try:
+            kid = ring.rotate(purpose, algorithm, compromised=compromised)
+        except ValueError as fault:
+            raise CommandRefused(str(fault), 2) from None
+        [made] = [stored for stored in ring.stored_keys() if stored.kid == kid]
+        others = _registered_for_another(session, purpose, made.algorithm)
     if others:
         named = ", ".join(others)
-        click.echo(f"warning: registered for another algorithm than {algorithm}: {named}", err=True)
-    show([_row(stored) for stored in made], as_json)
+        click.echo(f"warning: registered for another algorithm than {made.algorithm}: {named}", err=True)
+    show([_row(made)], as_json)
 
 
 @keys_group.command("list")

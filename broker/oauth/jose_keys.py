@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.errors import JoseError
@@ -134,6 +136,14 @@ def _check_members(jwk: Mapping[str, Any], algorithm: str, members: tuple[str, .
         raise JoseRefused("a coordinate of the key has the wrong length")
 
 
+@dataclass(frozen=True, slots=True)
+class LogSigner:
+    """A key of the log. public_key: 32 bytes. sign: from a message to 64 bytes of Ed25519 (RFC 8032)."""
+
+    public_key: bytes
+    sign: Callable[[bytes], bytes] = field(repr=False)
+
+
 class SigningKey:
     """A private key for the one algorithm it signs with.
 
@@ -161,3 +171,10 @@ class SigningKey:
             self._headers[typ] = header
         content = header + b"." + encode_segment(payload)
         return (content + b"." + encode_segment(self._model.sign(content, self._key))).decode("ascii")
+
+    def log_signer(self) -> LogSigner:
+        """Return what signs checkpoints with this key. Raises TypeError for a key of another kind."""
+        private = self._key.get_op_key("sign")
+        if not isinstance(private, Ed25519PrivateKey):
+            raise TypeError("checkpoints are signed with Ed25519")
+        return LogSigner(private.public_key().public_bytes_raw(), private.sign)

@@ -20,6 +20,8 @@ PUBLISHED_FOR: Final[Mapping[Purpose, timedelta]] = {
     "security_event": timedelta(days=365),
     # Citizens keep it, and show it when it is disputed what they agreed to.
     "consent_receipt": timedelta(days=3650),
+    # Never in the key set, but kept: proofs under its checkpoints are shown years later.
+    "log": timedelta(days=3650),
 }
 """How long a public key stays published after its key has signed for the last time."""
 

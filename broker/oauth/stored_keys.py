@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Literal, get_args
+from typing import Final, Literal, Protocol, get_args
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -21,8 +21,12 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from broker.errors import BrokerError
 from broker.oauth.jose_keys import Algorithm, AsymmetricKey, SigningKey
 
-Purpose = Literal["access_token", "receipt", "id_token", "introspection", "security_event", "consent_receipt"]
+Purpose = Literal[
+    "access_token", "receipt", "id_token", "introspection", "security_event", "consent_receipt", "log"
+]
 PURPOSES: Final[tuple[Purpose, ...]] = get_args(Purpose)
+ONLY_ALGORITHM: Final[Mapping[Purpose, Algorithm]] = {"log": "EdDSA"}
+"""Purposes whose signatures have one algorithm: checkpoints of the log are signed with Ed25519."""
 
 _NONCE_BYTES: Final = 12
 
@@ -49,6 +53,36 @@ class StoredKey:
     created_at: datetime
     signs_until: datetime | None = None
     published_until: datetime | None = None
+
+
+class SigningKeyStore(Protocol):
+    """Keeps signing keys for `broker.keys`; `broker.storage.signing_keys` implements it."""
+
+    def find_keys(self) -> Sequence[StoredKey]:
+        """Return every key kept, oldest first. Raises StoreUnavailable."""
+        ...
+
+    def replace_key(self, successor: StoredKey, signs_until: datetime, published_until: datetime) -> None:
+        """Insert successor; in the same transaction end the keys of its purpose that have no end yet.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+    def delete_unpublished(self, now: datetime) -> int:
+        """Delete keys whose publication has ended; return how many. Raises StoreUnavailable."""
+        ...
+
+
+def algorithm_of(purpose: Purpose, wanted: Algorithm | None) -> Algorithm:
+    """Return the algorithm of a new key: the one wanted, or the purpose's own.
+
+    Raises ValueError for one that the purpose cannot have.
+    """
+    only = ONLY_ALGORITHM.get(purpose)
+    if only and wanted not in (None, only):
+        raise ValueError(f"{purpose} keys are {only} keys")
+    return wanted or only or "ES256"
 
 
 def _encrypted(key_encryption_key: bytes, key: StoredKey, der: bytes) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -11,11 +12,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
-from broker.storage.privileges import APPLICATION_GRANTS
+from broker.storage.privileges import APPLICATION_GRANTS, SEQUENCER_GRANTS
 
 APPLICATION_ROLE = "broker_app"
+SEQUENCER_ROLE = "broker_sequencer"
 # Any constant will do; all migrators of one database must use the same.
 _MIGRATION_LOCK = 7_304_611_902
+_ROLE = text("SELECT FROM pg_roles WHERE rolname = :role")
 
 
 def alembic_config(connection: Connection | None = None) -> Config:
@@ -29,16 +32,19 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 def migrate(owner_url: str, *, application_role: str = APPLICATION_ROLE) -> str:
-    """Migrate to the newest revision and renew the application role's grants; return the revision.
+    """Migrate to the newest revision and renew the grants of both roles; return the revision.
 
-    owner_url: SQLAlchemy URL of the owner role. Two migrators at once wait for one another.
+    owner_url: SQLAlchemy URL of the owner role. A database server that has no role `broker_sequencer` yet is
+    left without its grants. Two migrators at once wait for one another.
     """
     engine = create_engine(owner_url)
     try:
         with engine.connect() as connection, connection.begin():
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
             command.upgrade(alembic_config(connection), "head")
-            _grant(connection, application_role)
+            _grant(connection, application_role, APPLICATION_GRANTS)
+            if connection.execute(_ROLE, {"role": SEQUENCER_ROLE}).first() is not None:
+                _grant(connection, SEQUENCER_ROLE, SEQUENCER_GRANTS)
         return newest_revision()
     finally:
         engine.dispose()
@@ -58,11 +64,11 @@ def current_revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _grant(connection: Connection, role: str) -> None:
+def _grant(connection: Connection, role: str, grants: Mapping[str, str]) -> None:
     quoted = connection.dialect.identifier_preparer.quote_identifier(role)
     connection.execute(text(f"REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {quoted}"))
     connection.execute(text("REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
     connection.execute(text(f"GRANT USAGE ON SCHEMA public TO {quoted}"))
     connection.execute(text(f"GRANT SELECT ON alembic_version TO {quoted}"))
-    for table, privileges in APPLICATION_GRANTS.items():
+    for table, privileges in grants.items():
         connection.execute(text(f"GRANT {privileges} ON {table} TO {quoted}"))

@@ -1,4 +1,4 @@
-"""What the application role may do, table by table."""
+"""What the application role and the sequencer's may do, table by table."""
 
 from __future__ import annotations
 
@@ -33,5 +33,15 @@ APPLICATION_GRANTS: Final[Mapping[str, str]] = {
     "usage_counters": "SELECT, INSERT, UPDATE, DELETE",
     "evidence_entries": "SELECT, INSERT",
     "evidence_annex": "SELECT, INSERT",
+    "log_positions": "SELECT",
+    "log_horizon": "SELECT",
 }
 """What the application role may do, table by table; anything absent is refused by PostgreSQL."""
+
+SEQUENCER_GRANTS: Final[Mapping[str, str]] = {
+    "evidence_entries": "SELECT",
+    "log_positions": "SELECT, INSERT",
+    "log_horizon": "SELECT, INSERT, UPDATE",
+    "signing_keys": "SELECT",
+}
+"""What the role that orders entries into the log may do; it sees nobody's data and no salt."""

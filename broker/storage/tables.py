@@ -1,7 +1,8 @@
 """The broker's own tables (PostgreSQL). The migrations are the truth; a test holds the two together.
 
-Roles: `broker_owner` owns everything and runs migrations; `broker_app` may do what the grants in
-`privileges` say and nothing more. On evidence it may only INSERT and SELECT.
+Roles: `broker_owner` owns everything and runs migrations; `broker_app` and `broker_sequencer` may do what the
+grants in `privileges` say and nothing more. On evidence the first may only INSERT and SELECT, the second only
+SELECT; positions in the log are the second's alone.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    text,
 )
 from sqlalchemy.dialects.postgresql import CIDR, JSONB
 
@@ -44,6 +46,7 @@ from broker.storage.consent_tables import (
     outbox_messages,
     sign_in_challenges,
 )
+from broker.storage.log_tables import log_horizon, log_positions
 
 __all__ = [
     "access_tokens",
@@ -64,6 +67,8 @@ __all__ = [
     "evidence_entries",
     "facility_staff",
     "grants",
+    "log_horizon",
+    "log_positions",
     "metadata",
     "organisations",
     "outbox_messages",
@@ -163,7 +168,7 @@ signing_keys = Table(
     instant("published_until", nullable=True),
     CheckConstraint(
         "purpose IN ('access_token', 'receipt', 'id_token', 'introspection', 'security_event', "
-        "'consent_receipt')",
+        "'consent_receipt', 'log')",
         name="purpose",
     ),
 )
@@ -225,6 +230,21 @@ evidence_entries = Table(
     # made, because PostgreSQL parses a check constraint anew for every statement.
     Column("entry", LargeBinary, nullable=False),
     instant("recorded_at", now=True),
+    # The number of the transaction that entered it (64 bits, never used twice): whoever orders entries waits
+    # until all transactions with smaller numbers have ended. Filled by the default alone.
+    Column(
+        "entered_transaction",
+        BigInteger,
+        nullable=False,
+        server_default=text("(pg_current_xact_id()::text)::bigint"),
+    ),
+    # Numbers grow with the table: a block-range index finds the newest at next to no cost for the release.
+    Index(
+        "ix_evidence_entries_entered_transaction",
+        "entered_transaction",
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    ),
 )
 
 evidence_annex = Table(

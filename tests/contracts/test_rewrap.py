@@ -160,7 +160,7 @@ def rows(*counts: int, old: str = "rewrapped") -> list[dict[str, object]]:
 
 def test_everything_that_the_old_key_sealed_opens_under_the_new_one(run: Any, database: Database) -> None:
     assert under(database, OLD) == EVERYTHING
-    assert json.loads(run("--json").stdout) == rows(6, 0, PEOPLE, 0, 2, 0)
+    assert json.loads(run("--json").stdout) == rows(7, 0, PEOPLE, 0, 2, 0)
     assert under(database, NEW) == EVERYTHING
     assert under(database, OLD) == []
 
@@ -168,14 +168,14 @@ def test_everything_that_the_old_key_sealed_opens_under_the_new_one(run: Any, da
 def test_a_second_run_changes_nothing(run: Any, database: Database) -> None:
     run()
     before = sealed_bytes(database)
-    assert json.loads(run("--json").stdout) == rows(0, 6, 0, PEOPLE, 0, 2)
+    assert json.loads(run("--json").stdout) == rows(0, 7, 0, PEOPLE, 0, 2)
     assert sealed_bytes(database) == before
 
 
 def test_looking_changes_nothing_and_says_what_would_be_done(run: Any, database: Database) -> None:
     before = sealed_bytes(database)
     register(database, 99, NEW)
-    assert json.loads(run("--check", "--json").stdout) == rows(6, 0, PEOPLE, 1, 2, 0, old="under_old_key")
+    assert json.loads(run("--check", "--json").stdout) == rows(7, 0, PEOPLE, 1, 2, 0, old="under_old_key")
     assert [row for row in sealed_bytes(database) if row in before] == before
 
 
@@ -222,18 +222,18 @@ def test_a_run_that_was_stopped_is_run_again(database: Database) -> None:
 
     def stopped(count: int) -> None:
         seen.append(count)
-        if len(seen) == 4:
+        if len(seen) == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         walk.rewrap(stopped)
-    assert seen == [3, 3, 3, 3]  # six keys, six citizens; one citizen and two complaints are left
+    assert seen == [3, 3, 1, 3, 3]  # seven keys, six citizens; one citizen and two complaints are left
     assert sorted([*under(database, OLD), *under(database, NEW)]) == EVERYTHING
     assert personal_id_count(under(database, NEW)) == 6
     done = walk.rewrap(seen.append)
-    assert [(one.under_old_key, one.under_new_key) for one in done] == [(0, 6), (1, 6), (2, 0)]
-    assert seen[4:] == [3, 3, 3, 3, 1, 2]
-    assert walk.count_rows() == 15
+    assert [(one.under_old_key, one.under_new_key) for one in done] == [(0, 7), (1, 6), (2, 0)]
+    assert seen[5:] == [3, 3, 1, 3, 3, 1, 2]
+    assert walk.count_rows() == 16
     assert under(database, NEW) == EVERYTHING
 
 
@@ -290,7 +290,7 @@ def test_a_file_that_cannot_be_the_old_key_is_refused(run: Any, old: bytes, word
 
 
 def test_a_bar_is_shown_where_it_is_asked_for(run: Any) -> None:
-    assert "15 of 15 rows sealed" in run("--progress").stderr
+    assert "16 of 16 rows sealed" in run("--progress").stderr
     assert run().stderr == ""
 
 

@@ -58,8 +58,8 @@ def test_every_error_has_a_row_and_every_row_an_error() -> None:
 
 
 def test_the_keys_that_are_published_are_counted() -> None:
-    assert len(PURPOSES) == 6
-    assert "public keys of all six purposes" in TEXT
+    assert len(PURPOSES) == 7
+    assert "public keys of all purposes but the log's" in TEXT
 
 
 @pytest.mark.parametrize("one", [one for one in OPERATIONS if one.scope], ids=lambda one: one.name)

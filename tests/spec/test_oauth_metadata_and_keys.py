@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from joserfc import jws, jwt
 from joserfc.jwk import KeySet
 from sqlalchemy import insert, text, update
 
 from broker.keys import PURPOSES, KeyRing, SigningKeyUnavailable
+from broker.oauth.jose import decode_segment
 from broker.oauth.jose_keys import ALGORITHMS, PRIVATE_MEMBERS, Algorithm
 from broker.oauth.metadata import well_known_path
 from broker.oauth.scopes import SCOPES
@@ -156,11 +158,29 @@ class TestPublishedKeys:
         assert answer.cache_control.public
         assert answer.cache_control.max_age == world.ring.refresh_seconds
         keys = answer.get_json()["keys"]
-        assert len({key["kid"] for key in keys}) == len(keys) == len(PURPOSES) + 2
+        assert len({key["kid"] for key in keys}) == len(keys) == len(PURPOSES) - 1 + 2, "all but the log's"
         for key in keys:
             assert PRIVATE_MEMBERS.isdisjoint(key)
             assert key["use"] == "sig"
             assert {"kty", "alg", "kid"} <= set(key)
+
+    def test_the_log_s_key_is_an_ed25519_key_that_no_client_takes_for_a_signer_of_tokens(
+        self, world: World
+    ) -> None:
+        [kept] = [key for key in world.ring.stored_keys() if key.purpose == "log"]
+        signer = world.ring.log_signer()
+        assert kept.algorithm == "EdDSA"
+        assert decode_segment(kept.public_jwk["x"].encode()) == signer.public_key
+        Ed25519PublicKey.from_public_bytes(signer.public_key).verify(signer.sign(b"a tree"), b"a tree")
+        assert kept.kid not in {key["kid"] for key in world.http.get("/oauth/jwks").get_json()["keys"]}
+        with pytest.raises(ValueError, match="log keys are EdDSA keys"):
+            world.ring.rotate("log", "ES256")
+        kid = world.ring.rotate("log")
+        assert world.ring.log_signer().public_key == signer.public_key, "until its time has come"
+        world.clock.move(world.ring.lead_seconds)
+        [successor] = [key for key in world.ring.stored_keys() if key.kid == kid]
+        assert successor.algorithm == "EdDSA"
+        assert decode_segment(successor.public_jwk["x"].encode()) == world.ring.log_signer().public_key
 
     def test_a_receipt_verifies_with_the_published_key_of_its_kid(self, world: World) -> None:
         receipt = world.ring.sign_receipt({"reference": "0192", "vi": "Có hiệu lực"})
@@ -312,7 +332,7 @@ class TestAtRest:
         before = len(world.ring.stored_keys())
         with pytest.raises(
             SigningKeyUnavailable,
-            match="access_token, consent_receipt, id_token, introspection, receipt, security_event",
+            match="access_token, consent_receipt, id_token, introspection, log, receipt, security_event",
         ):
             ring.ensure_keys()
         assert len(world.ring.stored_keys()) == before
