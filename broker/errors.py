@@ -148,6 +148,12 @@ class StoreUnavailable(BrokerError):
     kind = "store_unavailable"
 
 
+class LogStopped(BrokerError):
+    """Nothing may be signed in the log until somebody has looked. detail: why, and what to do."""
+
+    kind = "log_stopped"
+
+
 class ConsentNotFound(BrokerError):
     """There is no such consent for this person: none at all, or somebody else's; nobody can tell which."""
 

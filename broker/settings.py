@@ -134,6 +134,9 @@ class Settings:
     facts_seconds: float = _setting(
         read_positive(float, 300), "How long facts about clients may be cached for early refusal.", 300.0
     )
+    log_directory: str = _setting(
+        str, "Directory of the log's published files, below it HOST/YEAR; empty: no log here.", ""
+    )
     metrics_directory: str = _setting(
         str, "Directory of the workers' shared metrics; empty: one process.", ""
     )
@@ -169,9 +172,16 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 COMPANIONS: Final = frozenset(
-    {"BROKER_OWNER_DATABASE_URL", "BROKER_SOURCE_OWNER_URL", "BROKER_STATE_DIRECTORY"}
+    {
+        "BROKER_LOG_HEAD_OWNER_URL",
+        "BROKER_LOG_HEAD_URL",
+        "BROKER_OWNER_DATABASE_URL",
+        "BROKER_SEQUENCER_DATABASE_URL",
+        "BROKER_SOURCE_OWNER_URL",
+        "BROKER_STATE_DIRECTORY",
+    }
 )
-"""Variables that only commands read (migrations, synthesis, the embedded database), never the server."""
+"""Variables that only commands read (migrations, the log, the embedded database), never the server."""
 
 
 def companion(name: str, environ: Mapping[str, str] | None = None) -> str | None:

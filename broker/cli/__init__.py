@@ -13,10 +13,12 @@ from broker.cli.consent import consent_group
 from broker.cli.demo import demo_command
 from broker.cli.evidence import evidence_group
 from broker.cli.keys import keys_group
+from broker.cli.log import log_group
 from broker.cli.maintain import maintain_command
 from broker.cli.outbox import outbox_group
 from broker.cli.policy import policy_group
 from broker.cli.prepare import prepare_command
+from broker.cli.sequencer import sequencer_command
 from broker.cli.serve import serve_command
 from broker.cli.sign import sign_group
 from broker.cli.staff import staff_group
@@ -44,6 +46,8 @@ main.add_command(citizen_group, "citizen")
 main.add_command(complaint_group, "complaint")
 main.add_command(consent_group, "consent")
 main.add_command(keys_group, "keys")
+main.add_command(log_group, "log")
+main.add_command(sequencer_command, "sequencer")
 main.add_command(call_command, "call")
 main.add_command(sign_group, "sign")
 main.add_command(evidence_group, "evidence")

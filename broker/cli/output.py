@@ -10,12 +10,15 @@ from typing import Any
 
 import click
 
-from broker.errors import BrokerError
+from broker.errors import BrokerError, LogStopped
 from broker.oauth.client_metadata import MetadataRefused
 from broker.oauth.registration import JwksRefused
 from broker.storage.clients import AlreadyRegistered, NotRegistered
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 already registered, 4 not registered."
+
+LOG_STOPPED = 5
+"""Exit code of the log's commands: nothing may be signed until somebody has looked."""
 
 
 class CommandRefused(click.ClickException):
@@ -40,6 +43,8 @@ def refusals() -> Iterator[None]:
         raise CommandRefused("\n".join(f"{one.pointer}: {one.remedy}" for one in fault.faults), 2) from None
     except JwksRefused as fault:
         raise CommandRefused(str(fault), 2) from None
+    except LogStopped as fault:
+        raise CommandRefused(fault.detail, LOG_STOPPED) from None
     except BrokerError as fault:
         raise CommandRefused(f"{fault.kind}: {fault.detail}") from None
 

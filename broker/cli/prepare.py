@@ -14,6 +14,7 @@ from broker.keys import KeyRing
 from broker.settings import Settings, companion, read_settings
 from broker.storage.agreements import AgreementRevision, RevisionNotNewer, publish_agreement
 from broker.storage.faults import store_answers
+from broker.storage.log_heads import create_head_store
 from broker.storage.migrate import migrate
 from broker.storage.session import open_store
 from broker.storage.signing_keys import PostgresSigningKeys
@@ -67,15 +68,19 @@ def prepare_command(as_json: bool) -> None:
     """Bring the broker's own database to the point where it can serve.
 
     Runs migrations as the owner role (BROKER_OWNER_DATABASE_URL), makes signing keys where none live, and
-    publishes agreement revisions that are new. Saying it again changes nothing.
+    publishes agreement revisions that are new. With BROKER_LOG_HEAD_OWNER_URL it makes the table of the
+    log's head store too. Saying it again changes nothing.
     """
     owner_url = companion("BROKER_OWNER_DATABASE_URL")
     if owner_url is None:
         raise click.ClickException(
             "BROKER_OWNER_DATABASE_URL is missing: the owner role's URL, for migrations only"
         )
+    head_owner_url = companion("BROKER_LOG_HEAD_OWNER_URL")
     try:
         with refusals():
+            if head_owner_url is not None:
+                create_head_store(head_owner_url.replace("postgresql://", "postgresql+psycopg://", 1))
             done = prepare(owner_url.replace("postgresql://", "postgresql+psycopg://", 1), _settings())
     except RevisionNotNewer as fault:
         raise click.ClickException(str(fault)) from None

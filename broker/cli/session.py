@@ -16,6 +16,7 @@ from broker.cli.prepare import prepare
 from broker.errors import SettingsInvalid
 from broker.settings import Settings, companion, read_settings
 from broker.storage.agreements import RevisionNotNewer
+from broker.storage.log_heads import create_head_store
 from broker.storage.session import Store, open_store
 
 COMMAND_SECONDS = 10.0
@@ -55,6 +56,7 @@ def deployment() -> Iterator[tuple[Mapping[str, str], EmbeddedCluster | None]]:
         settings = settings_of(environ)
         try:
             prepare(cluster.owner_url, settings)
+            create_head_store(cluster.head_owner_url)
         except RevisionNotNewer as fault:
             raise click.ClickException(str(fault)) from None
         yield environ, cluster
@@ -67,9 +69,12 @@ def embedded_environment(
     return {
         "BROKER_ISSUER": "http://127.0.0.1:8000",
         "BROKER_SOURCE_URL": cluster.source_reader_url,
+        "BROKER_LOG_DIRECTORY": str(directory / "log"),
         **secret_files(directory / "secrets"),
         **environ,
         "BROKER_DATABASE_URL": cluster.application_url,
+        "BROKER_SEQUENCER_DATABASE_URL": cluster.sequencer_url,
+        "BROKER_LOG_HEAD_URL": cluster.head_url,
     }
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from types import FrameType
 from typing import Final
 
 import click
@@ -17,6 +13,7 @@ import click
 from broker.app import load_policies, new_salt
 from broker.cli.outbox_job import BATCH, OutboxJob
 from broker.cli.session import Session, open_session
+from broker.cli.standing import json_line, plain_line, stopped_by_signals
 from broker.clock import Clock, countdown, system_clock
 from broker.consent_wiring import ConsentWiring, source_people
 from broker.errors import BrokerError
@@ -159,39 +156,12 @@ def worker_command(once: bool, as_json: bool) -> None:
     """
     with open_session() as session:
         outbox = PostgresOutbox(session.engine)
-        tell = _json_line if as_json else _plain_line
+        tell = json_line if as_json else plain_line
         worker = Worker(standing_jobs(session), tell, lambda: outbox.backlog(system_clock()))
-        with _stopped_by_signals(worker):
+        with stopped_by_signals(worker.stop):
             if once:
                 if not worker.run_once():
                     raise click.ClickException("a job failed")
                 return
             worker.run()
             tell({"event": "stopped"})
-
-
-@contextmanager
-def _stopped_by_signals(worker: Worker) -> Iterator[None]:
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        worker.stop.set()
-
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _json_line(line: Mapping[str, object]) -> None:
-    at = system_clock().isoformat(timespec="milliseconds")
-    click.echo(json.dumps({"at": at, **line}))
-
-
-def _plain_line(line: Mapping[str, object]) -> None:
-    words = dict(line)
-    event, job = words.pop("event"), words.pop("job", None)
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in words.items())
-    start = f"{system_clock():%H:%M:%S} {event if job is None else f'{job}: {event}'}"
-    click.echo(f"{start} ({told})" if told else start)

@@ -17,6 +17,7 @@ from broker.errors import (
     ConsentTransitionRefused,
     EvidenceUnavailable,
     InputFault,
+    LogStopped,
     ProofInvalid,
     ProofNonceNeeded,
     ReleaseRefused,
@@ -60,6 +61,7 @@ def reply_to(error: Exception, *, vietnamese: bool = False, **members: Any) -> t
         (ConsentTransitionRefused("final_state"), "consent-transition-refused", 409),
         (OUTAGE, "source-outage", 503),
         (SettingsInvalid("x"), "internal", 500),
+        (LogStopped("x"), "internal", 500),
         (ValueError("secret"), "internal", 500),
         (BrokerError("secret"), "internal", 500),
         *(
@@ -91,7 +93,7 @@ def test_every_error_has_its_row(error: Exception, slug: str, status: int) -> No
 
 
 def test_every_kind_of_error_is_in_the_table_or_ends_the_start() -> None:
-    never_answered = {SettingsInvalid}
+    never_answered = {SettingsInvalid, LogStopped}
     reasons: dict[type[errors.BrokerError], dict[str, Any]] = {
         ReleaseRefused: {"reason": "x", "reference": "r"},
         ScopeInsufficient: {"scope": "s"},

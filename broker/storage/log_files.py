@@ -1,0 +1,134 @@
+"""The published files of one shard: tiles and bundles that never change, and the checkpoint that does.
+
+A file is written beside its place, forced to disk, and then linked into it: it is there whole or not at all,
+and what is there is never replaced by anything else, whoever else writes at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from broker.errors import LogStopped, StoreUnavailable
+from broker.evidence.checkpoint import shard_of
+from broker.evidence.tiles import Tile
+
+_MODE: Final = 0o444
+
+
+def shard_directory(log_directory: str, origin: str) -> Path:
+    """Return where a shard's files lie: DIRECTORY/HOST/YEAR. Raises EvidenceInvalid (origin_malformed)."""
+    host, year = shard_of(origin)
+    return Path(log_directory) / host / str(year)
+
+
+class LogFiles:
+    """Implements `broker.actions.log_doors.Files`. directory: of the shard; made when first written to."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def read(self, tile: Tile) -> bytes | None:
+        """Return the bytes of a tile or bundle, or None where there is none. Raises StoreUnavailable."""
+        return self._read(self.directory / tile.path)
+
+    def write(self, contents: Mapping[Tile, bytes]) -> None:
+        """Write tiles and bundles so that they outlast a power cut.
+
+        Raises LogStopped where other bytes lie in the place of one, StoreUnavailable.
+        """
+        touched: set[Path] = set()
+        try:
+            for tile, content in contents.items():
+                path = self.directory / tile.path
+                touched |= _made(path.parent)
+                if not _placed(path, content) and path.read_bytes() != content:
+                    raise LogStopped(
+                        f"{path} holds other bytes than the log must have there: a disk turned a bit, or "
+                        "files or head are of another state. If no signed tree reaches it, remove it and "
+                        "start again"
+                    )
+                touched.add(path.parent)
+            for directory in touched:
+                _force(directory)
+        except OSError as fault:
+            raise StoreUnavailable(f"the log's files cannot be written: {fault.strerror}") from None
+
+    def checkpoint(self) -> bytes | None:
+        """Return the published checkpoint, or None. Raises StoreUnavailable."""
+        return self._read(self.directory / "checkpoint")
+
+    def publish(self, note: bytes) -> None:
+        """Put a checkpoint in the place of the one before. Raises StoreUnavailable."""
+        try:
+            for directory in _made(self.directory):
+                _force(directory)
+            new = _written(self.directory / "checkpoint", note)
+            new.replace(self.directory / "checkpoint")
+            _force(self.directory)
+        except OSError as fault:
+            raise StoreUnavailable(f"the log's files cannot be written: {fault.strerror}") from None
+
+    def drop_partial(self, full: Collection[Tile]) -> None:
+        """Delete the narrower tiles in the places of full ones; readers fall back to these (tlog-tiles)."""
+        for tile in full:
+            place = self.directory / tile.full.path
+            shutil.rmtree(place.with_name(place.name + ".p"), ignore_errors=True)
+
+    def _read(self, path: Path) -> bytes | None:
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as fault:
+            raise StoreUnavailable(f"the log's files cannot be read: {fault.strerror}") from None
+
+
+def _placed(path: Path, content: bytes) -> bool:
+    """Put a file into its place; return False, and change nothing, if there is one."""
+    if path.exists():
+        return False
+    new = _written(path, content)
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return False
+    finally:
+        new.unlink()
+    return True
+
+
+def _written(path: Path, content: bytes) -> Path:
+    """Write a new file beside a place and force it to disk; return where it lies."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        new.unlink()  # of an earlier process of the same number, which was killed
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        # What is read back before anybody signs shall come from the disk.
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return new
+
+
+def _made(directory: Path) -> set[Path]:
+    """Make a directory; return those whose list of files has changed by it."""
+    if directory.is_dir():
+        return set()
+    changed = _made(directory.parent)
+    directory.mkdir(exist_ok=True)
+    return changed | {directory.parent}
+
+
+def _force(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,199 @@
+"""Positions of entries in the log: given in the order of transactions, each once, none skipped.
+
+An entry tells the number of its transaction. Every transaction below a snapshot's xmin has ended, whichever
+way, so no entry can appear below it any more, however late others commit: what is visible there is all there
+will ever be. Up to there everything gets a position; one whose transaction is older than another that still
+runs merely waits.
+
+The horizon says how far that has come. Transaction numbers mean something in one PostgreSQL cluster only: in
+another one (a dump that was restored, an upgrade) every entry without a position is looked for once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy.exc import IntegrityError
+
+from broker.errors import LogStopped
+from broker.evidence.reasons import EvidenceInvalid, Reason
+from broker.evidence.sequencing import Placed, Strange, Waiting
+from broker.storage.faults import store_answers
+
+BATCH: Final = 8_192
+NOTHING: Final = UUID(int=0)
+"""Smaller than every reference."""
+KEEP_BEHIND: Final = 10_000
+"""How many transactions the written horizon may lag behind while there is nothing to order."""
+
+YearOf = Callable[[bytes], tuple[int, Reason | None]]
+
+_SNAPSHOT: Final = text(
+    """SELECT h.epoch, h.entered_transaction, h.reference,
+         pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS ended_below,
+         (pg_control_system()).system_identifier::text AS cluster
+    FROM log_horizon h"""
+)
+# The table is never read as a whole for the few newest of it, whatever the planner knows of them.
+_BY_INDEX: Final = text("SET LOCAL enable_seqscan = off")
+_NEXT: Final = text(
+    """SELECT e.reference, e.entry, e.entered_transaction FROM evidence_entries e
+    WHERE e.entered_transaction >= :transaction AND e.entered_transaction < :ended_below
+      AND (e.entered_transaction, e.reference) > (:transaction, :reference)
+      AND NOT EXISTS (SELECT FROM log_positions p WHERE p.reference = e.reference)
+    ORDER BY e.entered_transaction, e.reference LIMIT :most"""
+)
+_ALL_WITHOUT: Final = text(
+    """SELECT e.reference, e.entry, e.entered_transaction FROM evidence_entries e
+    WHERE NOT EXISTS (SELECT FROM log_positions p WHERE p.reference = e.reference)
+    ORDER BY e.reference LIMIT :most"""
+)
+_SIZE: Final = text("SELECT coalesce(max(leaf_index) + 1, 0) FROM log_positions WHERE shard = :shard")
+_PLACE: Final = text(
+    """INSERT INTO log_positions (shard, leaf_index, reference)
+    SELECT :shard, :first + place - 1, reference
+    FROM unnest(CAST(:references AS uuid[])) WITH ORDINALITY AS given (reference, place)"""
+)
+_MOVE: Final = text(
+    "UPDATE log_horizon SET epoch = :epoch, entered_transaction = :transaction, reference = :reference"
+)
+_BEGIN: Final = text(
+    """INSERT INTO log_horizon (epoch, entered_transaction, reference)
+    SELECT (pg_control_system()).system_identifier::text, 0, :nothing ON CONFLICT DO NOTHING"""
+)
+_ENTRIES: Final = text(
+    """SELECT p.leaf_index, p.reference, e.entry
+    FROM log_positions p LEFT JOIN evidence_entries e USING (reference)
+    WHERE p.shard = :shard AND p.leaf_index >= :first ORDER BY p.leaf_index LIMIT :most"""
+)
+_WAITING: Final = text(
+    """WITH unplaced AS (
+      SELECT e.recorded_at
+      FROM (
+        SELECT CASE epoch WHEN (pg_control_system()).system_identifier::text
+          THEN entered_transaction ELSE 0 END AS looked_below FROM log_horizon
+      ) h JOIN evidence_entries e ON e.entered_transaction >= h.looked_below
+      WHERE NOT EXISTS (SELECT FROM log_positions p WHERE p.reference = e.reference)
+    ), unsigned AS (
+      SELECT e.recorded_at
+      FROM unnest(CAST(:shards AS smallint[]), CAST(:sizes AS bigint[])) AS s (shard, size)
+      JOIN log_positions p ON p.shard = s.shard AND p.leaf_index >= s.size
+      JOIN evidence_entries e USING (reference)
+    )
+    SELECT count(*) AS waiting, min(recorded_at) AS oldest_at
+    FROM (TABLE unplaced UNION ALL TABLE unsigned) AS unmerged"""
+)
+
+
+class PostgresLogPositions:
+    """Implements `broker.actions.log_doors.Positions`, as the role `broker_sequencer`."""
+
+    def __init__(self, engine: Engine, year_of: YearOf) -> None:
+        self._engine = engine
+        self._year_of = year_of
+
+    def begin(self) -> None:
+        """Write the first horizon, below everything; leave one that is there. Raises StoreUnavailable."""
+        with store_answers(), self._engine.begin() as connection:
+            connection.execute(_BEGIN, {"nothing": NOTHING})
+
+    def place(self, years: frozenset[int]) -> Placed:
+        """Give the next entries their positions; all of it is one transaction.
+
+        years: of the shards that there are. Raises LogStopped where an entry belongs into none of them, or
+        into no log at all, or another sequencer is at work; StoreUnavailable.
+        """
+        snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ")
+        try:
+            with store_answers(), snapshot.begin() as connection:
+                return self._place(connection, years, BATCH)
+        except IntegrityError:
+            raise LogStopped("another sequencer gives positions at the same time: end all but one") from None
+
+    def _place(self, connection: Connection, years: frozenset[int], most: int) -> Placed:
+        connection.execute(_BY_INDEX)
+        seen = connection.execute(_SNAPSHOT).one_or_none()
+        if seen is None:
+            raise LogStopped("no log was ever made here: broker log create")
+        is_known = seen.epoch == seen.cluster
+        if is_known:
+            given = {"transaction": seen.entered_transaction, "reference": seen.reference}
+            rows = connection.execute(_NEXT, {**given, "ended_below": seen.ended_below, "most": most}).all()
+        else:
+            rows = connection.execute(_ALL_WITHOUT, {"most": most}).all()
+        by_year, strange, placed = self._sorted(rows, years)
+        for year, references in by_year.items():
+            first = connection.execute(_SIZE, {"shard": year}).scalar_one()
+            connection.execute(_PLACE, {"shard": year, "first": first, "references": references})
+        has_more = placed < len(rows) or len(rows) == most
+        if not has_more:
+            if not is_known or rows or seen.ended_below - seen.entered_transaction > KEEP_BEHIND:
+                self._move(connection, seen.cluster, seen.ended_below, NOTHING)
+        elif is_known:
+            last = rows[placed - 1]
+            self._move(connection, seen.epoch, last.entered_transaction, last.reference)
+        return Placed(placed, has_more, strange)
+
+    def _sorted(
+        self, rows: Sequence[Row[Any]], years: frozenset[int]
+    ) -> tuple[Mapping[int, list[UUID]], tuple[Strange, ...], int]:
+        """Return references by shard, what is strange among them, and how many.
+
+        It ends before the first that cannot be placed, and raises LogStopped where that is the very first.
+        """
+        by_year: dict[int, list[UUID]] = {}
+        strange: list[Strange] = []
+        for count, row in enumerate(rows):
+            try:
+                year, reason = self._year_of(row.entry)
+            except EvidenceInvalid as broken:
+                fault = f"the entry {row.reference} can stand in no log ({broken.reason}): look at its row"
+            else:
+                fault = f"there is no shard for {year}: broker log create --year {year}"
+                if year in years:
+                    by_year.setdefault(year, []).append(row.reference)
+                    if reason is not None:
+                        strange.append(Strange(str(row.reference), reason))
+                    continue
+            if count:
+                return by_year, tuple(strange), count
+            raise LogStopped(fault)
+        return by_year, tuple(strange), len(rows)
+
+    def _move(self, connection: Connection, epoch: str, transaction: int, reference: UUID) -> None:
+        connection.execute(_MOVE, {"epoch": epoch, "transaction": transaction, "reference": reference})
+
+    def size(self, year: int) -> int:
+        """Return how many entries of a shard have positions. Raises StoreUnavailable."""
+        with store_answers(), self._engine.connect() as connection:
+            size: int = connection.execute(_SIZE, {"shard": year}).scalar_one()
+        return size
+
+    def entries(self, year: int, first: int, most: int) -> Sequence[bytes]:
+        """Return the entries at positions from first on, in their order.
+
+        Raises LogStopped where one is missing, StoreUnavailable.
+        """
+        given = {"shard": year, "first": first, "most": most}
+        with store_answers(), self._engine.connect() as connection:
+            rows = connection.execute(_ENTRIES, given).all()
+        for wanted, row in enumerate(rows, first):
+            if row.leaf_index != wanted or row.entry is None:
+                raise LogStopped(
+                    f"position {wanted} of {year} has no entry any more: the database was restored or changed"
+                )
+        return [bytes(row.entry) for row in rows]
+
+    def waiting(self, sizes: Mapping[int, int]) -> Waiting:
+        """Return what stands in no signed tree. sizes: of the signed trees, by year.
+
+        Raises StoreUnavailable.
+        """
+        with store_answers(), self._engine.connect() as connection, connection.begin():
+            connection.execute(_BY_INDEX)
+            given = {"shards": list(sizes), "sizes": list(sizes.values())}
+            row = connection.execute(_WAITING, given).one()
+        return Waiting(row.waiting, row.oldest_at)

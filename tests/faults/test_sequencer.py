@@ -1,0 +1,560 @@
+"""The sequencer on real PostgreSQL and files: late writers, crashes at each step, two at once, old states."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from broker.actions import sequence_log
+from broker.cli.embedded import EmbeddedCluster
+from broker.cli.log_session import LogSession
+from broker.errors import LogStopped
+from broker.evidence.tiles import ENTRIES, Tile
+from broker.storage import log_positions
+from tests.doors import wait_until
+from tests.evidence_entries import release
+from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, enter, log_databases, of_year, ordered
+
+
+@pytest.fixture(scope="module")
+def databases(cluster: EmbeddedCluster) -> Iterator[LogDatabases]:
+    with log_databases(cluster) as given:
+        yield given
+
+
+@pytest.fixture
+def log(databases: LogDatabases, tmp_path: Path) -> Iterator[LogWorld]:
+    world = LogWorld(databases, tmp_path / "log")
+    try:
+        yield world
+    finally:
+        world.close()
+
+
+class TestOrdering:
+    def test_what_was_recorded_is_published_as_one_faultless_tree(self, log: LogWorld) -> None:
+        log.created()
+        assert log.published().tree_size == 0
+        references = log.record(range(3))
+        assert log.order() == 3
+        references += log.record(range(3, 700))
+        assert log.order() == 697
+        assert log.published_references() == references
+        log.check()
+        assert log.order() == 0
+
+    def test_a_full_tile_takes_the_place_of_its_narrower_ones(self, log: LogWorld) -> None:
+        log.created()
+        log.record(range(200))
+        log.order()
+        partial, full = Tile(ENTRIES, 0, 200), Tile(ENTRIES, 0)
+        assert log.files().read(partial) is not None
+        log.record(range(200, 300))
+        log.order()
+        assert log.files().read(partial) is None
+        assert log.files().read(full) is not None
+        assert not (log.files().directory / "tile/0/000.p").exists()
+        log.check()
+
+    def test_the_files_cannot_be_written_to(self, log: LogWorld) -> None:
+        log.created()
+        log.record(range(2))
+        log.order()
+        modes = {path.stat().st_mode & 0o777 for path in log.files().directory.rglob("*") if path.is_file()}
+        assert modes == {0o444}
+
+    def test_entries_of_the_new_year_go_into_their_own_tree(self, log: LogWorld) -> None:
+        log.created()
+        log.created(YEAR + 1)
+        old = log.record(range(5))
+        new = log.record(range(5, 8), year=YEAR + 1)
+        old += log.record(range(8, 10))
+        assert log.order() == 10
+        assert (log.published_references(), log.published_references(YEAR + 1)) == (old, new)
+        log.check()
+        log.check(YEAR + 1)
+
+    def test_without_its_shard_an_entry_waits_and_the_sequencer_says_so(self, log: LogWorld) -> None:
+        log.created()
+        log.record(range(4))
+        log.record(range(4, 6), year=YEAR + 1)
+        with (
+            pytest.raises(LogStopped, match="there is no shard for 2027: broker log create --year 2027"),
+            log.session() as session,
+        ):
+            ordered(session)
+        assert log.published_references() == log.published_references()
+        log.created(YEAR + 1)
+        log.order()
+        assert log.published(YEAR + 1).tree_size == 2
+        assert log.published().tree_size == 4
+        log.check()
+        log.check(YEAR + 1)
+
+    def test_no_log_begins_by_itself(self, log: LogWorld) -> None:
+        log.record(range(1))
+        with pytest.raises(LogStopped, match=f"there is no log of {HOST}"), log.session() as session:
+            session.sequencer.run()
+        assert not log.directory.exists()
+
+    def test_a_shard_is_made_once(self, log: LogWorld) -> None:
+        log.created()
+        with log.session() as session:
+            assert session.sequencer.create(YEAR) is None
+
+    def test_what_is_no_entry_of_its_kind_is_told_and_stands_in_the_log_for_everybody_to_see(
+        self, log: LogWorld
+    ) -> None:
+        log.created()
+        log.record(range(2))
+        strange = release(2).replace(b'"result":"released"', b'"result":"forgotten"')
+        with log.databases.owner.begin() as connection:
+            reference = enter(connection, strange)
+        with log.session() as session:
+            told: list[Any] = []
+            while not told:
+                told += session.sequencer.run().strange
+        assert [(one.reference, one.reason) for one in told] == [(reference, "entry_schema")]
+        assert [(one.reason, one.number) for one in log.findings()] == [("entry_schema", 2)]
+
+    def test_what_tells_no_instant_stops_the_log_with_its_reference(self, log: LogWorld) -> None:
+        log.created()
+        with log.databases.owner.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO evidence_entries (reference, kind, entry)"
+                    " VALUES ('01a200d1-6a6f-713d-b8ef-000000000009', 'x', '{}')"
+                )
+            )
+        with (
+            pytest.raises(LogStopped, match=r"the entry 01a2.*9 can stand in no log \(entry_kind_unknown\)"),
+            log.session() as session,
+        ):
+            ordered(session)
+
+
+class TestLateWriters:
+    def test_an_entry_whose_transaction_commits_late_waits_and_is_not_skipped(self, log: LogWorld) -> None:
+        log.created()
+        with log.store.engine.connect() as late:
+            late.begin()
+            [*_, last] = [enter(late, of_year(release(number), YEAR)) for number in (100, 101)]
+            after = log.record(range(5))
+            assert log.order_what_may_be() == 0, "they wait for the older transaction"
+            late.commit()
+        assert log.order() == 7
+        assert log.published_references()[1:] == [last, *after]
+        log.check()
+
+    def test_what_was_rolled_back_gets_no_position_and_leaves_no_gap(self, log: LogWorld) -> None:
+        log.created()
+        with log.store.engine.connect() as late:
+            late.begin()
+            enter(late, of_year(release(100), YEAR))
+            references = log.record(range(5))
+            late.rollback()
+        assert log.order() == 5
+        assert log.published_references() == references
+        log.check()
+
+    @pytest.mark.parametrize("seed", range(3))
+    def test_every_committed_entry_gets_one_position_whoever_commits_when(
+        self, log: LogWorld, seed: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Writers keep several transactions open, and end them in any order, while the log is ordered."""
+        log.created()
+        monkeypatch.setattr(log_positions, "BATCH", 7)
+        monkeypatch.setattr(sequence_log, "GROWTH", 11)
+        writers, turns = 4, 25
+
+        def write(writer: int) -> None:
+            chance = random.Random(seed * 100 + writer)
+            engine = log.store.engine
+            open_ones: list[Any] = []
+            for turn in range(turns):
+                connection = engine.connect()
+                connection.begin()
+                for at in range(chance.randrange(4)):
+                    enter(connection, of_year(release(writer * 10_000 + turn * 10 + at), YEAR))
+                open_ones.append(connection)
+                while open_ones and (len(open_ones) > 1 or chance.random() < 0.5):
+                    ended = open_ones.pop(chance.randrange(len(open_ones)))
+                    ended.rollback() if chance.random() < 0.3 else ended.commit()
+                    ended.close()
+            for connection in open_ones:
+                connection.commit()
+                connection.close()
+
+        with ThreadPoolExecutor(writers) as pool, log.session() as session:
+            writing = [pool.submit(write, writer) for writer in range(writers)]
+            while not all(one.done() for one in writing):
+                ordered(session)
+            for one in writing:
+                one.result()
+        log.order()
+        assert set(log.published_references()) == log.recorded()
+        log.check()
+
+    def test_in_another_cluster_numbers_are_not_trusted_and_nothing_is_lost_or_doubled(
+        self, log: LogWorld
+    ) -> None:
+        log.created()
+        log.record(range(20))
+        log.order()
+        with log.databases.owner.begin() as connection:
+            # As a dump restored into a younger cluster would be: numbers from somewhere else, far ahead.
+            connection.execute(text("UPDATE log_horizon SET epoch = '1', entered_transaction = 9000000000"))
+            connection.execute(text("ALTER TABLE evidence_entries DISABLE TRIGGER ALL"))
+            connection.execute(text("UPDATE evidence_entries SET entered_transaction = 9000000000"))
+            references = [enter(connection, of_year(release(number), YEAR)) for number in range(20, 30)]
+            connection.execute(
+                text("UPDATE evidence_entries SET entered_transaction = 9100000000 WHERE reference = :one"),
+                {"one": references[0]},
+            )
+        assert log.order() == 10
+        references += log.record(range(30, 35))
+        assert log.order() == 5
+        assert log.published_references()[20:] == references
+        log.check()
+
+
+class Died(BaseException):
+    """As if the process had been killed here: nobody catches it."""
+
+
+STEPS = (
+    ("positions", "place"),
+    ("files", "write"),
+    ("heads", "swap"),
+    ("files", "publish"),
+    ("files", "drop_partial"),
+)
+
+
+class Dying:
+    """A door behind which the process dies before or after one of its steps."""
+
+    def __init__(self, door: Any, name: str, when: str) -> None:
+        self._door = door
+        self._name = name
+        self._when = when
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._door, name)
+        if name != self._name:
+            return real
+
+        def step(*given: Any) -> Any:
+            if self._when == "before":
+                raise Died
+            if self._when == "amid":
+                # Half of the files are there.
+                half = dict(list(given[0].items())[: len(given[0]) // 2])
+                real(half)
+                raise Died
+            real(*given)
+            raise Died
+
+        return step
+
+
+def dying(session: LogSession, door: str, step: str, when: str) -> sequence_log.Sequencer:
+    """Return the session's sequencer, which dies at a step."""
+    sequencer = session.sequencer
+    if door == "files":
+        files = sequencer.files
+        changes: dict[str, Any] = {"files": lambda origin: Dying(files(origin), step, when)}
+    else:
+        changes = {door: Dying(getattr(sequencer, door), step, when)}
+    return replace(sequencer, **changes)
+
+
+def for_ever(sequencer: sequence_log.Sequencer) -> None:
+    """Do rounds until something is raised."""
+    while True:
+        sequencer.run()
+
+
+class TestCrashes:
+    @pytest.mark.parametrize(
+        ("door", "step", "when"),
+        [
+            *((door, step, when) for door, step in STEPS for when in ("before", "after")),
+            ("files", "write", "amid"),
+        ],
+    )
+    def test_whatever_step_is_the_last_the_next_start_ends_with_one_whole_log(
+        self, log: LogWorld, door: str, step: str, when: str
+    ) -> None:
+        log.created()
+        before = log.record(range(300))
+        log.order()
+        old = log.published()
+        more = log.record(range(300, 600))
+        with log.session() as session:
+            sequencer = dying(session, door, step, when)
+            with pytest.raises(Died):
+                for_ever(sequencer)
+        more += log.record(range(600, 620))
+        log.order()
+        log.check()
+        assert log.published_references() == [*before, *more]
+        with log.session() as session:
+            [head] = session.heads.find(HOST)
+        assert head.checkpoint == log.published()
+        assert old.tree_size == 300
+
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_a_shard_whose_making_was_interrupted_is_whole_at_the_next_start(
+        self, log: LogWorld, when: str
+    ) -> None:
+        with log.session() as session, pytest.raises(Died):
+            dying(session, "heads", "create", when).create(YEAR)
+        if when == "before":
+            log.created()
+        log.record(range(3))
+        log.order()
+        log.check()
+
+
+def grows_to(sequencer: sequence_log.Sequencer, size: int) -> bool:
+    """Do a round; return whether the one shard has so many entries now."""
+    sequencer.run()
+    [head] = sequencer.heads.find(HOST)
+    return head.checkpoint.tree_size == size
+
+
+class TestTwoAtOnce:
+    def test_one_has_the_lease_and_the_other_waits(self, log: LogWorld) -> None:
+        log.created()
+        log.record(range(3))
+        with log.session() as one, log.session() as other:
+            assert ordered(one) in (0, 3)
+            assert not other.sequencer.run().has_lease
+            one.lease.give_up()
+            assert other.sequencer.run().has_lease
+            assert not one.sequencer.run().has_lease
+        log.order()
+        log.check()
+
+    def test_a_lease_that_was_cut_off_is_asked_for_again(self, log: LogWorld) -> None:
+        log.created()
+        with log.session() as session:
+            assert session.sequencer.run().has_lease
+            with log.databases.head_owner.connect() as connection:
+                pids = connection.execute(
+                    text("SELECT pid FROM pg_stat_activity WHERE application_name = 'broker-lease'")
+                ).scalars()
+                assert len(list(pids)) == 1
+            assert session.lease._held is not None
+            session.lease._held.close()
+            with pytest.raises(Exception, match="the head store does not answer"):
+                session.sequencer.run()
+            assert session.sequencer.run().has_lease
+
+    @pytest.mark.parametrize("step", ["swap", "place"])
+    def test_without_a_lease_the_swap_stops_the_slower_one(self, log: LogWorld, step: str) -> None:
+        log.created()
+        log.record(range(300))
+
+        class Everybody:
+            def hold(self) -> bool:
+                return True
+
+        with log.session() as slow, log.session() as quick:
+            free = replace(quick.sequencer, lease=Everybody())
+
+            class Overtaken:
+                """While the slower one stands still, the other does all of it, and more."""
+
+                def __init__(self, door: Any) -> None:
+                    self.door = door
+
+                def __getattr__(self, name: str) -> Any:
+                    real: Callable[..., Any] = getattr(self.door, name)
+                    if name != step:
+                        return real
+
+                    def late(*given: Any) -> Any:
+                        placed = real(*given) if step == "place" else None
+                        log.record([1_000])
+                        wait_until(lambda: grows_to(free, 301), "the other has merged all", 60)
+                        return placed or real(*given)
+
+                    return late
+
+            door = "heads" if step == "swap" else "positions"
+            doors: dict[str, Any] = {door: Overtaken(getattr(slow.sequencer, door))}
+            slower = replace(slow.sequencer, lease=Everybody(), **doors)
+            with pytest.raises(LogStopped, match="another sequencer is at work"):
+                for_ever(slower)
+        log.order()
+        log.check()
+        assert log.published().tree_size == 301
+
+
+class TestOldStates:
+    """Something was restored from an older state: nothing is signed any more, and the sentence says why."""
+
+    def stopped(self, log: LogWorld, sentence: str) -> None:
+        log.record([9_000])
+        published = log.files().checkpoint()
+        for _ in range(2):
+            with pytest.raises(LogStopped, match=sentence), log.session() as session:
+                ordered(session)
+        assert log.files().checkpoint() == published
+
+    @pytest.fixture
+    def grown(self, log: LogWorld, tmp_path: Path) -> Iterator[LogWorld]:
+        """Give a log of 300 entries that had 260 when its files were copied."""
+        log.created()
+        log.record(range(260))
+        log.order()
+        shutil.copytree(log.directory, tmp_path / "copy")
+        with log.databases.owner.begin() as connection:
+            connection.execute(text("CREATE TABLE horizon_then AS TABLE log_horizon"))
+        with log.databases.head_owner.begin() as connection:
+            connection.execute(text("CREATE TABLE heads_then AS TABLE log_heads"))
+        log.record(range(260, 300))
+        log.order()
+        try:
+            yield log
+        finally:
+            with log.databases.owner.begin() as connection:
+                connection.execute(text("DROP TABLE horizon_then"))
+            with log.databases.head_owner.begin() as connection:
+                connection.execute(text("DROP TABLE heads_then"))
+
+    def test_the_files(self, grown: LogWorld, tmp_path: Path) -> None:
+        shutil.rmtree(grown.directory)
+        shutil.copytree(tmp_path / "copy", grown.directory)
+        self.stopped(grown, "the tiles of audit.* do not hold the 300 entries that were signed")
+
+    def test_the_broker_s_database(self, grown: LogWorld) -> None:
+        with grown.databases.owner.begin() as connection:
+            connection.execute(text("DELETE FROM log_positions WHERE leaf_index >= 260"))
+            connection.execute(
+                text(
+                    "DELETE FROM evidence_entries e"
+                    " WHERE NOT EXISTS (SELECT FROM log_positions p WHERE p.reference = e.reference)"
+                )
+            )
+            connection.execute(text("DELETE FROM log_horizon"))
+            connection.execute(text("INSERT INTO log_horizon TABLE horizon_then"))
+        self.stopped(grown, "has signed 300 entries, but only 260 have positions: the broker's database was")
+
+    def test_the_head_store(self, grown: LogWorld) -> None:
+        with grown.databases.head_owner.begin() as connection:
+            connection.execute(text("TRUNCATE log_heads"))
+            connection.execute(text("INSERT INTO log_heads TABLE heads_then"))
+        self.stopped(grown, "has published a tree of 300 entries that its head at 260 does not know")
+
+    def test_a_head_store_that_knows_nothing_makes_no_second_log(self, grown: LogWorld) -> None:
+        with grown.databases.head_owner.begin() as connection:
+            connection.execute(text("TRUNCATE log_heads"))
+        self.stopped(grown, f"there is no log of {HOST}")
+        with (
+            pytest.raises(LogStopped, match="but no head: the head store is another"),
+            grown.session() as one,
+        ):
+            one.sequencer.create(YEAR)
+
+    def test_the_head_store_itself_refuses_to_go_back(self, grown: LogWorld) -> None:
+        for statement in (
+            "UPDATE log_heads SET tree_size = 10",
+            "UPDATE log_heads SET root_hash = ''",
+            "DELETE FROM log_heads",
+        ):
+            with (
+                pytest.raises(Exception, match="a head only ever grows"),
+                grown.databases.head_owner.begin() as connection,
+            ):
+                connection.execute(text(statement))
+
+
+class TestTurnedBits:
+    @pytest.mark.parametrize("tile", [Tile(ENTRIES, 0), Tile(ENTRIES, 1, 44), Tile(0, 0), Tile(0, 1, 44)])
+    def test_a_bit_that_turns_on_the_way_to_the_disk_is_found_before_anything_is_signed(
+        self, log: LogWorld, tile: Tile
+    ) -> None:
+        log.created()
+        log.record(range(300))
+        with log.session() as session:
+            files = session.sequencer.files
+
+            class Turning:
+                def __init__(self, origin: str) -> None:
+                    self.real = files(origin)
+
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(self.real, name)
+
+                def write(self, contents: Any) -> None:
+                    turned = {one: content for one, content in contents.items() if one != tile}
+                    self.real.write(turned)
+                    if tile in contents:
+                        content = bytearray(contents[tile])
+                        content[-1] ^= 1
+                        self.real.write({tile: bytes(content)})
+
+            sequencer = replace(session.sequencer, files=Turning)
+            with pytest.raises(LogStopped, match="reads differently"):
+                for_ever(sequencer)
+            [head] = session.heads.find(HOST)
+        assert head.checkpoint.tree_size == log.published().tree_size == 0
+        with pytest.raises(LogStopped, match="holds other bytes than the log must have there"):
+            log.order()
+        (log.files().directory / tile.path).unlink()
+        log.order()
+        log.check()
+
+    def test_a_bit_that_turns_in_the_signed_edge_stops_the_log(self, log: LogWorld) -> None:
+        log.created()
+        log.record(range(10))
+        log.order()
+        path = log.files().directory / Tile(0, 0, 10).path
+        content = bytearray(path.read_bytes())
+        content[0] ^= 1
+        path.chmod(0o644)
+        path.write_bytes(content)
+        with pytest.raises(LogStopped, match="they give another root"):
+            log.order()
+
+
+class TestRoles:
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "INSERT INTO log_positions VALUES (2026, 0, gen_random_uuid())",
+            "DELETE FROM log_positions",
+            "UPDATE log_horizon SET entered_transaction = 0",
+        ],
+    )
+    def test_the_application_gives_no_positions(self, log: LogWorld, statement: str) -> None:
+        with pytest.raises(Exception, match="permission denied"), log.store.engine.begin() as connection:
+            connection.execute(text(statement))
+
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "INSERT INTO evidence_entries (reference, kind, entry) VALUES (gen_random_uuid(), 'x', '')",
+            "DELETE FROM log_positions",
+            "UPDATE log_positions SET leaf_index = 0",
+            "SELECT * FROM evidence_annex",
+            "SELECT * FROM citizens",
+            "UPDATE signing_keys SET purpose = 'log'",
+        ],
+    )
+    def test_the_sequencer_changes_no_evidence_and_sees_nobody(self, log: LogWorld, statement: str) -> None:
+        with log.session() as session:
+            engine = session.positions._engine
+            with pytest.raises(Exception, match="permission denied"), engine.begin() as connection:
+                connection.execute(text(statement))
