@@ -30,12 +30,15 @@ from broker.clock import countdown, system_clock
 from broker.consent_wiring import ConsentWiring, source_people
 from broker.errors import BrokerError, SettingsInvalid
 from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.evidence.sequencing import year_of
 from broker.keys import KeyRing
 from broker.oauth.proxies import TrustedProxies
 from broker.reading_wiring import ReadingWiring
 from broker.settings import Settings, read_settings
 from broker.storage.agreements import published_agreements
 from broker.storage.ledger import PostgresLedger
+from broker.storage.log_delay import LogDelay
+from broker.storage.log_positions import PostgresLogPositions
 from broker.storage.readiness import find_fault
 from broker.storage.register import CachedRegister, PreparedRegister
 from broker.storage.session import Store, open_store
@@ -142,6 +145,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(resources_blueprint(exchange, beside, bodiless, callers))
     for blueprint in wiring.blueprints():
         app.register_blueprint(blueprint)
+    log_delay = log_delay_of(settings, store)
     app.register_blueprint(
         operations_blueprint(
             needed={
@@ -149,8 +153,12 @@ def create_app(settings: Settings | None = None) -> Flask:
                 "signing": lambda: _signing_fault(key_ring),
                 "policies": lambda: policies_fault(store, policy_set),
             },
-            informative={"source": lambda: None if source.is_available() else "unavailable"},
+            informative={
+                "source": lambda: None if source.is_available() else "unavailable",
+                **({} if log_delay is None else {"log": log_delay.fault}),
+            },
             metrics_directory=settings.metrics_directory,
+            log_delay=None if log_delay is None else log_delay.seconds,
         )
     )
     # Flask's own way to put something before an application; mypy sees a method there.
@@ -158,6 +166,14 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app, exchange, routes, BODY_BYTES_MAX, callers, reading
     )
     return app
+
+
+def log_delay_of(settings: Settings, store: Store) -> LogDelay | None:
+    """Return what watches the published log, or None where none is told."""
+    if not settings.log_directory:
+        return None
+    positions = PostgresLogPositions(store.engine, year_of)
+    return LogDelay(positions, settings.log_directory, settings.issuer, system_clock)
 
 
 def enforcement_of(settings: Settings, store: Store, policy_set: PolicySet) -> Enforcement:

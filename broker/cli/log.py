@@ -10,10 +10,9 @@ from broker.cli.log_session import LogSession, open_log_session
 from broker.cli.output import CommandRefused, refusals, show
 from broker.cli.sequencer import waiting_in
 from broker.clock import system_clock
-from broker.evidence.checkpoint import parse_checkpoint
 from broker.evidence.sequencing import MERGE_DELAY_SECONDS, LogHead
 from broker.evidence.signed_note import parse_note
-from broker.storage.log_files import LogFiles, shard_directory
+from broker.storage.log_files import LogFiles, shard_directory, size_of
 
 IS_LATE = 6
 """Exit code: an entry waits for longer than it may."""
@@ -78,12 +77,7 @@ def _row(session: LogSession, head: LogHead) -> dict[str, Any]:
         "tree_size": checkpoint.tree_size,
         "root_hash": parse_note(head.note).text.split("\n")[2],
         "signed_at": head.signed_at,
-        "published_size": None if published is None else published_size(published),
+        "published_size": None if published is None else size_of(published),
         "verifier_key": key.vkey,
         "directory": str(files.directory),
     }
-
-
-def published_size(content: bytes) -> int:
-    """Return how many entries a published checkpoint tells of; its signature is not looked at."""
-    return parse_checkpoint(parse_note(content).text).tree_size

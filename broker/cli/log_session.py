@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
 
@@ -14,14 +12,13 @@ from broker.actions.sequence_log import Sequencer
 from broker.cli.output import CommandRefused
 from broker.cli.session import deployment, settings_of
 from broker.clock import Clock, system_clock
-from broker.evidence.checkpoint import shard_origin
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.sequencing import year_of
 from broker.evidence.signed_note import LOG_SIGNATURE, Sign, VerifierKey
 from broker.keys import KeyRing
 from broker.setting_readers import read_postgresql_url
 from broker.settings import Settings, companion
-from broker.storage.log_files import LogFiles, shard_directory
+from broker.storage.log_files import LogFiles, log_host, shard_directory
 from broker.storage.log_heads import PostgresLease, PostgresLogHeads
 from broker.storage.log_positions import PostgresLogPositions
 from broker.storage.session import open_store
@@ -75,7 +72,7 @@ def log_session(
     database_url: the broker's database as the role broker_sequencer; head_url: the head store.
     Raises CommandRefused where the issuer's host cannot be in the name of a log.
     """
-    host = log_host(settings.issuer)
+    host = _host(settings.issuer)
     store = open_store(database_url, deadline_seconds=STATEMENT_SECONDS)
     head_store = open_store(head_url, deadline_seconds=10.0)
     lease = PostgresLease(head_url, host)
@@ -98,19 +95,11 @@ def log_session(
         store.close()
 
 
-def log_host(issuer: str) -> str:
-    """Return the host under which the log of an issuer is known. Raises CommandRefused."""
-    host = urlsplit(issuer).hostname or ""
+def _host(issuer: str) -> str:
     try:
-        shard_origin(host, 2026)
+        return log_host(issuer)
     except EvidenceInvalid:
         raise CommandRefused("the host of BROKER_ISSUER cannot stand in the name of a log") from None
-    return host
-
-
-def published_directory(settings: Settings) -> Path:
-    """Return the directory of all shards of this issuer's log."""
-    return Path(settings.log_directory) / log_host(settings.issuer)
 
 
 def _ring(settings: Settings, engine: Engine, clock: Clock) -> KeyRing:

@@ -12,9 +12,11 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from broker.errors import LogStopped, StoreUnavailable
-from broker.evidence.checkpoint import shard_of
+from broker.evidence.checkpoint import parse_checkpoint, shard_of, shard_origin
+from broker.evidence.signed_note import parse_note
 from broker.evidence.tiles import Tile
 
 _MODE: Final = 0o444
@@ -24,6 +26,36 @@ def shard_directory(log_directory: str, origin: str) -> Path:
     """Return where a shard's files lie: DIRECTORY/HOST/YEAR. Raises EvidenceInvalid (origin_malformed)."""
     host, year = shard_of(origin)
     return Path(log_directory) / host / str(year)
+
+
+def log_host(issuer: str) -> str:
+    """Return the host under which an issuer's log is known. Raises EvidenceInvalid (origin_malformed)."""
+    host = urlsplit(issuer).hostname or ""
+    shard_origin(host, 2000)
+    return host
+
+
+def published_sizes(log_directory: str, host: str) -> Mapping[int, int]:
+    """Return how many entries the published checkpoints of a host's shards tell of, by year.
+
+    Signatures are not looked at. Raises EvidenceInvalid for a checkpoint that is none, StoreUnavailable.
+    """
+    try:
+        years = sorted(
+            int(one.name) for one in (Path(log_directory) / host).iterdir() if one.name.isdecimal()
+        )
+    except FileNotFoundError:
+        return {}
+    except OSError as fault:
+        raise StoreUnavailable(f"the log's files cannot be read: {fault.strerror}") from None
+    shards = {year: LogFiles(shard_directory(log_directory, shard_origin(host, year))) for year in years}
+    found = {year: files.checkpoint() for year, files in shards.items()}
+    return {year: size_of(content) for year, content in found.items() if content is not None}
+
+
+def size_of(content: bytes) -> int:
+    """Return how many entries a published checkpoint tells of; its signature is not looked at."""
+    return parse_checkpoint(parse_note(content).text).tree_size
 
 
 class LogFiles:

@@ -24,6 +24,8 @@ from broker.evidence.sequencing import Placed, Strange, Waiting
 from broker.storage.faults import store_answers
 
 BATCH: Final = 8_192
+COUNTED: Final = 10_000
+"""Of what waits; and the rows that are looked at to say for how long."""
 NOTHING: Final = UUID(int=0)
 """Smaller than every reference."""
 KEEP_BEHIND: Final = 10_000
@@ -69,6 +71,7 @@ _ENTRIES: Final = text(
     FROM log_positions p LEFT JOIN evidence_entries e USING (reference)
     WHERE p.shard = :shard AND p.leaf_index >= :first ORDER BY p.leaf_index LIMIT :most"""
 )
+# Rows are looked at one by one and only so many: a log that stands still must not cost more each minute.
 _WAITING: Final = text(
     """WITH unplaced AS (
       SELECT e.recorded_at
@@ -76,12 +79,14 @@ _WAITING: Final = text(
         SELECT CASE epoch WHEN (pg_control_system()).system_identifier::text
           THEN entered_transaction ELSE 0 END AS looked_below FROM log_horizon
       ) h JOIN evidence_entries e ON e.entered_transaction >= h.looked_below
-      WHERE NOT EXISTS (SELECT FROM log_positions p WHERE p.reference = e.reference)
+      WHERE (SELECT p.shard FROM log_positions p WHERE p.reference = e.reference) IS NULL LIMIT :most
     ), unsigned AS (
-      SELECT e.recorded_at
+      SELECT (SELECT e.recorded_at FROM evidence_entries e WHERE e.reference = p.reference) AS recorded_at
       FROM unnest(CAST(:shards AS smallint[]), CAST(:sizes AS bigint[])) AS s (shard, size)
-      JOIN log_positions p ON p.shard = s.shard AND p.leaf_index >= s.size
-      JOIN evidence_entries e USING (reference)
+      CROSS JOIN LATERAL (
+        SELECT reference FROM log_positions l
+        WHERE l.shard = s.shard AND l.leaf_index >= s.size ORDER BY l.leaf_index LIMIT :most
+      ) p
     )
     SELECT count(*) AS waiting, min(recorded_at) AS oldest_at
     FROM (TABLE unplaced UNION ALL TABLE unsigned) AS unmerged"""
@@ -190,10 +195,11 @@ class PostgresLogPositions:
     def waiting(self, sizes: Mapping[int, int]) -> Waiting:
         """Return what stands in no signed tree. sizes: of the signed trees, by year.
 
-        Raises StoreUnavailable.
+        At most COUNTED are counted, those that were recorded first. Any role that may read evidence and
+        positions may ask. Raises StoreUnavailable.
         """
         with store_answers(), self._engine.connect() as connection, connection.begin():
             connection.execute(_BY_INDEX)
-            given = {"shards": list(sizes), "sizes": list(sizes.values())}
+            given = {"shards": list(sizes), "sizes": list(sizes.values()), "most": COUNTED}
             row = connection.execute(_WAITING, given).one()
         return Waiting(row.waiting, row.oldest_at)

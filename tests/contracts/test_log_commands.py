@@ -26,7 +26,10 @@ from broker.cli.embedded import EmbeddedCluster
 from broker.cli.sequencer import Standing
 from broker.clock import system_clock
 from broker.errors import StoreUnavailable
-from broker.evidence.sequencing import MERGE_DELAY_SECONDS, Strange, Waiting
+from broker.evidence.sequencing import MERGE_DELAY_SECONDS, Strange, Waiting, year_of
+from broker.storage.log_delay import LogDelay
+from broker.storage.log_positions import PostgresLogPositions
+from broker.storage.session import open_store
 from tests.doors import wait_until
 from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, log_databases
 from tests.oauth_world import KEY_ENCRYPTION_KEY, PSEUDONYM_KEY
@@ -309,3 +312,47 @@ class TestRounds:
         assert standing.run_once()
         assert len(rounds) == 1
         assert not standing.run_once()
+
+
+class TestWhatTheServerSees:
+    """As the application role, from the published files: it cannot read the heads."""
+
+    def delay(self, log: LogWorld, moved_seconds: float = 0.0) -> LogDelay:
+        positions = PostgresLogPositions(log.store.engine, year_of)
+        later = timedelta(seconds=moved_seconds)
+        return LogDelay(positions, str(log.directory), f"https://{HOST}", lambda: system_clock() + later)
+
+    def test_without_a_log_there_is_no_delay(self, log: LogWorld) -> None:
+        log.record(range(2))
+        assert (self.delay(log).seconds(), self.delay(log).fault()) == (None, "none")
+
+    def test_an_entry_that_waits_too_long_is_told_until_it_is_published(self, log: LogWorld) -> None:
+        log.created()
+        assert (self.delay(log, 999).seconds(), self.delay(log, 999).fault()) == (0.0, None)
+        log.record(range(2))
+        assert self.delay(log).fault() is None
+        late = self.delay(log, MERGE_DELAY_SECONDS + 1)
+        assert late.fault() == "late"
+        assert (late.seconds() or 0) > MERGE_DELAY_SECONDS
+        log.order()
+        assert (late.seconds(), late.fault()) == (0.0, None)
+
+    def test_what_is_signed_and_not_published_waits(self, log: LogWorld) -> None:
+        log.created()
+        empty = log.files().checkpoint()
+        assert empty is not None
+        log.record(range(2))
+        log.order()
+        log.files().publish(empty)
+        assert self.delay(log, MERGE_DELAY_SECONDS + 1).fault() == "late"
+        (log.files().directory / "checkpoint").unlink()
+        log.files().publish(b"no note")
+        assert self.delay(log).fault() == "unreadable"
+
+    def test_a_store_that_does_not_answer_is_told(self, log: LogWorld) -> None:
+        log.created()
+        store = open_store("postgresql+psycopg://broker_app@127.0.0.1:9/broker", deadline_seconds=1.0)
+        positions = PostgresLogPositions(store.engine, year_of)
+        delay = LogDelay(positions, str(log.directory), f"https://{HOST}", system_clock)
+        assert delay.fault() == "unreachable"
+        store.close()

@@ -18,9 +18,12 @@ from flask import Flask
 
 from broker.api import operations
 from broker.api.problems import PROBLEMS
+from broker.errors import StoreUnavailable
 from tests.doors import Server, in_process_caller, post, running_app, wait_until, worker_of
 from tests.log_reader import all_faults
 from tests.release_world import World
+
+READY = {"status": "ready", "faults": {}, "source": "available", "log": "none"}
 
 
 def ready(app: Flask) -> tuple[int, dict[str, Any]]:
@@ -86,8 +89,8 @@ def changed(world: World, statement: str, back: str) -> Iterator[None]:
 
 
 def test_a_broker_that_can_record_is_ready(server: Server, app: Flask) -> None:
-    assert ready(app) == (200, {"status": "ready", "faults": {}, "source": "available"})
-    assert server.get("/readyz").json() == {"status": "ready", "faults": {}, "source": "available"}
+    assert ready(app) == (200, READY)
+    assert server.get("/readyz").json() == READY
     assert server.get("/healthz").json() == {"status": "alive"}
 
 
@@ -99,7 +102,7 @@ def test_a_ledger_that_may_not_be_written_is_a_fault_and_no_data_leave(app: Flas
         with changed(world, revoke, f"GRANT INSERT ON {table} TO broker_app"):
             assert ready(app) == (
                 503,
-                {"status": "not ready", "faults": {"ledger": "read_only"}, "source": "available"},
+                {**READY, "status": "not ready", "faults": {"ledger": "read_only"}},
             )
             answer = post(caller, world.document())
             assert answer.status == 503
@@ -152,7 +155,7 @@ def test_a_broker_that_cannot_sign_is_not_ready(world: World, tmp_path: Path, ap
 def test_a_source_that_is_away_is_told_and_does_not_stop_the_broker(world: World, app_log: Path) -> None:
     away = "postgresql+psycopg://insurance_reader@/insurance?host=/nonexistent"
     with running_app(replace(world.settings, source_url=away)) as app:
-        assert ready(app) == (200, {"status": "ready", "faults": {}, "source": "unavailable"})
+        assert ready(app) == (200, {**READY, "source": "unavailable"})
 
 
 def test_a_store_that_is_away_is_a_fault(world: World, app_log: Path) -> None:
@@ -202,3 +205,22 @@ def test_every_problem_type_has_its_page(server: Server) -> None:
             "title": {"vi": row.title_vi, "en": row.title_en},
         }
     assert server.status("/problems/unheard-of") == 404
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(7.5, True), (0.0, True), (None, False)])
+def test_the_delay_of_the_log_is_a_metric_where_there_is_a_log(seconds: float | None, told: bool) -> None:
+    app = Flask("x")
+    app.register_blueprint(operations.operations_blueprint({}, {}, "", lambda: seconds))
+    text = app.test_client().get("/metrics").get_data(as_text=True)
+    assert (f"broker_log_oldest_entry_seconds {seconds}" in text.splitlines()) is told
+
+
+def test_metrics_are_told_although_the_delay_of_the_log_cannot_be() -> None:
+    def unknown() -> float:
+        raise StoreUnavailable("x")
+
+    app = Flask("x")
+    app.register_blueprint(operations.operations_blueprint({}, {}, "", unknown))
+    answer = app.test_client().get("/metrics")
+    assert answer.status_code == 200
+    assert "broker_log" not in answer.get_data(as_text=True)

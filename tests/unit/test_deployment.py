@@ -24,7 +24,7 @@ def test_a_text_changed_under_its_old_number_is_told_without_a_traceback(
 ) -> None:
     @contextmanager
     def cluster(_: Path) -> Iterator[Any]:
-        urls = ("owner_url", "application_url", "source_reader_url")
+        urls = ("owner_url", "application_url", "source_reader_url", "sequencer_url", "head_url")
         yield SimpleNamespace(**dict.fromkeys(urls, "postgresql+psycopg://broker@/broker"))
 
     def refuse(*_: Any) -> None:
