@@ -23,6 +23,7 @@ from broker.cli.serve import serve_command
 from broker.cli.sign import sign_group
 from broker.cli.staff import staff_group
 from broker.cli.synthesize import synthesize_command
+from broker.cli.witness import witness_group
 from broker.cli.worker import worker_command
 
 
@@ -51,3 +52,4 @@ main.add_command(sequencer_command, "sequencer")
 main.add_command(call_command, "call")
 main.add_command(sign_group, "sign")
 main.add_command(evidence_group, "evidence")
+main.add_command(witness_group, "witness")
