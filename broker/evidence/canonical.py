@@ -19,7 +19,7 @@ ENTRY_BYTES_MAX = 65_535
 """An entry bundle of the log counts bytes in 16 bits (C2SP tlog-tiles)."""
 SALT_BYTES = 32
 DEPTH_MAX = 64
-_INTEGER_MAX = 2**53 - 1
+INTEGER_MAX = 2**53 - 1
 
 
 def canonical_bytes(value: Mapping[str, Json]) -> bytes:
@@ -55,7 +55,7 @@ def check_closed(value: object, depth: int = DEPTH_MAX) -> None:
     if value is None or isinstance(value, str | bool):
         return
     if isinstance(value, int):
-        if abs(value) > _INTEGER_MAX:
+        if abs(value) > INTEGER_MAX:
             raise ValueError("an integer outside ±(2^53 - 1) has no canonical form")
     elif isinstance(value, Mapping):
         for key, member in value.items():

@@ -136,7 +136,7 @@ class LogTiles:
 
     read: TileReader
     size: int
-    _kept: dict[tuple[int, int], tuple[bytes, ...]] = field(default_factory=dict, repr=False)
+    _kept: dict[tuple[int, int], tuple[bytes, ...]] = field(default_factory=dict, init=False, repr=False)
 
     def hashes(self, level: int, index: int) -> tuple[bytes, ...]:
         """Return the hashes of a tile in this tree."""

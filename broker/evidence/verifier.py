@@ -18,7 +18,7 @@ from broker.evidence.kinds import parse_entry
 from broker.evidence.merkle import check_inclusion, leaf_hash
 from broker.evidence.proof_file import ProofFile, parse_proof_file
 from broker.evidence.reasons import EvidenceInvalid, Reason
-from broker.evidence.signed_note import VerifierKey
+from broker.evidence.signed_note import COSIGNATURE, LOG_SIGNATURE, VerifierKey
 
 CheckName: TypeAlias = Literal[
     "entry_form",
@@ -46,11 +46,21 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """Which keys count. witnesses_needed: how many of the witness keys must have cosigned, 0 for none."""
+    """Which keys count. witnesses_needed: how many of the witness keys must have cosigned, 0 for none.
+
+    Raises ValueError for a key of the other kind: a witness's is none of a log, and no log its own witness.
+    """
 
     log_keys: Sequence[VerifierKey]
     witness_keys: Sequence[VerifierKey] = ()
     witnesses_needed: int = 0
+
+    def __post_init__(self) -> None:
+        own = {key.public_key for key in self.log_keys}
+        if any(key.kind != LOG_SIGNATURE for key in self.log_keys):
+            raise ValueError("a log's key is of another kind")
+        if any(key.kind != COSIGNATURE or key.public_key in own for key in self.witness_keys):
+            raise ValueError("a witness's key is of another kind, or the log's own")
 
 
 @dataclass(frozen=True, slots=True)

@@ -219,6 +219,49 @@ def test_from_nothing_everything_grows_and_nothing_needs_a_proof() -> None:
         (8, 8, (), EMPTY_ROOT),
         (8, 4, (), root),
         (4, 8, (), root),
+        (6, 8, (), root),
     ]:
         with pytest.raises(EvidenceInvalid, match="consistency_not_proven"):
             check_consistency(old, new, proof, before, root)
+
+
+def test_no_proof_is_longer_than_a_tree_is_high() -> None:
+    one = bytes(32)
+    check = "proof_malformed: there are more hashes than any tree needs"
+    with pytest.raises(EvidenceInvalid, match=check):
+        check_inclusion(one, 0, 2**63 - 1, [one] * 64, one)
+    with pytest.raises(EvidenceInvalid, match=check):
+        check_consistency(1, 2**63 - 1, [one] * 64, one, one)
+    with pytest.raises(EvidenceInvalid, match="inclusion_not_proven"):
+        check_inclusion(one, 0, 2**63 - 1, [one] * 63, one)
+    for index in (True, -1, 2**63):
+        with pytest.raises(EvidenceInvalid, match="proof_malformed: sizes and indices are numbers"):
+            check_inclusion(one, index, 2, [one], one)
+    for size in (0, 1, 5):
+        with pytest.raises(EvidenceInvalid, match="index_beyond_tree"):
+            check_inclusion(one, 5, size, [], one)
+
+
+@pytest.mark.slow
+def test_a_tree_of_three_levels_of_tiles_grows_over_their_edges() -> None:
+    many = [b"%d" % at for at in range(65_536 + 300)]
+    leaves = leaf_hashes(many)
+    edge, kept = RightEdge(), dict[Tile, bytes]()
+    for size in (65_000, 65_535, 65_536, 65_537, 65_836):
+        growth = grown(edge, leaves[edge.size : size])
+        kept |= growth.tiles
+        edge = growth.edge
+        assert growth.root_hash == tree_hash(leaves[:size]) == twin.mth(many[:size])
+        assert edge == read_edge(kept.get, size) == grown(RightEdge(), leaves[:size]).edge
+    assert {tile.path for tile in tiles_of(65_836, 1)} == {"tile/1/000", "tile/1/001.p/1"}
+    assert {tile.path for tile in tiles_of(65_836, 2)} == {"tile/2/000.p/1"}
+    tiles = LogTiles(kept.get, 65_836)
+    assert tiles.root_hash() == edge.root_hash
+    for index in (0, 65_535, 65_536, 65_835):
+        proof = tiles.inclusion_proof(index)
+        assert list(proof) == twin.path(index, many)
+        check_inclusion(leaves[index], index, 65_836, proof, edge.root_hash)
+    for old in (1, 65_000, 65_535, 65_536, 65_537):
+        proof = tiles.consistency_proof(old)
+        assert list(proof) == twin.proof(old, many)
+        check_consistency(old, 65_836, proof, tiles.root_hash(old), edge.root_hash)

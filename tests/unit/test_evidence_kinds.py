@@ -109,6 +109,12 @@ def test_an_unknown_kind_is_refused_as_unknown(kind: Any) -> None:
         check_any({**decoded(ENTRIES["release"]), "kind": kind})
 
 
+def test_the_check_of_a_kind_takes_no_other_kind() -> None:
+    for kind, check in CHECKS.items():
+        with pytest.raises(ValueError, match="kind is not known"):
+            check({**decoded(ENTRIES[kind]), "kind": "rumour"})
+
+
 def test_no_entry_passes_as_another_kind() -> None:
     for kind, content in ENTRIES.items():
         for other in CHECKS.keys() - {kind}:
@@ -353,6 +359,16 @@ class TestWhatIsNeverMade:
             administration_entry_bytes(replace(done, **change))
 
 
+@pytest.mark.parametrize(
+    ("value", "is_right"), [(1999, False), (2000, True), (9999, True), (10_000, False), (2000.0, False)]
+)
+def test_a_number_lies_within_its_bounds_these_included(value: object, is_right: bool) -> None:
+    assert shapes.number_within(2000, 9999)(value) is is_right
+
+
 def test_an_entry_longer_than_the_log_takes_is_never_made() -> None:
+    room = ENTRY_BYTES_MAX - len(shapes.shaped_bytes("x", 1, {"a": lambda _: True}, {"a": ""}))
+    longest = shapes.shaped_bytes("x", 1, {"a": lambda _: True}, {"a": "x" * room})
+    assert len(longest) == ENTRY_BYTES_MAX
     with pytest.raises(ValueError, match="too long"):
         shapes.shaped_bytes("x", 1, {"a": lambda value: isinstance(value, str)}, {"a": "x" * ENTRY_BYTES_MAX})

@@ -207,7 +207,7 @@ def test_checkpoints_of_another_shard_are_told_apart() -> None:
     assert (found.reason, found.place) == ("origin_unknown", "audit.broker.example.vn/2025")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 600), max_size=6))
 def test_whichever_checkpoints_somebody_kept_they_are_compared(sizes: list[int]) -> None:
     tiles = LOG.tiles()
@@ -327,3 +327,14 @@ class TestBeforeSigning:
     def test_a_tree_that_shrinks_is_no_growth(self) -> None:
         with pytest.raises(EvidenceInvalid, match="root_differs"):
             check_written(LOG.read, LOG.edge, read_edge(LOG.read, 512))
+
+
+@pytest.mark.slow
+def test_a_log_of_three_levels_is_compared_at_each_of_them() -> None:
+    log = MemoryLog()
+    log.append([one_of_each_kind()["key_event"]] * 65_537)
+    checkpoint = log.checkpoint()
+    assert findings(log.kept, checkpoint) == []
+    for path in ("tile/1/000", "tile/2/000.p/1", "tile/0/256.p/1"):
+        kept = {**log.kept, path: flipped_at(5)(log.kept[path])}
+        assert findings(kept, checkpoint) == [Finding("tile_differs", path, None, "hash 0")]

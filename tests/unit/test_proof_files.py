@@ -104,6 +104,11 @@ def test_what_is_not_of_the_form_is_no_proof(content: bytes) -> None:
         parse_proof_file(content)
 
 
+def test_the_largest_of_each_is_still_read() -> None:
+    largest = ProofFile(2**63 - 1, (bytes(32),) * 63, HELD.note, bytes(65_536))
+    assert parse_proof_file(largest.content) == largest
+
+
 @given(st.binary(max_size=300))
 def test_whatever_comes_only_the_one_error_is_raised(content: bytes) -> None:
     with pytest.raises(EvidenceInvalid, match="proof_malformed"):

@@ -139,6 +139,15 @@ class TestKeys:
         with pytest.raises(EvidenceInvalid, match="key_malformed"):
             parse_vkey(vkey)
 
+    @pytest.mark.parametrize("name", ["", "a b", "a+b", "a\u2003b", "a\nb", "a\x7f", "\ud800", "x" * 256])
+    def test_no_key_has_such_a_name(self, name: str) -> None:
+        with pytest.raises(EvidenceInvalid, match="key_malformed"):
+            VerifierKey(name, LOG_SIGNATURE, LOG_KEY.public_key)
+
+    def test_the_longest_name_is_one(self) -> None:
+        key = VerifierKey("x" * 255, LOG_SIGNATURE, LOG_KEY.public_key)
+        assert parse_vkey(key.vkey) == key
+
     def test_the_id_depends_on_name_kind_and_key(self) -> None:
         other = VerifierKey(LOG_KEY.name, COSIGNATURE, LOG_KEY.public_key)
         third = VerifierKey(LOG_KEY.name + "x", LOG_SIGNATURE, LOG_KEY.public_key)
@@ -208,6 +217,13 @@ class TestNotes:
     def test_a_hundred_signatures_are_read(self) -> None:
         lines = [NoteSignature(f"n{at}", b"1234", bytes(64)) for at in range(100)]
         assert parse_note(Note("text\n", tuple(lines)).content).signatures == tuple(lines)
+
+    def test_a_note_of_the_largest_size_is_read_and_no_larger_one(self) -> None:
+        line = NoteSignature("n", b"1234", bytes(64))
+        room = 131_072 - len(Note("\n", (line,)).content)
+        assert parse_note(Note("x" * room + "\n", (line,)).content).signatures == (line,)
+        with pytest.raises(EvidenceInvalid, match="note_malformed: the note is longer"):
+            parse_note(Note("x" * (room + 1) + "\n", (line,)).content)
 
     def test_the_text_ends_at_the_last_empty_line(self) -> None:
         line = NoteSignature("n", b"1234", bytes(64))
@@ -361,6 +377,17 @@ class TestCosignatures:
         with pytest.raises(EvidenceInvalid, match="witness_signature_invalid"):
             cosigned_at(line, WITNESS_KEYS[1], checkpoint.text)
 
+    @pytest.mark.parametrize(("at_seconds", "is_time"), [(0, True), (2**63 - 1, True), (2**63, False)])
+    def test_a_time_is_below_two_to_the_sixty_three(self, at_seconds: int, is_time: bool) -> None:
+        private, key = WITNESSES[0]
+        signature = at_seconds.to_bytes(8, "big") + private.sign(cosigned_message(TEXT, at_seconds))
+        line = NoteSignature(key.name, key.key_id, signature)
+        if is_time:
+            assert cosigned_at(line, key, TEXT) == at_seconds
+        else:
+            with pytest.raises(EvidenceInvalid, match="witness_signature_invalid"):
+                cosigned_at(line, key, TEXT)
+
     def test_as_many_different_witnesses_as_are_needed(self) -> None:
         note = log_of(3).note(2)
         assert [one.witness for one in check_witnesses(note, WITNESS_KEYS, 2)] == WITNESS_KEYS[:2]
@@ -374,6 +401,8 @@ class TestCosignatures:
         again = cosigned(log_of(3).checkpoint(), alias, 1_790_000_500, private.sign)
         [found] = witnesses_of(note.with_signatures([again]), [key, alias])
         assert found.at_seconds == 1_790_000_500
+        [found] = witnesses_of(note.with_signatures([again]), [alias, key])
+        assert found.at_seconds == 1_790_000_500, "the latest, in whichever order"
 
     def test_one_false_line_in_the_name_of_a_witness_is_too_much(self) -> None:
         false = NoteSignature(WITNESS_KEYS[2].name, WITNESS_KEYS[2].key_id, bytes(72))

@@ -190,6 +190,14 @@ def test_a_tree_grows_from_what_is_its_own_only() -> None:
         grown(RightEdge(), [b"short"])
     with pytest.raises(ValueError, match="none of a tree of this size"):
         RightEdge(1)
+    full = ((bytes(32),) * 255,) * 7
+    assert RightEdge(SIZE_MAX, (*full, (bytes(32),) * 127)).size == SIZE_MAX
+    for beyond, levels in (
+        (-1, (*full, (bytes(32),) * 255)),
+        (SIZE_MAX + 1, ((),) * 7 + ((bytes(32),) * 128,)),
+    ):
+        with pytest.raises(ValueError, match="none of a tree of this size"):
+            RightEdge(beyond, levels)
     with pytest.raises(ValueError, match="last bundle"):
         grown_bundles(3, [b"one", b"two"], [b"three"])
     assert grown_bundles(3, [b"one", b"two", b"three"], []) == {}

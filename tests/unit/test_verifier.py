@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.evidence.reasons import ALL_REASONS, REASONS, EvidenceInvalid
+from broker.evidence.signed_note import COSIGNATURE
 from broker.evidence.verifier import CHECK_NAMES, Opening, Trust, Verification, verified
 from tests.evidence_entries import (
     PAYLOAD,
@@ -164,6 +165,15 @@ def test_no_bit_of_what_is_handed_over_can_be_turned(at: int, bit: int) -> None:
     said = verified(release(7), bytes(changed), TRUST)
     assert not said.holds
     assert said.reasons
+
+
+def test_a_witness_is_somebody_else_than_the_log() -> None:
+    with pytest.raises(ValueError, match="a log's key"):
+        Trust(WITNESS_KEYS)
+    with pytest.raises(ValueError, match="a witness's key"):
+        Trust([LOG_KEY], [LOG_KEY])
+    with pytest.raises(ValueError, match="a witness's key"):
+        Trust([LOG_KEY], [replace(LOG_KEY, kind=COSIGNATURE)])
 
 
 def test_every_reason_has_its_words_and_they_are_one_list() -> None:

@@ -13,7 +13,7 @@ from broker.evidence.checkpoint import Checkpoint, signed_checkpoint
 from broker.evidence.cosignature import cosigned, witnesses_of
 from broker.evidence.merkle import EMPTY_ROOT
 from broker.evidence.reasons import EvidenceInvalid
-from broker.evidence.signed_note import LOG_SIGNATURE, Note
+from broker.evidence.signed_note import LOG_SIGNATURE, NOTE_BYTES_MAX, Note
 from broker.evidence.witness import (
     SIZE_TYPE,
     AddCheckpoint,
@@ -124,6 +124,11 @@ def test_a_request_is_read_as_it_is_written() -> None:
     assert parse_add_checkpoint(REQUEST.content) == REQUEST
     assert REQUEST.content.startswith(b"old 5\n")
     assert REQUEST.content.split(b"\n\n", 1)[1] == LOG.note().content
+
+
+def test_the_largest_request_is_still_read() -> None:
+    largest = AddCheckpoint(2**63 - 1, (bytes(32),) * 63, b"x" * NOTE_BYTES_MAX)
+    assert parse_add_checkpoint(largest.content) == largest
 
 
 @pytest.mark.parametrize(
