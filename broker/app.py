@@ -89,11 +89,15 @@ def new_salt() -> bytes:
     return secrets.token_bytes(32)
 
 
+def policy_directory(settings: Settings) -> Path:
+    """Return the configured policy directory, or the one that comes with the broker."""
+    return Path(settings.policy_directory) if settings.policy_directory else SHIPPED
+
+
 def load_policies(settings: Settings) -> PolicySet:
     """Return the compiled policies of the configured directory. Raises SettingsInvalid with the remedy."""
-    directory = Path(settings.policy_directory) if settings.policy_directory else SHIPPED
     try:
-        bundle = load_directory(directory)
+        bundle = load_directory(policy_directory(settings))
         return compile_policies(bundle.agreements, bundle.catalogue, bundle.registers)
     except PolicyError as fault:
         raise SettingsInvalid(f"the policies cannot be used: {fault}") from fault

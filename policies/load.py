@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from policies.agreement import read_agreement
 from policies.cases import Case, read_cases
@@ -55,18 +59,43 @@ def _register_text(directory: Path, name: str) -> str:
     return _read(own if own.exists() else SHIPPED / name)
 
 
-def load_registers(directory: Path = SHIPPED) -> tuple[Catalogue, Registers]:
-    """Read the catalogue and the registers; a file that the directory lacks comes from the shipped ones."""
-    catalogue = read_catalogue(_register_text(directory, "fields.toml"), "fields.toml")
-    bases, instruments = read_legal_bases(_register_text(directory, "legal_bases.toml"), "legal_bases.toml")
-    purposes = read_purposes(_register_text(directory, "purposes.toml"), "purposes.toml")
-    kinds = read_recipient_kinds(
-        _register_text(directory, "recipient_kinds.toml"), "recipient_kinds.toml", bases
-    )
-    prohibitions = read_prohibitions(
-        _register_text(directory, "prohibitions.toml"), "prohibitions.toml", kinds, catalogue
-    )
+REGISTER_FILES: Final = (
+    "fields.toml",
+    "legal_bases.toml",
+    "purposes.toml",
+    "recipient_kinds.toml",
+    "prohibitions.toml",
+)
+"""What every agreement is read with: the field catalogue and the registers."""
+
+
+def register_texts(directory: Path = SHIPPED) -> dict[str, str]:
+    """Return file → text of `REGISTER_FILES`; a file that the directory lacks comes from the shipped ones."""
+    return {name: _register_text(directory, name) for name in REGISTER_FILES}
+
+
+def read_registers(texts: Mapping[str, str]) -> tuple[Catalogue, Registers]:
+    """Read the catalogue and the registers from their texts. texts: as `register_texts` returns them.
+
+    Raises PolicyError for anything not understood, KeyError where a file is missing.
+    """
+    catalogue = read_catalogue(texts["fields.toml"], "fields.toml")
+    bases, instruments = read_legal_bases(texts["legal_bases.toml"], "legal_bases.toml")
+    purposes = read_purposes(texts["purposes.toml"], "purposes.toml")
+    kinds = read_recipient_kinds(texts["recipient_kinds.toml"], "recipient_kinds.toml", bases)
+    prohibitions = read_prohibitions(texts["prohibitions.toml"], "prohibitions.toml", kinds, catalogue)
     return catalogue, Registers(bases, instruments, purposes, kinds, prohibitions)
+
+
+def registers_hash(texts: Mapping[str, str]) -> str:
+    """Return the SHA-256 (hex) of the register files, to the byte: the catalogue's order decides too."""
+    content = json.dumps(sorted(texts.items()), ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def load_registers(directory: Path = SHIPPED) -> tuple[Catalogue, Registers]:
+    """Read the catalogue and the registers of a directory. Raises PolicyError."""
+    return read_registers(register_texts(directory))
 
 
 def load_agreement(text: str, file: str, directory: Path = SHIPPED) -> Agreement:

@@ -6,7 +6,7 @@ import json
 
 import click
 
-from broker.app import load_policies
+from broker.app import load_policies, policy_directory
 from broker.cli.output import refusals
 from broker.cli.prepare import revisions
 from broker.cli.session import open_session
@@ -16,6 +16,7 @@ from broker.storage.agreements import (
     published_agreements,
     set_agreement_status,
 )
+from policies.load import register_texts
 
 
 @click.group()
@@ -32,11 +33,15 @@ def agreement_group() -> None:
 def publish_command(as_json: bool) -> None:
     """Publish every agreement of the policy directory whose revision is new."""
     with refusals(), open_session() as session:
+        policy_set, registers = (
+            load_policies(session.settings),
+            register_texts(policy_directory(session.settings)),
+        )
         try:
             done = [
                 one.agreement_id
-                for one in revisions(load_policies(session.settings))
-                if publish_agreement(session.engine, one)
+                for one in revisions(policy_set)
+                if publish_agreement(session.engine, one, registers)
             ]
         except RevisionNotNewer as fault:
             raise click.ClickException(str(fault)) from None

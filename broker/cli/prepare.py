@@ -6,7 +6,7 @@ import json
 
 import click
 
-from broker.app import load_policies
+from broker.app import load_policies, policy_directory
 from broker.cli.output import refusals
 from broker.clock import system_clock
 from broker.errors import SettingsInvalid
@@ -19,6 +19,7 @@ from broker.storage.migrate import migrate
 from broker.storage.session import open_store
 from broker.storage.signing_keys import PostgresSigningKeys
 from policies.compile import PolicySet
+from policies.load import register_texts
 
 
 def prepare(owner_url: str, settings: Settings) -> dict[str, object]:
@@ -36,10 +37,11 @@ def prepare(owner_url: str, settings: Settings) -> dict[str, object]:
             PostgresSigningKeys(store.engine), settings.key_encryption_key_file.reveal(), system_clock
         )
         made = keys.ensure_keys()
+        registers = register_texts(policy_directory(settings))
         published = [
             one.agreement_id
             for one in revisions(load_policies(settings))
-            if publish_agreement(store.engine, one)
+            if publish_agreement(store.engine, one, registers)
         ]
     finally:
         store.close()
@@ -68,8 +70,8 @@ def prepare_command(as_json: bool) -> None:
     """Bring the broker's own database to the point where it can serve.
 
     Runs migrations as the owner role (BROKER_OWNER_DATABASE_URL), makes signing keys where none live, and
-    publishes agreement revisions that are new. With BROKER_LOG_HEAD_OWNER_URL it makes the table of the
-    log's head store too. Saying it again changes nothing.
+    publishes agreement revisions that are new, with their registers. With BROKER_LOG_HEAD_OWNER_URL it makes
+    the table of the log's head store too. Saying it again changes nothing.
     """
     owner_url = companion("BROKER_OWNER_DATABASE_URL")
     if owner_url is None:

@@ -1,16 +1,23 @@
-"""Published sharing agreements: every revision kept by hash, one current revision per agreement."""
+"""Published sharing agreements: every revision kept by hash, one current revision per agreement.
+
+Beside each revision stands with which registers (field catalogue, legal bases, prohibitions ...) it was
+published, and from when on: they are kept by hash too, so that a decision can be made again.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
+from broker.evidence.replay_facts import KeptRegisters, KeptRevision
 from broker.storage.faults import store_answers
-from broker.storage.tables import agreement_revisions, agreements
+from broker.storage.tables import agreement_registers, agreement_revisions, agreements, policy_registers
+from policies.load import registers_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +49,22 @@ class RevisionNotNewer(Exception):
     """A revision number may not go back, and one number may not name two texts."""
 
 
-def publish_agreement(engine: Engine, revision: AgreementRevision) -> bool:
-    """Make a revision the current one; return whether anything changed.
+def publish_agreement(
+    engine: Engine, revision: AgreementRevision, registers: Mapping[str, str] | None = None
+) -> bool:
+    """Make a revision the current one; return whether it was not that already.
 
+    registers: file → text of what it is read with (`policies.load.register_texts`), kept with the revision
+    and again whenever it changes; None keeps nothing, and decisions cannot be replayed.
     Releases decided on the revision before are refused by the recording statement from this commit on.
     Raises RevisionNotNewer when the current revision has a higher number, or the same and another text.
     """
     try:
         with store_answers(), engine.begin() as connection:
-            return _publish(connection, revision)
+            is_new = _publish(connection, revision)
+            if registers is not None:
+                _keep_registers(connection, revision.revision_hash, registers)
+            return is_new
     except IntegrityError:
         raise RevisionNotNewer(
             f"{revision.agreement_id}: somebody else published revision {revision.revision} with another text"
@@ -90,6 +104,29 @@ def _publish(connection: Connection, revision: AgreementRevision) -> bool:
     return True
 
 
+def _keep_registers(connection: Connection, revision_hash: str, registers: Mapping[str, str]) -> None:
+    """Put down with which registers a revision is in force from now on, if with others than before."""
+    content_hash = registers_hash(registers)
+    last = (
+        select(agreement_registers.c.registers_hash)
+        .where(agreement_registers.c.revision_hash == revision_hash)
+        .order_by(agreement_registers.c.published_at.desc())
+        .limit(1)
+    )
+    if connection.execute(last).scalar_one_or_none() == content_hash:
+        return
+    connection.execute(
+        insert(policy_registers)
+        .values(registers_hash=content_hash, documents=dict(registers))
+        .on_conflict_do_nothing(index_elements=["registers_hash"])
+    )
+    connection.execute(
+        insert(agreement_registers)
+        .values(revision_hash=revision_hash, registers_hash=content_hash)
+        .on_conflict_do_nothing(index_elements=["revision_hash", "published_at"])
+    )
+
+
 def _current(connection: Connection, agreement_id: str) -> tuple[int, str] | None:
     """Lock the agreement first, look up its revision then: a publisher that had to wait sees the other's."""
     revision_hash = connection.execute(
@@ -124,3 +161,48 @@ def published_agreements(engine: Engine) -> list[PublishedAgreement]:
     ).order_by(agreements.c.agreement_id)
     with store_answers(), engine.connect() as connection:
         return [PublishedAgreement(*row) for row in connection.execute(statement)]
+
+
+class KeptAgreements:
+    """Implements `broker.actions.replay_decision.KeptRevisions`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def find_revision(self, revision_hash: str, at: datetime) -> KeptRevision | None:
+        """Return a revision as it was kept, with the registers of an instant; None if never published."""
+        following = agreement_revisions.alias()
+        superseded_at = (
+            select(func.min(following.c.published_at))
+            .where(
+                following.c.agreement_id == agreement_revisions.c.agreement_id,
+                following.c.revision > agreement_revisions.c.revision,
+            )
+            .scalar_subquery()
+        )
+        statement = select(
+            agreement_revisions.c.agreement_id,
+            agreement_revisions.c.text,
+            agreement_revisions.c.published_at,
+            superseded_at,
+        ).where(agreement_revisions.c.revision_hash == revision_hash)
+        with store_answers(), self._engine.connect() as connection:
+            row = connection.execute(statement).one_or_none()
+            registers = None if row is None else _registers_at(connection, revision_hash, at)
+        return None if row is None else KeptRevision(row[0], revision_hash, row[1], row[2], row[3], registers)
+
+
+def _registers_at(connection: Connection, revision_hash: str, at: datetime) -> KeptRegisters | None:
+    """Return the registers with which a revision was in force at an instant, None where none were kept."""
+    statement = (
+        select(policy_registers.c.registers_hash, policy_registers.c.documents)
+        .join(
+            agreement_registers,
+            agreement_registers.c.registers_hash == policy_registers.c.registers_hash,
+        )
+        .where(agreement_registers.c.revision_hash == revision_hash, agreement_registers.c.published_at <= at)
+        .order_by(agreement_registers.c.published_at.desc())
+        .limit(1)
+    )
+    row = connection.execute(statement).one_or_none()
+    return None if row is None else KeptRegisters(row[0], row[1])

@@ -17,8 +17,14 @@ metadata = MetaData(
 )
 
 
-def instant(name: str, *, nullable: bool = False, now: bool = False) -> Column[Any]:
+def instant(
+    name: str, *, nullable: bool = False, now: bool = False, primary_key: bool = False
+) -> Column[Any]:
     """Return a column that holds an aware instant. now: the database's own, where none is given."""
     return Column(
-        name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None
+        name,
+        DateTime(timezone=True),
+        nullable=nullable,
+        server_default=func.now() if now else None,
+        primary_key=primary_key,
     )

@@ -10,6 +10,8 @@ APPLICATION_GRANTS: Final[Mapping[str, str]] = {
     "clients": "SELECT, INSERT, UPDATE",
     "facility_staff": "SELECT, INSERT, UPDATE",
     "agreement_revisions": "SELECT, INSERT",
+    "policy_registers": "SELECT, INSERT",
+    "agreement_registers": "SELECT, INSERT",
     "agreements": "SELECT, INSERT, UPDATE",
     "signing_keys": "SELECT, INSERT, UPDATE, DELETE",
     "access_tokens": "SELECT, INSERT, UPDATE, DELETE",

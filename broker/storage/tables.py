@@ -50,6 +50,7 @@ from broker.storage.log_tables import log_horizon, log_positions
 
 __all__ = [
     "access_tokens",
+    "agreement_registers",
     "agreement_revisions",
     "agreements",
     "authorization_codes",
@@ -72,6 +73,7 @@ __all__ = [
     "metadata",
     "organisations",
     "outbox_messages",
+    "policy_registers",
     "pushed_requests",
     "refresh_tokens",
     "sign_in_challenges",
@@ -139,6 +141,25 @@ agreement_revisions = Table(
     instant("published_at", now=True),
     # One number never names two texts, whoever publishes at the same moment.
     UniqueConstraint("agreement_id", "revision"),
+)
+
+policy_registers = Table(
+    "policy_registers",
+    metadata,
+    # Field catalogue, legal bases, purposes, kinds of recipients, prohibitions: file name → text. Kept for
+    # ever, by hash: an agreement's text alone does not say what was decided.
+    Column("registers_hash", Text, primary_key=True),
+    Column("documents", JSONB, nullable=False),
+    instant("published_at", now=True),
+)
+
+agreement_registers = Table(
+    "agreement_registers",
+    metadata,
+    # From when on which revision was read with which registers: they change without a new revision too.
+    Column("revision_hash", Text, ForeignKey("agreement_revisions.revision_hash"), primary_key=True),
+    instant("published_at", now=True, primary_key=True),
+    Column("registers_hash", Text, ForeignKey("policy_registers.registers_hash"), nullable=False),
 )
 
 agreements = Table(

@@ -5,20 +5,23 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
 
 from broker.app import load_policies
 from broker.cli.prepare import revisions
+from broker.evidence.replay_facts import NotReplayable, revision_then
 from broker.storage.agreements import (
     AgreementRevision,
+    KeptAgreements,
     RevisionNotNewer,
     publish_agreement,
     published_agreements,
     set_agreement_status,
 )
+from policies.load import register_texts, registers_hash
 from tests.doors import at_once
 from tests.release_world import TEST_AGREEMENTS, World
 
@@ -132,3 +135,84 @@ def test_what_prepare_published_is_what_this_process_loads(world: World) -> None
     published = {one.agreement_id: one.revision_hash for one in published_agreements(world.engine)}
     assert loaded.keys() >= {"hospital_entitlement_check", *TEST_AGREEMENTS}
     assert loaded.items() <= published.items()
+
+
+class TestRegistersThatAreKept:
+    """A text alone does not say what was decided: the registers of the time stand beside it."""
+
+    def test_they_stand_beside_the_revision_from_its_publication_on(
+        self, world: World, revision: AgreementRevision
+    ) -> None:
+        texts_then = {"fields.toml": "first"}
+        publish_agreement(world.engine, revision, texts_then)
+        kept = KeptAgreements(world.engine)
+        now = datetime.now(UTC) + timedelta(seconds=1)
+        found = kept.find_revision(revision.revision_hash, now)
+        assert found is not None
+        assert (found.agreement_id, found.text) == (revision.agreement_id, "first")
+        assert found.superseded_at is None
+        assert found.registers is not None
+        assert found.registers.documents == texts_then
+        assert found.registers.registers_hash == registers_hash(texts_then)
+        before = kept.find_revision(revision.revision_hash, found.published_at - timedelta(seconds=1))
+        assert before is not None
+        assert before.registers is None
+
+    def test_registers_that_change_without_a_new_revision_are_kept_from_then_on(
+        self, world: World, revision: AgreementRevision
+    ) -> None:
+        kept = KeptAgreements(world.engine)
+        assert publish_agreement(world.engine, revision, {"fields.toml": "first"}) is True
+        first_until = datetime.now(UTC)
+        for _ in range(2):
+            assert publish_agreement(world.engine, revision, {"fields.toml": "second"}) is False
+        times = "revision_hash = :hash"
+        assert world.count("agreement_registers", times, hash=revision.revision_hash) == 2
+        late = kept.find_revision(revision.revision_hash, datetime.now(UTC) + timedelta(seconds=1))
+        assert late is not None
+        assert late.registers is not None
+        assert late.registers.documents == {"fields.toml": "second"}
+        early = kept.find_revision(revision.revision_hash, first_until)
+        assert early is not None
+        assert early.registers is not None
+        assert early.registers.documents == {"fields.toml": "first"}
+
+    def test_the_next_revision_ends_the_one_before(self, world: World, revision: AgreementRevision) -> None:
+        second = replace(revision, revision=2, revision_hash=f"{revision.agreement_id}-2", text="second")
+        for one in (revision, second):
+            publish_agreement(world.engine, one, {"fields.toml": "same"})
+        kept = KeptAgreements(world.engine)
+        at = datetime.now(UTC) + timedelta(seconds=1)
+        first, last = (kept.find_revision(one.revision_hash, at) for one in (revision, second))
+        assert first is not None
+        assert last is not None
+        assert first.superseded_at == last.published_at
+        assert last.superseded_at is None
+        assert kept.find_revision("nobody", at) is None
+
+    def test_what_is_published_as_served_can_be_decided_with_again(self, world: World) -> None:
+        kept = KeptAgreements(world.engine)
+        policy_set = load_policies(world.settings)
+        for table in policy_set.tables.values():
+            held = kept.find_revision(table.agreement.revision_hash, datetime.now(UTC))
+            assert held is not None
+            assert revision_then(held).table.permitted == table.permitted
+            assert revision_then(held).table.denies == table.denies
+
+    def test_what_is_not_what_its_hash_says_is_not_decided_with(self, world: World) -> None:
+        policy_set = load_policies(world.settings)
+        agreement = next(iter(policy_set.tables.values())).agreement
+        held = KeptAgreements(world.engine).find_revision(agreement.revision_hash, datetime.now(UTC))
+        assert held is not None
+        assert held.registers is not None
+        changed = held.text.replace("retention_days", "retention_days_", 1)
+        with pytest.raises(NotReplayable, match="cannot be read"):
+            revision_then(replace(held, text=changed))
+        reworded = held.text.replace('complaint_contact = "', 'complaint_contact = "x', 1)
+        with pytest.raises(NotReplayable, match="text of the agreement is not what its hash says"):
+            revision_then(replace(held, text=reworded))
+        other = replace(held.registers, documents={**register_texts(), "fields.toml": ""})
+        with pytest.raises(NotReplayable, match="registers are not what their hash says"):
+            revision_then(replace(held, registers=other))
+        with pytest.raises(NotReplayable, match="were not kept"):
+            revision_then(replace(held, registers=None))
