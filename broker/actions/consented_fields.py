@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from functools import partial
 from typing import Final
@@ -12,9 +11,9 @@ from connectors.base import LookupKey, Since, Source
 from policies.by_identity import ByIdentity
 from policies.form_context import months_before
 from policies.forms import companions
-from policies.model import Decision, Record, Withheld
+from policies.given_forms import within_given_forms
+from policies.model import Decision, Record
 from policies.row_days import ROW_DAYS, range_columns, within_days
-from policies.shape import shape_of
 
 MATCHED_BY_CONSENT: Final = frozenset({"full_name", "birth_date"})
 """What an agreement wants matched and the person's own sign-in settles: nobody else can have consented."""
@@ -27,15 +26,9 @@ def consented(decision: Decision, consent: Consent) -> Decision:
     shown, in finer bands, or of more months, stays. Nothing left is a refusal.
     """
     given = consent.given_names
-    agreed = {one.name: one.shape for one in consent.terms.fields if one.name in given}
-    changed = [name for name, shape in _shapes(decision).items() if agreed.get(name) != shape]
-    if not changed:
-        return decision
-    kept = tuple(one for one in decision.released if one.field not in changed)
-    withheld = (*decision.withheld, *(Withheld(name, "form_not_consented") for name in changed))
-    if not kept:
-        return replace(decision, permitted=False, reason="form_not_consented", released=(), withheld=withheld)
-    return replace(decision, released=kept, withheld=withheld)
+    return within_given_forms(
+        decision, {one.name: one.shape for one in consent.terms.fields if one.name in given}
+    )
 
 
 def read_record(
@@ -90,11 +83,6 @@ def _named_columns(decision: Decision, *, is_range_given: bool) -> tuple[str, ..
     return (*ordered, *sorted(needed.difference(ordered)))
 
 
-def _shapes_of(decision: Decision) -> dict[str, str]:
-    return {one.field: shape_of(one, decision.row_scopes) for one in decision.released}
-
-
 # The policies decide with few decisions, and every release asks.
-_shapes: Final = ByIdentity(_shapes_of)
 _columns_of_all: Final = ByIdentity(partial(_named_columns, is_range_given=False))
 _columns_within: Final = ByIdentity(partial(_named_columns, is_range_given=True))

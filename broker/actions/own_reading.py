@@ -48,7 +48,7 @@ class OwnReader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Looking:
+class Looking:
     """How a look is decided on and recorded: under which agreement, what for, by whom, on what ground."""
 
     agreement: str
@@ -57,8 +57,8 @@ class _Looking:
     established: str
 
 
-_OWN: Final = _Looking(AGREEMENT, PURPOSE, CITIZEN_PAGES, "is_the_data_subject")
-_FOR_CHILD: Final = _Looking(CHILD_AGREEMENT, CHILD_PURPOSE, CHILD_PAGES, "represents_the_data_subject")
+OWN: Final = Looking(AGREEMENT, PURPOSE, CITIZEN_PAGES, "is_the_data_subject")
+FOR_CHILD: Final = Looking(CHILD_AGREEMENT, CHILD_PURPOSE, CHILD_PAGES, "represents_the_data_subject")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class OwnReading:
         Raises ReleaseRefused (recorded), EvidenceUnavailable.
         """
         enforcement, on_date = self.enforcement, civil_date(at)
-        looking = _FOR_CHILD if reader.child_id else _OWN
+        looking = FOR_CHILD if reader.child_id else OWN
         reference = enforcement.new_reference()
         context = AccessContext(
             client_id=looking.pages.client_id,

@@ -15,7 +15,13 @@ from broker.actions.doors import Countdown
 from broker.actions.enforcement import Enforcement
 from broker.actions.entitlement_answer import CARD_GROUP, answer_content
 from broker.actions.entitlement_outcome import (
+    BENEFIT_CODE_WRONG,
+    BIRTH_DATE_WRONG,
+    ISSUING_PROVINCE_WRONG,
+    NAME_NEAR,
+    NAME_WRONG,
     NOT_FOUND,
+    NUMBER_WRONG,
     SOURCE_FAULT,
     EntitlementOutcome,
     decide_entitlement,
@@ -33,9 +39,28 @@ from policies.model import Record, Released
 ACTION: Final = "verify_entitlement"
 RECORD_SECONDS: Final = 0.5
 """What a request keeps back from the source, so that its answer can still be recorded."""
-_SUPPLIED: Final = frozenset({"full_name", "birth_date", "service_date", "encounter_reference"})
-_SUPPLIED_WITH_PERSON: Final = _SUPPLIED | {"acting_person"}
-_ESTABLISHED: Final = frozenset({"presenting_at_facility"})
+TOLD_REASONS: Final = frozenset(
+    {
+        "status_only",
+        *(
+            one.name
+            for one in (
+                NOT_FOUND,
+                NUMBER_WRONG,
+                ISSUING_PROVINCE_WRONG,
+                BENEFIT_CODE_WRONG,
+                NAME_WRONG,
+                NAME_NEAR,
+                BIRTH_DATE_WRONG,
+                SOURCE_FAULT,
+            )
+        ),
+    }
+)
+"""What evidence says of an answer without a card; a status of a person is not named."""
+SUPPLIED: Final = frozenset({"full_name", "birth_date", "service_date", "encounter_reference"})
+SUPPLIED_WITH_PERSON: Final = SUPPLIED | {"acting_person"}
+ESTABLISHED: Final = frozenset({"presenting_at_facility"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +149,8 @@ class VerifyEntitlement:
                 context,
                 ACTION,
                 lookup_key=lookup_key,
-                supplied=_SUPPLIED if acting_person is None else _SUPPLIED_WITH_PERSON,
-                established=_ESTABLISHED,
+                supplied=SUPPLIED if acting_person is None else SUPPLIED_WITH_PERSON,
+                established=ESTABLISHED,
                 item_count=len(questions),
                 acting_person=acting_person,
                 encounter_reference=encounter_reference,
@@ -201,4 +226,4 @@ def _lookup_keys(questions: Sequence[EntitlementQuestion]) -> Sequence[str]:
 
 def _told_reason(outcome: EntitlementOutcome) -> str:
     """The reason in evidence of an answer without card: a mismatch is named, a status of a person is not."""
-    return outcome.name if outcome.gateway_code >= "050" and outcome.gateway_code <= "100" else "status_only"
+    return outcome.name if outcome.name in TOLD_REASONS else "status_only"

@@ -23,6 +23,7 @@ from broker.cli.evidence_options import (
     vkey_option,
     witness_option,
 )
+from broker.cli.evidence_replay import replay_command
 from broker.cli.evidence_words import HOLDS, NOT_CHECKED, REASONS, RESULTS, VERIFY
 from broker.cli.output import CommandRefused
 from broker.evidence.signed_note import COSIGNATURE, LOG_SIGNATURE
@@ -45,6 +46,7 @@ def evidence_group() -> None:
 
 
 evidence_group.add_command(audit_command, "audit")
+evidence_group.add_command(replay_command, "replay")
 
 
 @evidence_group.command("verify")

@@ -63,6 +63,11 @@ class PostgresConsents:
         """Return a consent with the end of its chain, or None."""
         return next(iter(self._held(consents.c.consent_id == consent_id)), None)
 
+    def find_consent(self, consent_id: str) -> Consent | None:
+        """Return a consent, or None."""
+        held = self.find_one(consent_id)
+        return None if held is None else held.consent
+
     def find_of_citizen(self, citizen_id: str, limit: int = 201, before: str = "") -> Sequence[Consent]:
         """Return a person's consents: what has not ended, then what has; the latest change first.
 
