@@ -101,8 +101,12 @@ def months_before(day: date, count: int) -> tuple[date, ...]:
 
 
 def _least_reference(day: date) -> str:
-    start = datetime.combine(day, time.min, VIET_NAM).astimezone(UTC)
-    return uuid_text(int(start.timestamp() * 1000) << 80)
+    return least_reference(datetime.combine(day, time.min, VIET_NAM))
+
+
+def least_reference(at: datetime) -> str:
+    """Return what no reference (UUIDv7, RFC 9562, 5.7) of an aware instant or later lies below."""
+    return uuid_text(int(at.astimezone(UTC).timestamp() * 1000) << 80)
 
 
 def is_reference(text: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -253,6 +254,19 @@ class TestOwnRecord:
         assert found["result"] == "same"
         [note] = [one for one in found["not_replayed"] if one.startswith("the forms of another agreement")]
         assert "salary_base" in note
+
+    def test_a_parents_look_at_a_childs_record_is_under_its_own_agreement(
+        self, pages: Pages, world: World, run: Run
+    ) -> None:
+        child = pages.consents.person()
+        reader = replace(pages.sign_in(), child_id=child.citizen_id, personal_id=child.personal_id)
+        assert pages.wiring.preview().preview(reader, asked(pages), datetime.now(UTC)) is not None
+        reference = latest(world, "extract_own_record")
+        assert world.evidence(reference).entry["recipient"] == "representative"
+        assert replayed(run, reference)["result"] == "same"
+        own = changed(world, reference, recipient="data_subject")
+        found = replayed(run, own, expect=1)
+        assert found["replayed"]["reason"] == "data_subject_not_in_scope"
 
 
 def latest(world: World, action: str) -> str:
