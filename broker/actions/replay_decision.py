@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
@@ -13,9 +13,12 @@ from broker.actions.consent_doors import Pseudonyms
 from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.actions.consented_fields import MATCHED_BY_CONSENT
 from broker.actions.entitlement_question import COMPARABLE
+from broker.consent.chain import ConsentChainBroken
 from broker.consent.codec import record_hash
+from broker.consent.past import state_then
 from broker.consent.record import Consent
 from broker.consent.standing import state_at
+from broker.consent.writing import ChainedEvent
 from broker.evidence.replay import Replay, check_replayable, replay
 from broker.evidence.replay_facts import (
     ActionFacts,
@@ -91,10 +94,14 @@ class KeptRevisions(Protocol):
 
 
 class KeptConsents(Protocol):
-    """Finds consents as they are now."""
+    """Finds consents as they are now, and what happened to them."""
 
     def find_consent(self, consent_id: str) -> Consent | None:
         """Return a consent, or None. Raises StoreUnavailable."""
+        ...
+
+    def find_events(self, consent_id: str) -> Sequence[ChainedEvent]:
+        """Return all events of a consent, oldest first. Raises StoreUnavailable."""
         ...
 
 
@@ -145,32 +152,46 @@ class ReplayDecision:
         version = self.evidence.find_consent_entry(person, consent.consent_id, entry["consent_version"])
         if version is None:
             raise NotReplayable("the evidence of that version of the consent is not there, or was erased")
-        return consent_then(consent, json.loads(version), at)
+        events = self.consents.find_events(consent.consent_id)
+        return consent_then(consent, json.loads(version), events, at)
 
 
-def consent_then(consent: Consent, version: Mapping[str, Any], at: datetime) -> ConsentThen:
+def consent_then(
+    consent: Consent, version: Mapping[str, Any], events: Sequence[ChainedEvent], at: datetime
+) -> ConsentThen:
     """Return a consent as it stood at one of its versions, at an instant.
 
-    consent: as it is now. version: the entry of evidence of that version. Terms never change; who gave what
-    is that version's own where it was decided anew since, and then nobody knows its days any more.
+    consent: as it is now. version: the entry of evidence of that version. events: the consent's, all of them.
+    Terms never change; who gave what is that version's own where it was decided anew since, and then nobody
+    knows its days any more. Raises NotReplayable where the consent is not what its evidence says.
     """
     is_same = record_hash(consent) == version["record_hash"]
-    is_current = consent.version == version["consent_version"]
-    since = consent.state_since_at if is_current else datetime.fromisoformat(version["at"])
-    then = replace(consent, state=version["state"], version=version["consent_version"], state_since_at=since)
+    if consent.version == version["consent_version"]:
+        if not is_same:
+            raise NotReplayable("the consent in the store is not what its evidence says of this version")
+        state: str = state_at(consent, at)
+    else:
+        state = _former_state(events, version["consent_version"], at)
     given = {name for name, _ in version["fields"]}
     days = None
     if is_same and consent.valid_from_at is not None and consent.valid_to_at is not None:
         days = (civil_date(consent.valid_from_at), civil_date(consent.valid_to_at))
     return ConsentThen(
         consent_id=consent.consent_id,
-        version=then.version,
+        version=version["consent_version"],
         client=consent.client_id,
         recipient=consent.organisation_id,
         agreement=consent.terms.agreement_id,
         terms_revision=consent.terms.revision_hash,
         purpose=consent.terms.purpose,
-        state=state_at(then, at) if is_same else then.state,
+        state=state,
         given={one.name: one.shape for one in consent.terms.fields if one.name in given},
         days=days,
     )
+
+
+def _former_state(events: Sequence[ChainedEvent], version: int, at: datetime) -> str:
+    try:
+        return state_then(events, version, at)
+    except ConsentChainBroken as broken:
+        raise NotReplayable(f"the consent's events are not as they were written: {broken.detail}") from None

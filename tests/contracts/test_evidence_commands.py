@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ import broker.cli.evidence_replay
 from broker.app import new_reference
 from broker.cli import main
 from broker.cli.session import Session
+from broker.consent.codec import instant_text
 from broker.errors import ReleaseRefused, StoreUnavailable
 from broker.evidence.canonical import canonical_bytes
 from tests.consent_world import ConsentWorld, Given, Reader, reader_of
@@ -219,6 +220,62 @@ class TestConsentedReleases:
         found = replayed(run, changed(consents.world, reference, released=more), expect=1)
         assert "released" in {one["member"] for one in found["differences"]}
 
+    def test_what_time_had_done_is_known_also_after_it_was_decided_anew(
+        self, consents: ConsentWorld, reader: Reader, run: Run
+    ) -> None:
+        """A birthday makes a confirmation due; once confirmed, only the events know that it was."""
+        due_at = datetime.now(UTC)
+        given = consents.give(
+            at=due_at - timedelta(days=2),
+            changes={"refresh_due_at": due_at, "refresh_roles": ("data_subject",)},
+        )
+        status, refused = self.read(reader, given)
+        assert status == 403
+        assert replayed(run, refused)["recorded"]["reason"] == "not_active_refresh_due"
+        consents.confirm(given)
+        status, released = self.read(reader, given)
+        assert status == 200
+        for reference in (refused, released):
+            assert replayed(run, reference)["result"] == "same"
+        told = replayed(run, refused)["recorded"]
+        assert told["reason"] == "not_active_refresh_due"
+
+    def test_days_of_a_version_that_was_decided_anew_are_named_as_not_replayed(
+        self, consents: ConsentWorld, reader: Reader, run: Run
+    ) -> None:
+        due_at = datetime.now(UTC) + timedelta(days=2)
+        given = consents.give(changes={"refresh_due_at": due_at, "refresh_roles": ("data_subject",)})
+        status, released = self.read(reader, given)
+        assert status == 200
+        consents.world.execute(
+            "UPDATE consents SET refresh_due_at = now(),"
+            " record = jsonb_set(record, '{refresh_due_at}', CAST(:now AS jsonb)) WHERE consent_id = :id",
+            now=json.dumps(instant_text(datetime.now(UTC))),
+            id=given.consent_id,
+        )
+        consents.confirm(given)
+        found = replayed(run, released)
+        assert found["result"] == "same"
+        assert any("the days for which the consent was given" in note for note in found["not_replayed"])
+
+    def test_events_or_a_row_that_were_changed_are_not_decided_with(
+        self, consents: ConsentWorld, reader: Reader, run: Run
+    ) -> None:
+        given = consents.give()
+        _, reference = self.read(reader, given)
+        kept = given.consent.valid_to_at
+        assert kept is not None
+        until(consents, given, kept + timedelta(days=1))
+        assert "not what its evidence says" in replayed(run, reference, expect=2)["reason"]
+        until(consents, given, kept)
+        assert replayed(run, reference)["result"] == "same"
+        consents.pause(given)
+        kind = "UPDATE consent_events SET type = :type WHERE consent_id = :id AND number = 1"
+        consents.world.execute(kind, type="viewed", id=given.consent_id)
+        assert "events are not as they were written" in replayed(run, reference, expect=2)["reason"]
+        consents.world.execute(kind, type="requested", id=given.consent_id)
+        assert replayed(run, reference)["result"] == "same"
+
     def test_a_version_whose_evidence_is_not_there_cannot_be_replayed(
         self, consents: ConsentWorld, reader: Reader, run: Run
     ) -> None:
@@ -227,6 +284,16 @@ class TestConsentedReleases:
         found = replayed(run, unknown, expect=2)
         assert found["result"] == "not_replayable"
         assert found["reason"] == "the evidence of that version of the consent is not there, or was erased"
+
+
+def until(consents: ConsentWorld, given: Given, day: datetime) -> None:
+    """Let a consent's row say another end, as nobody but the owner can."""
+    consents.world.execute(
+        "UPDATE consents SET record = jsonb_set(record, '{valid_to_at}', CAST(:day AS jsonb))"
+        " WHERE consent_id = :id",
+        day=json.dumps(instant_text(day)),
+        id=given.consent_id,
+    )
 
 
 class TestOwnRecord:
