@@ -21,7 +21,7 @@ from broker.evidence.replay_outcome import expected
 from broker.evidence.replay_questions import Question, questions
 from policies.decide import decide
 from policies.given_forms import within_given_forms
-from policies.model import Decision
+from policies.model import Decision, DecisionRequest
 from policies.reasons import POLICY_ERROR
 
 Result: TypeAlias = Literal["same", "differs"]
@@ -123,10 +123,13 @@ def _attempts(
 ) -> list[_Attempt]:
     found = []
     given = None if consent is None else consent_facts(entry, consent)
-    for question in questions(entry, revision.policies, revision.agreement_id, given, facts):
-        decision = decide(question.request, revision.policies)
-        if consent is not None:
-            decision = within_given_forms(decision, consent.given)
+
+    def decided(request: DecisionRequest) -> Decision:
+        decision = decide(request, revision.policies)
+        return decision if consent is None else within_given_forms(decision, consent.given)
+
+    for question in questions(entry, revision.table, given, facts, decided):
+        decision = decided(question.request)
         replayed = expected(entry, decision, facts, question)
         differences = (*_differences(entry, replayed), *_out_of_force(entry, revision))
         found.append(_Attempt(question, decision, replayed, differences))

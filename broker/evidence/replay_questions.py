@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from broker.evidence.replay_facts import ActionFacts
 from policies.civil_time import civil_date
-from policies.compile import AgreementTable, PolicySet
-from policies.decide import decide
+from policies.compile import AgreementTable
 from policies.forms import is_over_rows
-from policies.model import ConsentFacts, DecisionRequest, FieldRelease
+from policies.model import ConsentFacts, Decision, DecisionRequest, FieldRelease
 
+Decider: TypeAlias = Callable[[DecisionRequest], Decision]
 ANOTHER: Final = "another"
 """Stands for any kind of recipient that the agreement is not made with."""
 
@@ -29,17 +29,16 @@ class Question:
 
 def questions(
     entry: Mapping[str, Any],
-    policies: PolicySet,
-    agreement_id: str,
+    table: AgreementTable,
     consent: ConsentFacts | None,
     facts: ActionFacts,
+    decided: Decider,
 ) -> Iterator[Question]:
-    """Yield the questions, the usual one first."""
-    table = policies.tables[agreement_id]
+    """Yield the questions, the usual one first. decided: what the agreement and the consent say to one."""
     agreement = table.agreement
     usual = DecisionRequest(
         action=entry["action"],
-        agreement_id=agreement_id,
+        agreement_id=agreement.id,
         recipient=entry["recipient"],
         recipient_kind=facts.recipient_kind or agreement.recipient_kind,
         purpose=agreement.purpose if consent is None else consent.purpose,
@@ -55,7 +54,7 @@ def questions(
     for kind, key, count in product(kinds, keys, dict.fromkeys(counts)):
         asked_so = replace(usual, recipient_kind=kind, lookup_key=key, item_count=count)
         supposed = {"recipient_kind": kind, "lookup_key": key, "item_count": str(count)}
-        for fields in _asked(entry, table, policies, asked_so, facts):
+        for fields in _asked(entry, table, asked_so, facts, decided):
             asked = "all" if fields is None else "some"
             yield Question(replace(asked_so, asked_fields=fields), {**supposed, "asked_fields": asked})
 
@@ -83,9 +82,9 @@ def _is_of_rows(release: FieldRelease | None) -> bool:
 def _asked(
     entry: Mapping[str, Any],
     table: AgreementTable,
-    policies: PolicySet,
     request: DecisionRequest,
     facts: ActionFacts,
+    decided: Decider,
 ) -> Iterator[frozenset[str] | None]:
     if facts.asks != "some":
         yield None
@@ -98,7 +97,7 @@ def _asked(
         return
     if named or facts.asks == "some":
         yield named
-    unnamed = _unnamed(entry, table, policies, request, named)
+    unnamed = _unnamed(entry, table, request, named, decided)
     if unnamed:
         yield named | unnamed
 
@@ -106,9 +105,9 @@ def _asked(
 def _unnamed(
     entry: Mapping[str, Any],
     table: AgreementTable,
-    policies: PolicySet,
     request: DecisionRequest,
     named: frozenset[str],
+    decided: Decider,
 ) -> frozenset[str]:
     """Return what may have been asked for besides, of which only a rule is left in the entry.
 
@@ -118,7 +117,7 @@ def _unnamed(
     pool = table.covered if request.consent is None else request.consent.fields
     found = set()
     for name in pool - named:
-        alone = decide(replace(request, asked_fields=frozenset({name})), policies)
+        alone = decided(replace(request, asked_fields=frozenset({name})))
         is_silent = not alone.permitted if entry["kind"] == "refusal" else False
         if alone.permitted and entry["kind"] == "release":
             is_silent = may_be_absent(alone.released[0], entry, table.permitted)

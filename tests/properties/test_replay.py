@@ -166,7 +166,10 @@ def by_consent(draw: st.DrawFn, *, fits: bool = False) -> Case:
     if fits and table.permitted:
         names = names | {draw(st.sampled_from(sorted(table.permitted)))}
     shapes = {name: shape_of(one, table.row_scopes) for name, one in table.permitted.items()}
-    old = draw(some(FIELDS)) if draw(st.booleans()) and not fits else frozenset()
+    old = draw(some(FIELDS)) if draw(st.booleans()) else frozenset()
+    if fits and table.permitted:
+        # One field at least is still in the form that was consented to.
+        old = old - {min(names & table.permitted.keys())}
     recipient = min(agreement.recipients, default="r1")
     day = agreement.valid_from if fits else draw(st.sampled_from([agreement.valid_from, agreement.valid_to]))
     last = day if fits else draw(st.sampled_from([day, day, day - timedelta(days=1)]))
@@ -254,6 +257,38 @@ def test_a_field_added_to_the_released_shows(case: Case, empty: frozenset[str], 
     found = case.replayed(entry)
     assert found.result == "differs"
     assert "released" in {one.member for one in found.differences}
+
+
+@given(permitted, st.sampled_from(sorted(set(REASONS) - {"permitted", "policy_error"})))
+def test_a_refusal_after_the_decision_has_no_reason_of_the_policies(case: Case, reason: str) -> None:
+    assume(case.decision.permitted)
+    assert case.replayed(case.recorded(later=reason)).result == "differs"
+
+
+@given(by_law(fits=True), groups, st.integers(0, 11))
+def test_a_field_left_out_of_a_release_shows(case: Case, empty: frozenset[str], number: int) -> None:
+    """Unless it is the only one of a group: the record may have held no rows of it."""
+    entry = case.recorded(empty)
+    assume(entry["released"])
+    name = entry["released"].pop(number % len(entry["released"]))[0]
+    released = {one.field: one for one in case.decision.released}
+    left = {released[one].group for one, _ in entry["released"] if not is_over_rows(released[one].form)}
+    gone = released[name]
+    assume(entry["released"] and (not gone.group or is_over_rows(gone.form) or gone.group in left))
+    found = case.replayed(entry)
+    assert [one.member for one in found.differences] == ["released"]
+
+
+@given(by_consent(fits=True), groups)
+def test_a_field_in_a_form_that_was_not_consented_to_shows(case: Case, empty: frozenset[str]) -> None:
+    assert case.consent is not None
+    entry = case.recorded(empty)
+    assume(len(entry["released"]) > 1)
+    name = entry["released"][0][0]
+    case.consent = replace(case.consent, given={**case.consent.given, name: "another shape"})
+    found = case.replayed(entry)
+    assert found.result == "differs"
+    assert [name, "form_not_consented"] in found.replayed["withheld"]  # type: ignore[operator]
 
 
 @given(permitted, groups, st.sampled_from(["value", "year", "present", "amount_band"]))
