@@ -130,7 +130,7 @@ class ReplayDecision:
         content = self.evidence.find_entry(reference)
         if content is None:
             raise NotReplayable("there is no entry under this reference")
-        entry: dict[str, Any] = json.loads(content)
+        entry = _entry_in(content)
         check_replayable(entry)
         is_look = entry["action"] == own_reading.ACTION
         facts = LOOKS.get(entry["recipient"]) if is_look else FACTS.get(entry["action"])
@@ -154,6 +154,16 @@ class ReplayDecision:
             raise NotReplayable("the evidence of that version of the consent is not there, or was erased")
         events = self.consents.find_events(consent.consent_id)
         return consent_then(consent, json.loads(version), events, at)
+
+
+def _entry_in(content: bytes) -> dict[str, Any]:
+    try:
+        entry = json.loads(content)
+    except ValueError:
+        raise NotReplayable("what lies under this reference is no JSON") from None
+    if not isinstance(entry, dict):
+        raise NotReplayable("what lies under this reference is no entry")
+    return entry
 
 
 def consent_then(

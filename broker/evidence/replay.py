@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from broker.evidence.canonical import Json
 from broker.evidence.entry import check_entry
+from broker.evidence.history import is_reference
 from broker.evidence.replay_consent import consent_facts, find_denial, undecided
 from broker.evidence.replay_facts import ActionFacts, ConsentThen, NotReplayable, RevisionThen
 from broker.evidence.replay_notes import notes_of
@@ -102,6 +103,7 @@ def check_replayable(entry: Mapping[str, Any]) -> None:
         raise NotReplayable(f"an entry of kind {entry.get('kind')} is no decision of the policies")
     try:
         check_entry(entry)
+        _check_facts(entry)
     except ValueError as fault:
         raise NotReplayable(f"the entry is not of its schema: {fault}") from None
     if entry["reason"] == POLICY_ERROR:
@@ -110,6 +112,16 @@ def check_replayable(entry: Mapping[str, Any]) -> None:
         raise NotReplayable(
             f"refused before any agreement was found ({entry['reason']}): nothing was decided"
         )
+
+
+def _check_facts(entry: Mapping[str, Any]) -> None:
+    """Raise ValueError for an instant that does not exist, or a consent that cannot be looked for."""
+    datetime.fromisoformat(entry["at"])
+    consent, version = entry["consent"], entry["consent_version"]
+    if consent is None and version is None:
+        return
+    if not isinstance(consent, str) or not is_reference(consent) or type(version) is not int:
+        raise ValueError("consent and consent_version are an id and a number, or both null")
 
 
 def _is_before_decision(entry: Mapping[str, Any], facts: ActionFacts) -> bool:

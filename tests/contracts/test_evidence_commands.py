@@ -372,6 +372,23 @@ class TestWhatCannotBeReplayed:
             reference = connection.execute(statement, {"consent": given.consent_id}).scalar_one()
         assert "an entry of kind consent" in replayed(run, reference, expect=2)["reason"]
 
+    @pytest.mark.parametrize(
+        ("content", "reason"), [(b"\xff{", "is no JSON"), (b"[]", "is no entry"), (b"{}", "of kind None")]
+    )
+    def test_bytes_that_are_no_entry(self, world: World, run: Run, content: bytes, reason: str) -> None:
+        reference = new_reference()
+        world.execute(
+            "INSERT INTO evidence_entries (reference, kind, entry) VALUES (CAST(:ref AS uuid), 'x', :entry)",
+            ref=reference,
+            entry=content,
+        )
+        try:
+            assert reason in replayed(run, reference, expect=2)["reason"]
+        finally:
+            # Others read the whole log.
+            statement = "DELETE FROM evidence_entries WHERE reference = CAST(:ref AS uuid)"
+            world.execute(statement, ref=reference)
+
     def test_a_reference_that_nothing_stands_under(self, run: Run) -> None:
         assert replayed(run, new_reference(), expect=2)["reason"] == "there is no entry under this reference"
         run("replay", "no-uuid", expect=2)

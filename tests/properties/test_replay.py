@@ -24,6 +24,7 @@ from policies.shape import shape_of
 from tests.properties.policy_questions import ASKABLE, FIELDS, SUPPLIES, agreements, compiled, some
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+CONSENT_ID = "0197a5b0-0000-7000-8000-00000000000c"
 KEYS = ("personal_id", "phone", "si_number")
 PERSON = frozenset({"acting_person"})
 BY_LAW = ActionFacts(
@@ -174,7 +175,7 @@ def by_consent(draw: st.DrawFn, *, fits: bool = False) -> Case:
     day = agreement.valid_from if fits else draw(st.sampled_from([agreement.valid_from, agreement.valid_to]))
     last = day if fits else draw(st.sampled_from([day, day, day - timedelta(days=1)]))
     consent = ConsentThen(
-        consent_id="c",
+        consent_id=CONSENT_ID,
         version=2,
         client="client",
         recipient=recipient,
@@ -198,7 +199,7 @@ def by_consent(draw: st.DrawFn, *, fits: bool = False) -> Case:
         established=BY_CONSENT.established,
         asked_fields=draw(st.sampled_from([names, names, frozenset(sorted(names)[:2])])),
         consent=ConsentFacts(
-            "c", 2, "given", agreement.purpose, recipient, frozenset(names), date(2025, 1, 1), last
+            CONSENT_ID, 2, "given", agreement.purpose, recipient, frozenset(names), date(2025, 1, 1), last
         ),
     )
     return Case(agreement, request, BY_CONSENT, consent)
@@ -445,6 +446,10 @@ def test_facts_that_the_entry_does_not_hold_are_named_with_what_fits(case: Case)
         ),
         ({"reason": "policy_error"}, "deciding failed then"),
         ({"extra": 1}, "not of its schema"),
+        ({"at": "2026-13-40T00:00:00.000Z"}, "not of its schema"),
+        ({"consent": "no-uuid", "consent_version": 1}, "not of its schema"),
+        ({"consent": CONSENT_ID}, "not of its schema"),
+        ({"consent_version": 3}, "not of its schema"),
     ],
 )
 @given(case=by_law())
