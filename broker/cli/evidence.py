@@ -1,4 +1,4 @@
-"""`broker evidence`: anybody checks one entry, or reads a whole log again, without server and database."""
+"""`broker evidence`: anybody checks one entry, or reads a whole log again; the agency looks at its own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from broker.cli.audit_command import audit_command
 from broker.cli.demo_steps import Lang, Words
+from broker.cli.evidence_export import export_command
 from broker.cli.evidence_given import InputUnreadable, Loose, read_keys, read_question
 from broker.cli.evidence_options import (
     DOES_NOT_HOLD,
@@ -32,11 +33,14 @@ from broker.evidence.verifier import Check, Verification, verified
 
 @click.group()
 def evidence_group() -> None:
-    """Check evidence on a desk: one entry, or a whole log. Needs no server, no database and no setting.
+    """Check evidence: one entry or a whole log on a desk, without server, database and setting.
 
     \b
     One entry:    broker evidence verify my.evidence.json --vkey log.vkey
     A whole log:  broker evidence audit --tiles https://broker.example/evidence/2026 --vkey log.vkey
+
+    The agency itself makes decisions on record again (replay) and hands a period on (export): these two read
+    its database.
 
     Take the keys from where you trust them: the agency's gazette, a witness, a newspaper. Keys that come with
     the evidence show only that it agrees with itself. docs/evidence.md has every format, byte by byte.
@@ -47,6 +51,7 @@ def evidence_group() -> None:
 
 evidence_group.add_command(audit_command, "audit")
 evidence_group.add_command(replay_command, "replay")
+evidence_group.add_command(export_command, "export")
 
 
 @evidence_group.command("verify")
