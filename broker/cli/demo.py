@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from broker.cli.demo_afterwards import Afterwards
 from broker.cli.demo_cast import CaseMissing
+from broker.cli.demo_log import Shown
 from broker.cli.demo_opening import Opened, Options, opened
 from broker.cli.demo_show import Screen, plain_console
 from broker.cli.demo_stage import write_private
@@ -33,6 +34,7 @@ from broker.storage.agreements import RevisionNotNewer
 from broker.storage.clients import AlreadyRegistered
 
 _INTERRUPTED = 130
+EVIDENCE_FILE = "evidence.json"
 
 
 @click.command(
@@ -98,6 +100,8 @@ class _Demo:
         wrong = [played.step.name for played in story if played.differences]
         if not self._is_clean(ready, story):
             wrong.append("evidence")
+        if not self._is_proven(ready, story):
+            wrong.append("log")
         self._say("wrong" if wrong else "right", count=len(story), names=", ".join(wrong))
         self._say("transcript", path=transcript)
         return wrong
@@ -110,9 +114,42 @@ class _Demo:
         self._say("clean" if is_clean else "unclean", numbers=len(numbers), entries=len(texts))
         return is_clean
 
+    def _is_proven(self, ready: Opened, story: Sequence[Played]) -> bool:
+        """Wait for the proof that the story's last entry stands in the log, and keep it in a file."""
+        references = [entry["reference"] for played in story for entry in played.entries]
+        reference, started = (references or [""])[-1], perf_counter()
+        shown = ready.ordered.prove(reference) if reference else None
+        if shown is None:
+            self._say("unproven", reference=reference)
+            return False
+        file = self.options.directory / EVIDENCE_FILE
+        write_private(file, shown.evidence.content.decode() + "\n")
+        self._say(
+            "proven",
+            size=shown.tree_size,
+            reference=reference,
+            index=shown.leaf_index,
+            hashes=shown.hash_count,
+            seconds=perf_counter() - started,
+        )
+        self._say("try_proof")
+        for line in proof_lines(self.options.command, file, shown, self.options.lang):
+            click.echo(f"  {line}")
+        return True
+
     def _say(self, name: str, **values: object) -> None:
         text = START[name].say(self.options.lang).format(**values)
         self.console.print(text, markup=False, soft_wrap=True)
+
+
+def proof_lines(command: str, file: Path, shown: Shown, lang: Lang) -> list[str]:
+    """Return shell lines that check the entry, and the whole log, with nothing but files."""
+    evidence, tiles = (shlex.quote(str(path.resolve())) for path in (file, shown.directory))
+    key = shlex.quote(shown.key.vkey)
+    return [
+        f"{command} evidence verify {evidence} --vkey {key} --lang {lang}",
+        f"{command} evidence audit --tiles {tiles} --vkey {key} --lang {lang}",
+    ]
 
 
 def own_command() -> str:

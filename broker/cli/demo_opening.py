@@ -23,6 +23,7 @@ from broker.cli.demo_browser import Browser
 from broker.cli.demo_cast import ADULT, Cast, Staff, invented_personal_id
 from broker.cli.demo_desk import Desk
 from broker.cli.demo_lender import lender, open_account, redirect_uri
+from broker.cli.demo_log import DemoLog, ordered_log
 from broker.cli.demo_play import Play
 from broker.cli.demo_server import HOST, check_port, end_leftover, running_server
 from broker.cli.demo_stage import AGREEMENT, BANK, HOSPITAL, Stage, populate
@@ -59,7 +60,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Everything runs: the play can begin. key_file: the hospital's private key."""
+    """Everything runs: the play can begin. key_file: the hospital's private key. log: of the server."""
 
     play: Play
     server: subprocess.Popen[bytes]
@@ -67,6 +68,7 @@ class Opened:
     key_file: Path
     log: Path
     catalogue: Catalogue
+    ordered: DemoLog
 
 
 @contextmanager
@@ -90,6 +92,7 @@ def opened(options: Options, console: Console, say: Callable[..., None]) -> Iter
         say("database", directory=options.directory)
         candidates = _population(cluster, options, console, say)
         stage, catalogue = _stage(stack, cluster, settings)
+        ordered = stack.enter_context(ordered_log(cluster, settings, stage.store))
         metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="broker-metrics-"))
         log = options.directory / "server.log"
         command = server_command(settings, "gunicorn")
@@ -99,7 +102,7 @@ def opened(options: Options, console: Console, say: Callable[..., None]) -> Iter
         stack.callback(stage.turn_source_on)
         play, key_file = _play(stage, candidates, options, issuer, say)
         stack.callback(play.close)
-        yield Opened(play, server, issuer, key_file, log, catalogue)
+        yield Opened(play, server, issuer, key_file, log, catalogue, ordered)
 
 
 @contextmanager

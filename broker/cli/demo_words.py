@@ -93,6 +93,19 @@ START: Final[Mapping[str, Words]] = {
         "{numbers} numbers and names in use were looked for in {entries} evidence entries: none is there.",
     ),
     "unclean": Words("Bằng chứng có chứa số hoặc tên!", "Evidence holds a number or a name!"),
+    "proven": Words(
+        "Nhật ký minh bạch: bằng chứng {reference} đứng ở vị trí {index} trong cây đã ký gồm {size} mục; "
+        "chứng minh {hashes} mã băm đã kiểm sau {seconds:.1f} giây.",
+        "Transparency log: the entry {reference} stands at index {index} of a signed tree of {size}; its "
+        "proof of {hashes} hashes was verified after {seconds:.1f} s.",
+    ),
+    "unproven": Words(
+        "Bằng chứng {reference} chưa vào nhật ký!", "The entry {reference} did not come into the log!"
+    ),
+    "try_proof": Words(
+        "Tự kiểm một mục, và cả nhật ký, chỉ bằng tệp (không cần máy chủ):",
+        "Check the entry, and the whole log, with files alone (no server needed):",
+    ),
     "transcript": Words("Biên bản: {path}", "Transcript: {path}"),
     "left": Words(
         "Máy chủ vẫn chạy. Mở cửa sổ lệnh thứ hai và dán:",

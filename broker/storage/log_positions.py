@@ -59,6 +59,7 @@ _PLACE: Final = text(
     SELECT :shard, :first + place - 1, reference
     FROM unnest(CAST(:references AS uuid[])) WITH ORDINALITY AS given (reference, place)"""
 )
+_PLACE_OF: Final = text("SELECT shard, leaf_index FROM log_positions WHERE reference = :reference")
 _MOVE: Final = text(
     "UPDATE log_horizon SET epoch = :epoch, entered_transaction = :transaction, reference = :reference"
 )
@@ -191,6 +192,15 @@ class PostgresLogPositions:
                     f"position {wanted} of {year} has no entry any more: the database was restored or changed"
                 )
         return [bytes(row.entry) for row in rows]
+
+    def find(self, reference: str) -> tuple[int, int] | None:
+        """Return shard and index of an entry by its reference, or None while it has no position.
+
+        Any role that may read positions may ask. Raises StoreUnavailable.
+        """
+        with store_answers(), self._engine.connect() as connection:
+            row = connection.execute(_PLACE_OF, {"reference": UUID(reference)}).one_or_none()
+        return None if row is None else (row.shard, row.leaf_index)
 
     def waiting(self, sizes: Mapping[int, int]) -> Waiting:
         """Return what stands in no signed tree. sizes: of the signed trees, by year.

@@ -24,6 +24,8 @@ import urllib3
 
 from broker.cli.demo_steps import Exchange, Expected, differences
 from broker.evidence.entry import check_entry
+from broker.evidence.evidence_file import parse_evidence_file
+from broker.evidence.verifier import Trust, verified
 from policies.load import load_directory
 from tests.bank_and_citizen import Account, HandBrowser, asking
 from tests.citizen_world import Forms
@@ -333,6 +335,28 @@ def test_the_screen_tells_the_story_in_vietnamese(run: Run) -> None:
     assert "đã tạo dân số giả lập" in run.printed
     assert "41 cảnh, tất cả đúng như mong đợi." in run.printed
     assert run.printed.rstrip().endswith("Đã dừng máy chủ và PostgreSQL.")
+
+
+def test_the_last_entry_of_the_story_stands_in_the_log_and_anybody_can_check_it(run: Run) -> None:
+    [told] = re.findall(r"bằng chứng (\S+) đứng ở vị trí (\d+) trong cây đã ký gồm (\d+) mục", run.printed)
+    reference, index, size = told[0], int(told[1]), int(told[2])
+    file = parse_evidence_file((run.directory / "evidence.json").read_bytes())
+    checked = verified(file.entry, file.proof, Trust(file.log_keys))
+    assert checked.holds
+    assert checked.leaf_index == index
+    assert checked.proven is not None
+    assert checked.proven.checkpoint.tree_size == size
+    entry = json.loads(file.entry)
+    assert entry["reference"] == reference
+    assert entry in [one for row in run.transcript for one in entries(row)]
+    pasted = [line.strip() for line in run.printed.splitlines() if " evidence " in line]
+    assert [line.split(" evidence ")[1].split()[0] for line in pasted] == ["verify", "audit"]
+    # Of the code under test, also where another tree of it is installed.
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    for line in pasted:
+        words = shlex.split(line)
+        done = subprocess.run(words, cwd="/", env=here, capture_output=True, encoding="utf-8", timeout=60)
+        assert done.returncode == 0, (line, done.stdout, done.stderr)
 
 
 def account_of(directory: Path) -> Account:

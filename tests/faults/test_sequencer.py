@@ -558,3 +558,12 @@ class TestRoles:
             engine = session.positions._engine
             with pytest.raises(Exception, match="permission denied"), engine.begin() as connection:
                 connection.execute(text(statement))
+
+
+def test_an_entry_is_found_by_its_reference_as_soon_as_it_has_a_position(log: LogWorld) -> None:
+    log.created()
+    references = log.record(range(3))
+    with log.session() as session:
+        assert session.positions.find("01a200d1-6a6f-713d-b8ef-ffffffffffff") is None
+        log.order()
+        assert [session.positions.find(one) for one in references] == [(YEAR, 0), (YEAR, 1), (YEAR, 2)]
