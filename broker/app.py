@@ -39,6 +39,7 @@ from broker.storage.agreements import published_agreements
 from broker.storage.ledger import PostgresLedger
 from broker.storage.log_delay import LogDelay
 from broker.storage.log_positions import PostgresLogPositions
+from broker.storage.openings import PostgresOpenings
 from broker.storage.readiness import find_fault
 from broker.storage.register import CachedRegister, PreparedRegister
 from broker.storage.session import Store, open_store
@@ -185,6 +186,7 @@ def enforcement_of(settings: Settings, store: Store, policy_set: PolicySet) -> E
     return Enforcement(
         ledger=PostgresLedger(
             store.prepared,
+            PostgresOpenings(store.engine, settings.key_encryption_key_file.reveal()),
             deadline_seconds=settings.store_deadline_seconds,
             clock_skew_seconds=settings.clock_skew_seconds,
         ),

@@ -18,6 +18,7 @@ from broker.storage.citizens import PostgresCitizens
 from broker.storage.complaints import PostgresComplaints
 from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.history import PostgresHistory
+from broker.storage.openings import PostgresOpenings
 from broker.storage.outbox import PostgresOutbox
 from broker.storage.represented import RepresentedAccounts
 from broker.storage.session import Store
@@ -74,8 +75,9 @@ class CitizenWiring:
 
     def history(self) -> ShowHistory:
         """Return what shows a person who saw the own data."""
+        openings = PostgresOpenings(self.store.engine, self.settings.key_encryption_key_file.reveal())
         return ShowHistory(
-            store=PostgresHistory(self.store.engine),
+            store=PostgresHistory(self.store.engine, openings),
             source=self.source,
             data_subject_ref=self._pseudonyms().data_subject_ref,
             personal_id_of=self.personal_id_of,

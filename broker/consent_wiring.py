@@ -39,6 +39,7 @@ from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.consents import PostgresConsents
 from broker.storage.due_consents import PostgresDueConsents
 from broker.storage.grants import PostgresGrants
+from broker.storage.openings import PostgresOpenings
 from broker.storage.outbox import PostgresOutbox
 from broker.storage.register import PreparedRegister
 from broker.storage.session import Store
@@ -70,7 +71,8 @@ class ConsentWiring:
 
     def __post_init__(self) -> None:
         deadline_seconds = self.settings.store_deadline_seconds
-        object.__setattr__(self, "consents", PostgresConsents(self.store.engine))
+        openings = PostgresOpenings(self.store.engine, self.settings.key_encryption_key_file.reveal())
+        object.__setattr__(self, "consents", PostgresConsents(self.store.engine, openings))
         object.__setattr__(self, "requests", PostgresConsentRequests(self.store.engine))
         pseudonyms = KeyedPseudonyms(self.settings.pseudonym_key_file.reveal())
         object.__setattr__(self, "pseudonyms", pseudonyms)

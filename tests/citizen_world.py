@@ -44,6 +44,7 @@ from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
 from broker.storage.consents import PostgresConsents
 from broker.storage.identities import PostgresIdentities
+from broker.storage.openings import PostgresOpenings
 from broker.storage.passkeys import PostgresPasskeys
 from broker.storage.requests import PostgresRequests
 from broker.storage.sign_in_challenges import PostgresChallenges
@@ -181,6 +182,7 @@ class CitizenWorld:
         self._register_bank()
         redirects = Redirects(self.authorizations)
         self.told = redirects.told
+        openings = PostgresOpenings(self.engine, KEY_ENCRYPTION_KEY)
         self.app = Flask("citizen_world", static_folder=None)
         self.app.register_blueprint(
             citizen_blueprint(
@@ -192,7 +194,7 @@ class CitizenWorld:
                 callers=TrustedProxies(),
                 clock=self.clock,
                 form_key=derived_key(KEY_ENCRYPTION_KEY, "citizen/forms"),
-                receipts=ReceiptParts(PostgresConsents(self.engine), self.ring),
+                receipts=ReceiptParts(PostgresConsents(self.engine, openings), self.ring),
             )
         )
 

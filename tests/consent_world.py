@@ -91,7 +91,7 @@ class ConsentWorld:
 
     def __init__(self, world: World, insurance: InsuranceDatabase) -> None:
         self.world = world
-        self.store = PostgresConsents(world.engine)
+        self.store = PostgresConsents(world.engine, world.openings)
         self.writer = ConsentWriter(world.pseudonyms, new_salt, FixedReceipts(), new_reference)
         self.policies = load_policies(world.settings)
         self._citizens = PostgresCitizens(world.engine)

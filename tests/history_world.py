@@ -5,15 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from broker.evidence.entry import Circumstances, Outcome, entry_bytes
+from broker.evidence.person_keys import key_year
+from broker.evidence.recording import EvidenceRow
+from tests.release_world import World
 
 _ENTRY = text(
     "INSERT INTO evidence_entries (reference, kind, entry) VALUES (CAST(:reference AS uuid), :kind, :entry)"
+)
+_OPENING = text(
+    "INSERT INTO evidence_openings (reference, key_year, person_link)"
+    " VALUES (CAST(:reference AS uuid), :year, :link)"
 )
 _ANNEX = text(
     "INSERT INTO evidence_annex (reference, data_subject_ref) VALUES (CAST(:reference AS uuid), :ref)"
@@ -68,11 +75,22 @@ class Told:
         return entry_bytes(Circumstances(**circumstances), outcome)
 
 
-def keep(owner: Engine, told: Iterable[Told]) -> None:
-    """Put entries into the log as if they had happened. owner: engine of the owner role."""
+def keep(world: World, told: Iterable[Told], *, is_plain: bool = False) -> None:
+    """Put entries into the log as if they had happened. is_plain: as a release before revision 0007 did."""
+    told = list(told)
     rows = [
         {"reference": one.reference, "kind": one.kind, "entry": one.content(), "ref": one.ref} for one in told
     ]
-    with owner.begin() as connection:
+    links = [world.openings.seal(_row(one)) for one in told]
+    sealed = [
+        {"reference": one.reference, "year": opening.key_year, "link": opening.person_link}
+        for one, opening in zip(told, links, strict=True)
+    ]
+    with world.owner.begin() as connection:
         connection.execute(_ENTRY, rows)
-        connection.execute(_ANNEX, rows)
+        connection.execute(*(_ANNEX, rows) if is_plain else (_OPENING, sealed))
+
+
+def _row(told: Told) -> EvidenceRow:
+    kind: Literal["release", "refusal"] = "release" if told.kind == "release" else "refusal"
+    return EvidenceRow(told.reference, kind, told.content(), key_year(told.at), told.ref, None, None)

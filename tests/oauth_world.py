@@ -50,7 +50,14 @@ RESOURCE_URL = f"{ISSUER}/v1/things"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 KEY_ENCRYPTION_KEY = bytes(range(32))
 PSEUDONYM_KEY = bytes(range(1, 33))
-KEPT = {"agreements", "agreement_revisions", "evidence_entries", "evidence_annex"}
+KEPT = {
+    "agreements",
+    "agreement_revisions",
+    "evidence_entries",
+    "evidence_annex",
+    "evidence_openings",
+    "evidence_keys",
+}
 TABLES = ", ".join(sorted(metadata.tables.keys() - KEPT))
 """Tables that are emptied between tests: whichever there are, so that no module finds another one's rows."""
 

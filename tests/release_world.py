@@ -11,13 +11,19 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Engine, create_engine, event, text
 
+from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.cli.caller import ClientKey
+from broker.evidence.person_keys import link_of, seal_key_of
 from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.oauth.evidence_secrets import open_salts
 from broker.settings import Settings
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
+from broker.storage.evidence_keys import PostgresEvidenceKeys
+from broker.storage.openings import NOBODY, PostgresOpenings
 from broker.storage.session import Store, open_store
 from broker.storage.staff import PostgresStaff, StaffRecord
 from connectors.national_insurance.cases import SyntheticPerson, find_cases
@@ -83,7 +89,7 @@ class Hospital:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One entry as it lies in the store, with its annex."""
+    """One entry as it lies in the store, with what opens its commitments."""
 
     reference: str
     kind: str
@@ -95,8 +101,8 @@ class Evidence:
 
 
 _ENTRY = text(
-    """SELECT e.reference::text, e.kind, e.entry, a.data_subject_ref, a.data_subject_salt, a.payload_salt
-       FROM evidence_entries e JOIN evidence_annex a USING (reference)
+    """SELECT e.reference::text, e.kind, e.entry, o.key_year, o.person_link, o.sealed_salts
+       FROM evidence_entries e JOIN evidence_openings o USING (reference)
        WHERE e.reference::text = ANY (:references)"""
 )
 
@@ -115,6 +121,9 @@ class World:
         event.listen(self.engine, "connect", _tell_apart)
         self.owner: Engine = create_engine(owner_url)
         self.pseudonyms = KeyedPseudonyms(settings.pseudonym_key_file.reveal())
+        self.openings = PostgresOpenings(self.engine, settings.key_encryption_key_file.reveal())
+        self._keys = PostgresEvidenceKeys(self.engine, settings.key_encryption_key_file.reveal())
+        self._links: dict[bytes, bytes] = {}
         self.clients = PostgresClients(self.engine)
         self.staff = PostgresStaff(self.engine)
         self.cases = _cases(database)
@@ -194,7 +203,7 @@ class World:
             if (
                 take(self._insurance, person.personal_id)
                 and not self.count("citizens", "personal_id_ref = :ref", ref=account)
-                and not self.count("evidence_annex", "data_subject_ref = :ref", ref=asked)
+                and not self.count_about(asked)
             ):
                 return person
         raise LookupError(f"all {ALONE} are used up")
@@ -228,7 +237,42 @@ class World:
         with self.engine.connect() as connection:
             rows = {row[0]: row for row in connection.execute(_ENTRY, {"references": list(references)})}
         found = [rows[reference] for reference in references if reference in rows]
-        return [Evidence(row[0], row[1], bytes(row[2]), json.loads(row[2]), *row[3:]) for row in found]
+        return [
+            Evidence(row[0], row[1], bytes(row[2]), json.loads(row[2]), *self._opened(row)) for row in found
+        ]
+
+    def _opened(self, row: Any) -> tuple[bytes | None, bytes | None, bytes | None]:
+        """Return whom an entry is about (keyed hash) and its salts, by trying everybody."""
+        if row.person_link is None:
+            if row.sealed_salts is None:
+                return None, None, None
+            [nobody] = [one for one in self._keys.find_all([NOBODY]) if one.year == row.key_year]
+            key = seal_key_of(nobody.key, NOBODY)
+            return None, *open_salts(key, UUID(row.reference).bytes, bytes(row.sealed_salts))
+        ref = self._links.get(bytes(row.person_link))
+        if ref is None:
+            everybody = self._everybody()
+            self._links = {link_of(one.key, one.ref): one.ref for one in self._keys.find_all(everybody)}
+            ref = self._links[bytes(row.person_link)]
+        kept = self.openings.find_opening([ref], row.reference)
+        assert kept is not None
+        return kept.ref, kept.data_subject_salt, kept.payload_salt
+
+    def _everybody(self) -> list[bytes]:
+        """Return the keyed hashes of everybody in the source and of all accounts."""
+        with self.engine.connect() as connection:
+            accounts = connection.execute(text("SELECT citizen_id::text FROM citizens")).scalars().all()
+        engine = create_engine(self._insurance.owner_url)
+        with engine.connect() as connection:
+            persons = connection.execute(text("SELECT person_key FROM person")).scalars().all()
+        engine.dispose()
+        names = [*map(str, persons), *(CITIZEN_PREFIX + one for one in accounts)]
+        return [self.pseudonyms.data_subject_ref(one) for one in names]
+
+    def count_about(self, ref: bytes) -> int:
+        """Return how many entries are found under a person's reference."""
+        links = list(self.openings.links([ref]))
+        return self.count("evidence_openings", "person_link = ANY(CAST(:links AS bytea[]))", links=links)
 
     def evidence(self, reference: str) -> Evidence:
         """Return the entry under a reference, with or without urn:uuid: before it."""

@@ -18,6 +18,7 @@ from broker.consent.security_events import NoticeKind, queued_notice
 from broker.consent.writing import ConsentWriting, HeldConsent, QueuedNotice
 from broker.evidence.canonical import commitment
 from broker.evidence.consent_entry import ConsentCircumstances, consent_entry_bytes
+from broker.evidence.person_keys import key_year
 from broker.evidence.recording import EvidenceRow
 
 CITIZEN_PREFIX = "citizen:"
@@ -104,6 +105,7 @@ class ConsentWriter:
             reference=reference,
             kind="consent",
             entry=entry,
+            year=key_year(at),
             data_subject_ref=self.pseudonyms.data_subject_ref(person),
             data_subject_salt=salt,
             payload_salt=None,

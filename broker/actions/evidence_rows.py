@@ -6,6 +6,7 @@ from broker.actions.doors import Pseudonyms, Salts
 from broker.actions.matter import Matter
 from broker.evidence.canonical import commitment
 from broker.evidence.entry import Outcome, entry_bytes
+from broker.evidence.person_keys import key_year
 from broker.evidence.recording import EvidenceRow
 from policies.model import Decision, Released
 
@@ -36,6 +37,7 @@ def refusal_row(
         reference=matter.context.reference,
         kind="refusal",
         entry=entry_bytes(matter.circumstances(matter.context.reference), outcome),
+        year=key_year(matter.context.at),
         data_subject_ref=None if data_subject is None else pseudonyms.data_subject_ref(data_subject),
         data_subject_salt=salt,
         payload_salt=None,
@@ -74,6 +76,7 @@ def release_row(
         reference=reference,
         kind="release",
         entry=entry_bytes(matter.circumstances(reference), outcome),
+        year=key_year(matter.context.at),
         data_subject_ref=None if data_subject is None else pseudonyms.data_subject_ref(data_subject),
         data_subject_salt=subject_salt,
         payload_salt=payload_salt,

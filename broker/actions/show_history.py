@@ -15,6 +15,7 @@ from broker.evidence.history import (
     HistoryCount,
     HistoryEntry,
     HistoryFilter,
+    KeptOpening,
     months_before,
 )
 from connectors.base import LookupKey, Source, SourceAnswerRefused, SourceUnavailable
@@ -35,6 +36,10 @@ class HistoryStore(Protocol):
         """Return the one entry under a reference (text of a UUID), None for one about anybody else."""
         ...
 
+    def find_opening(self, refs: Sequence[bytes], reference: str) -> KeptOpening | None:
+        """Return one entry of any kind with its salts, None for one about anybody else."""
+        ...
+
     def count_entries(self, refs: Sequence[bytes], first_month: date) -> Sequence[HistoryCount]:
         """Return how often each recipient came per month since a month."""
         ...
@@ -42,13 +47,28 @@ class HistoryStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OwnEvidence:
-    """Under which references one person's evidence is found.
+    """Under which references one person's evidence is found, and the names they are hashes of.
 
     is_complete: False when the source could not be asked; then only what names the account is found.
     """
 
     refs: tuple[bytes, ...]
+    names: tuple[str, ...]
     is_complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedEntry:
+    """An entry and all that opens its commitments (`broker.evidence.verifier.verified` takes it as it is).
+
+    entry: RFC 8785 bytes. data_subject: the name that was committed to. Salts: 32 bytes, None where the entry
+    commits to nothing. The payload is the answer's bytes, which its recipient has and the broker does not.
+    """
+
+    entry: bytes
+    data_subject: str
+    data_subject_salt: bytes | None
+    payload_salt: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +125,34 @@ class ShowHistory:
             raise StoreUnavailable("the source cannot say whose entry this is")
         return found
 
+    def open_entry(self, citizen_id: str, reference: str) -> OpenedEntry | None:
+        """Return one entry about an account's holder with what opens it; None for anybody else's.
+
+        reference: text of a UUID. What was erased is nobody's any more. Raises the same as `find_entry`.
+        """
+        own = self.evidence_of(citizen_id)
+        kept = self.store.find_opening(own.refs, reference)
+        if kept is None:
+            if not own.is_complete:
+                raise StoreUnavailable("the source cannot say whose entry this is")
+            return None
+        name = own.names[own.refs.index(kept.ref)]
+        return OpenedEntry(kept.entry, name, kept.data_subject_salt, kept.payload_salt)
+
     def evidence_of(self, citizen_id: str) -> OwnEvidence:
         """Return under which references a person's evidence is found.
 
         What was stopped before the record was looked up names the account, all else the source's own opaque
         key. That is asked for each time: the broker keeps no copy that could outlive a correction there.
         """
-        account = self.data_subject_ref(CITIZEN_PREFIX + citizen_id)
+        account = CITIZEN_PREFIX + citizen_id
         key = LookupKey("personal_id", self.personal_id_of(citizen_id))
         try:
             record = self.source.fetch(key, _COLUMNS, self.deadline_seconds)
         except (SourceUnavailable, SourceAnswerRefused):
-            return OwnEvidence((account,), is_complete=False)
-        if record is None:
-            return OwnEvidence((account,), is_complete=True)
-        return OwnEvidence((account, self.data_subject_ref(record.data_subject)), is_complete=True)
+            return self._known_as((account,), is_complete=False)
+        names = (account,) if record is None else (account, record.data_subject)
+        return self._known_as(names, is_complete=True)
+
+    def _known_as(self, names: tuple[str, ...], *, is_complete: bool) -> OwnEvidence:
+        return OwnEvidence(tuple(map(self.data_subject_ref, names)), names, is_complete)

@@ -67,6 +67,19 @@ class HistoryCount:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeptOpening:
+    """An entry (RFC 8785 bytes) with what opens its commitments, for whom it is about.
+
+    ref: keyed hash of that person. The salts have 32 bytes; None where the entry commits to nothing.
+    """
+
+    entry: bytes
+    ref: bytes
+    data_subject_salt: bytes | None
+    payload_salt: bytes | None
+
+
 def history_entry(entry: bytes, recipient_names: tuple[str, str]) -> HistoryEntry:
     """Return an entry of the log (RFC 8785 bytes of kind release or refusal) as a value."""
     held: Mapping[str, Any] = json.loads(entry)

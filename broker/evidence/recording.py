@@ -59,12 +59,14 @@ class CounterStep:
 class EvidenceRow:
     """One entry and what opens its commitments.
 
-    entry: RFC 8785 bytes. data_subject_ref: keyed hash, or None when nobody was found.
+    entry: RFC 8785 bytes. year: calendar year (UTC) of its instant (`broker.evidence.person_keys.key_year`).
+    data_subject_ref: keyed hash, or None when nobody was found.
     """
 
     reference: str
-    kind: Literal["release", "refusal", "consent"]
+    kind: Literal["release", "refusal", "consent", "erasure"]
     entry: bytes
+    year: int
     data_subject_ref: bytes | None
     data_subject_salt: bytes | None
     payload_salt: bytes | None

@@ -17,6 +17,7 @@ from broker.evidence.recording import EvidenceRow
 from broker.oauth.authorization_request import Grant, IssuedCode
 from broker.oauth.grant_ends import GrantEnd
 from broker.storage.grants import revoke_in
+from broker.storage.openings import SealedOpening
 from broker.storage.outbox import outbox_values
 from broker.storage.requests import approve_in, refuse_in
 from broker.storage.tables import (
@@ -24,8 +25,8 @@ from broker.storage.tables import (
     consent_events,
     consent_receipts,
     consents,
-    evidence_annex,
     evidence_entries,
+    evidence_openings,
     grants,
     outbox_messages,
     refresh_tokens,
@@ -214,18 +215,17 @@ def is_living() -> ColumnElement[bool]:
     return consents.c.state.in_(("active", "paused", "refresh_due"))
 
 
-def record_evidence(connection: Connection, row: EvidenceRow) -> None:
+def record_evidence(connection: Connection, row: EvidenceRow, opening: SealedOpening) -> None:
     """Record one entry and what opens its commitments."""
     entry = {"reference": row.reference, "kind": row.kind, "entry": row.entry}
     connection.execute(evidence_entries.insert().values(entry))
-    connection.execute(
-        evidence_annex.insert().values(
-            reference=row.reference,
-            data_subject_ref=row.data_subject_ref,
-            data_subject_salt=row.data_subject_salt,
-            payload_salt=row.payload_salt,
-        )
-    )
+    values = {
+        "reference": row.reference,
+        "key_year": opening.key_year,
+        "person_link": opening.person_link,
+        "sealed_salts": opening.sealed_salts,
+    }
+    connection.execute(evidence_openings.insert().values(values))
 
 
 def _event_values(event: ChainedEvent) -> dict[str, Any]:

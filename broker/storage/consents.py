@@ -45,6 +45,7 @@ from broker.storage.consent_writes import (
 )
 from broker.storage.due_consents import due_ids
 from broker.storage.faults import store_answers
+from broker.storage.openings import PostgresOpenings
 from broker.storage.tables import (
     consent_events,
     consent_receipts,
@@ -56,8 +57,9 @@ from broker.storage.tables import (
 class PostgresConsents:
     """Keeps consents. All methods raise StoreUnavailable."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, openings: PostgresOpenings) -> None:
         self._engine = engine
+        self._openings = openings
 
     def find_one(self, consent_id: str) -> HeldConsent | None:
         """Return a consent with the end of its chain, or None."""
@@ -192,6 +194,7 @@ class PostgresConsents:
         Raises ConsentMoved when anything is no longer as it was read, GrantNotFound where there was nothing
         to end.
         """
+        sealed = [self._openings.seal(row) for row in evidence]
         with store_answers(), self._engine.begin() as connection:
             if redirect is not None:
                 decide_redirect(connection, redirect)
@@ -209,8 +212,8 @@ class PostgresConsents:
                 raise ConsentMoved("the request was opened in the meantime")
             if ended is not None:
                 end_grant(connection, ended, is_empty=not writings)
-            for row in evidence:
-                record_evidence(connection, row)
+            for row, beside in zip(evidence, sealed, strict=True):
+                record_evidence(connection, row, beside)
 
     def _held(self, condition: Any, limit: int = 500) -> Sequence[HeldConsent]:
         last = (

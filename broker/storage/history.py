@@ -1,8 +1,8 @@
-"""A person's history in PostgreSQL: the entries about one person, found through the index of the annex."""
+"""A person's history in PostgreSQL: the entries about one person, found through the index of its openings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 from uuid import UUID
@@ -14,17 +14,22 @@ from broker.evidence.history import (
     HistoryCount,
     HistoryEntry,
     HistoryFilter,
+    KeptOpening,
     history_entry,
     month_bounds,
 )
 from broker.storage.faults import store_answers
+from broker.storage.openings import PostgresOpenings
 
 _FIRST: Final = str(UUID(int=0))
 _LAST: Final = str(UUID(int=2**128 - 1))
-# The person's references come out of the annex's index first: without MATERIALIZED the planner may walk
-# the whole log backwards instead, in the hope of an early end.
+# The person's references come out of their indexes first (the annex holds what was not sealed yet): without
+# MATERIALIZED the planner may walk the whole log backwards instead, in the hope of an early end.
 _MINE: Final = """
 WITH mine AS MATERIALIZED (
+  SELECT reference FROM evidence_openings WHERE person_link = ANY(CAST(:links AS bytea[]))
+    AND reference >= CAST(:first AS uuid) AND reference < CAST(:before AS uuid)
+  UNION ALL
   SELECT reference FROM evidence_annex WHERE data_subject_ref = ANY(CAST(:refs AS bytea[]))
     AND reference >= CAST(:first AS uuid) AND reference < CAST(:before AS uuid)
 )"""
@@ -57,8 +62,9 @@ _COUNTS: Final = text(_MINE + _COUNTS_TAIL)
 class PostgresHistory:
     """Implements `broker.actions.show_history.HistoryStore`."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, openings: PostgresOpenings) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._openings = openings
 
     def find_entries(self, refs: Sequence[bytes], wanted: HistoryFilter) -> Sequence[HistoryEntry]:
         """Return the newest entries under these references that fit, one more than a page has.
@@ -68,7 +74,7 @@ class PostgresHistory:
         first, end = (_FIRST, _LAST) if wanted.month is None else month_bounds(wanted.month)
         before = min(end, str(UUID(wanted.before))) if wanted.before else end
         parameters = {
-            "refs": list(refs),
+            **self._whose(refs),
             "first": first,
             "before": before,
             "recipient": wanted.recipient,
@@ -82,7 +88,7 @@ class PostgresHistory:
         """Return the one entry under a reference, None also for one about anybody else."""
         number = UUID(reference).int
         parameters = {
-            "refs": list(refs),
+            **self._whose(refs),
             "first": str(UUID(int=number)),
             "before": str(UUID(int=min(number + 1, 2**128 - 1))),
             "recipient": "",
@@ -93,14 +99,22 @@ class PostgresHistory:
             row = connection.execute(_PAGE, parameters).one_or_none()
         return None if row is None else _entry(row)
 
+    def find_opening(self, refs: Sequence[bytes], reference: str) -> KeptOpening | None:
+        """Return one entry of any kind with its salts, None also for one about anybody else."""
+        return self._openings.find_opening(refs, reference)
+
     def count_entries(self, refs: Sequence[bytes], first_month: date) -> Sequence[HistoryCount]:
         """Return how often each recipient came per month since the first day of a month, oldest first."""
-        parameters = {"refs": list(refs), "first": month_bounds(first_month)[0], "before": _LAST}
+        parameters = {**self._whose(refs), "first": month_bounds(first_month)[0], "before": _LAST}
         with store_answers(), self._engine.connect() as connection:
             return [
                 HistoryCount(row.month, row.recipient, (row.name_vi, row.name_en), row.is_released, row.times)
                 for row in connection.execute(_COUNTS, parameters)
             ]
+
+    def _whose(self, refs: Sequence[bytes]) -> Mapping[str, Any]:
+        """Return the parameters that say whose entries are looked for."""
+        return {"refs": list(refs), "links": list(self._openings.links(refs))}
 
 
 def _entry(row: Any) -> HistoryEntry:

@@ -9,9 +9,9 @@ delivery without an entry cannot happen.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol
 
-from broker.errors import EvidenceUnavailable
+from broker.errors import EvidenceUnavailable, StoreUnavailable
 from broker.evidence.recording import (
     CONSENT_FREQUENCY,
     AccessContext,
@@ -22,6 +22,8 @@ from broker.evidence.recording import (
     ReleaseRecord,
     Verdict,
 )
+from broker.oauth.evidence_secrets import EvidenceSecretUnreadable
+from broker.storage.openings import SealedOpening
 from broker.storage.release_sql import (
     CHECK_VIOLATION,
     LIMIT_REACHED,
@@ -56,17 +58,32 @@ _OWN_JUDGED: Final[tuple[tuple[int, Verdict], ...]] = (
 )
 
 
+class Sealer(Protocol):
+    """Seals what opens an entry's commitments; `broker.storage.openings.PostgresOpenings` does it."""
+
+    def seal(self, row: EvidenceRow) -> SealedOpening:
+        """Return what is kept beside an entry. Raises StoreUnavailable, EvidenceSecretUnreadable."""
+        ...
+
+
 class PostgresLedger:
     """The ledger on the broker's own PostgreSQL.
 
-    deadline_seconds: for one statement, connecting included. clock_skew_seconds: greatest difference
-    between this process's clock and the database's before everything is refused.
+    openings: seals what opens the commitments. deadline_seconds: for one statement, connecting included.
+    clock_skew_seconds: greatest difference between this process's clock and the database's before everything
+    is refused.
     """
 
     def __init__(
-        self, connections: PreparedConnections, *, deadline_seconds: float, clock_skew_seconds: float
+        self,
+        connections: PreparedConnections,
+        openings: Sealer,
+        *,
+        deadline_seconds: float,
+        clock_skew_seconds: float,
     ) -> None:
         self._connections = connections
+        self._openings = openings
         self._deadline_seconds = deadline_seconds
         self._skew = f"{clock_skew_seconds} s".encode()
 
@@ -86,15 +103,16 @@ class PostgresLedger:
         """Return the statement for a record and its parameters."""
         if record.own_session is not None:
             own = self._own_judged(record, record.own_session)
-            return RELEASE_OWN[len(record.steps)], [*own, *_one(record.rows[0]), *_plain(record.steps)]
+            return RELEASE_OWN[len(record.steps)], [*own, *self._one(record.rows[0]), *_plain(record.steps)]
         judged, basis = self._judged(record), record.consent
         if basis is not None:
             consent = [basis.consent_id.encode(), b"%d" % basis.version]
-            one = _one(record.rows[0])
+            one = self._one(record.rows[0])
             return RELEASE_CONSENTED[len(record.steps)], [*judged, *one, *consent, *_plain(record.steps)]
         if len(record.rows) == 1 and len(record.steps) <= STEPS_MAX:
-            return RELEASE_ONE[len(record.steps)], [*judged, *_one(record.rows[0]), *_plain(record.steps)]
-        return RELEASE_MANY, [*judged, *_many(record.rows), *_arrays(record.steps)]
+            one = self._one(record.rows[0])
+            return RELEASE_ONE[len(record.steps)], [*judged, *one, *_plain(record.steps)]
+        return RELEASE_MANY, [*judged, *self._many(record.rows), *_arrays(record.steps)]
 
     def _judged(self, record: ReleaseRecord) -> list[bytes | None]:
         context, decision = record.context, record.decision
@@ -137,9 +155,39 @@ class PostgresLedger:
         """Burn the proof and record a refusal; see `broker.actions.doors.Ledger`."""
         proof = [_number(context.proof_issued_at_seconds), context.proof_hash]
         try:
-            return self._execute(context, REFUSAL, [*proof, *_one(row)])[0][0] == b"t"
+            return self._execute(context, REFUSAL, [*proof, *self._one(row)])[0][0] == b"t"
         except DatabaseRefused as refused:
             raise EvidenceUnavailable(f"the ledger refused to record: {refused}") from refused
+
+    def _one(self, row: EvidenceRow) -> list[bytes | None]:
+        """Return the parameters of one row of evidence."""
+        sealed = self._sealed(row)
+        return [
+            row.reference.encode(),
+            row.kind.encode(),
+            row.entry,
+            b"%d" % sealed.key_year,
+            sealed.person_link,
+            sealed.sealed_salts,
+        ]
+
+    def _many(self, rows: Sequence[EvidenceRow]) -> list[bytes | None]:
+        """Return the parameters of several rows, as arrays."""
+        sealed = [self._sealed(row) for row in rows]
+        return [
+            ("{" + ",".join([row.reference for row in rows]) + "}").encode(),
+            ("{" + ",".join([row.kind for row in rows]) + "}").encode(),
+            _byteas([row.entry for row in rows]),
+            _integers([one.key_year for one in sealed]),
+            _byteas([one.person_link for one in sealed]),
+            _byteas([one.sealed_salts for one in sealed]),
+        ]
+
+    def _sealed(self, row: EvidenceRow) -> SealedOpening:
+        try:
+            return self._openings.seal(row)
+        except (StoreUnavailable, EvidenceSecretUnreadable) as fault:
+            raise EvidenceUnavailable(f"the keys of evidence cannot be read: {fault.kind}") from fault
 
     def _execute(
         self, context: AccessContext, statement: PreparedStatement, parameters: Sequence[bytes | None]
@@ -205,25 +253,3 @@ def _byteas(values: Sequence[bytes | None]) -> bytes:
     return (
         "{" + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
     ).encode()
-
-
-def _one(row: EvidenceRow) -> list[bytes | None]:
-    return [
-        row.reference.encode(),
-        row.kind.encode(),
-        row.entry,
-        row.data_subject_ref,
-        row.data_subject_salt,
-        row.payload_salt,
-    ]
-
-
-def _many(rows: Sequence[EvidenceRow]) -> list[bytes | None]:
-    return [
-        ("{" + ",".join([row.reference for row in rows]) + "}").encode(),
-        ("{" + ",".join([row.kind for row in rows]) + "}").encode(),
-        _byteas([row.entry for row in rows]),
-        _byteas([row.data_subject_ref for row in rows]),
-        _byteas([row.data_subject_salt for row in rows]),
-        _byteas([row.payload_salt for row in rows]),
-    ]

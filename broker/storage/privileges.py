@@ -35,6 +35,8 @@ APPLICATION_GRANTS: Final[Mapping[str, str]] = {
     "usage_counters": "SELECT, INSERT, UPDATE, DELETE",
     "evidence_entries": "SELECT, INSERT",
     "evidence_annex": "SELECT, INSERT",
+    "evidence_openings": "SELECT, INSERT",
+    "evidence_keys": "SELECT, INSERT",
     "log_positions": "SELECT",
     "log_horizon": "SELECT",
 }

@@ -11,7 +11,7 @@ _WRITABLE = text(
     """SELECT NOT pg_is_in_recovery()
          AND current_setting('transaction_read_only') = 'off'
          AND has_table_privilege('evidence_entries', 'INSERT')
-         AND has_table_privilege('evidence_annex', 'INSERT')
+         AND has_table_privilege('evidence_openings', 'INSERT')
          AND current_setting('synchronous_commit') <> 'off'
          AND current_setting('fsync') = 'on'"""
 )

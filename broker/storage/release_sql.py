@@ -42,9 +42,9 @@ FROM (
 _ENTERED_SQL: Final = """, entered AS (
   INSERT INTO evidence_entries (reference, kind, entry)
   SELECT r.reference, r.kind, r.entry FROM judged CROSS JOIN ({rows}) AS r WHERE is_alive
-), annexed AS (
-  INSERT INTO evidence_annex (reference, data_subject_ref, data_subject_salt, payload_salt)
-  SELECT r.reference, r.data_subject_ref, r.data_subject_salt, r.payload_salt
+), opening AS (
+  INSERT INTO evidence_openings (reference, key_year, person_link, sealed_salts)
+  SELECT r.reference, r.key_year, r.person_link, r.sealed_salts
   FROM judged CROSS JOIN ({rows}) AS r WHERE is_alive
 ){counted}
 """
@@ -95,15 +95,15 @@ _COUNTED_SQL: Final = """, counted AS (
 )"""
 _STEP_COLUMNS: Final = "AS s (window_start_seconds, counter_ref, add_count, limit_count{more})"
 _MANY_ROWS: Final = """
-  SELECT * FROM unnest($13::uuid[], $14::text[], $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[])
-    AS r (reference, kind, entry, data_subject_ref, data_subject_salt, payload_salt)
+  SELECT * FROM unnest($13::uuid[], $14::text[], $15::bytea[], $16::smallint[], $17::bytea[], $18::bytea[])
+    AS r (reference, kind, entry, key_year, person_link, sealed_salts)
 """
 # Parameters: 1 to 12 what is judged, 13 to 18 the evidence, then consent and version if there is a consent,
 # then the counters. Of one's own record: 1 to 7 what is judged, 8 to 13 the evidence, then the counters.
 _JUDGED_BINARY: Final = frozenset({1, 4, 9})
 _ROW_NAMES: Final = (
-    "uuid AS reference", "text AS kind", "bytea AS entry", "bytea AS data_subject_ref",
-    "bytea AS data_subject_salt", "bytea AS payload_salt",
+    "uuid AS reference", "text AS kind", "bytea AS entry", "smallint AS key_year",
+    "bytea AS person_link", "bytea AS sealed_salts",
 )  # fmt: skip
 STEPS_MAX: Final = 3
 CONSENT_STEPS_MAX: Final = 4
@@ -119,7 +119,7 @@ def _entered(first: int, steps_first: int, step_count: int) -> tuple[str, frozen
     values = ", ".join(f"(${n}::bigint, ${n + 1}::bytea, ${n + 2}::int, ${n + 3}::int)" for n in numbers)
     steps = f"(VALUES {values}) {_STEP_COLUMNS.format(more='')} WHERE is_alive"
     counted = _COUNTED_SQL.format(steps=steps) if step_count else ""
-    binary = frozenset({*range(first + 1, first + 5), *numbers})
+    binary = frozenset({first + 1, first + 3, first + 4, *numbers})
     return _ENTERED_SQL.format(rows=row, counted=counted), binary
 
 
@@ -180,11 +180,11 @@ WITH burned AS (
 ), entered AS (
   INSERT INTO evidence_entries (reference, kind, entry)
   VALUES ($3::uuid, $4::text, $5::bytea) RETURNING reference
-), annexed AS (
-  INSERT INTO evidence_annex (reference, data_subject_ref, data_subject_salt, payload_salt)
-  SELECT reference, $6::bytea, $7::bytea, $8::bytea FROM entered
+), opening AS (
+  INSERT INTO evidence_openings (reference, key_year, person_link, sealed_salts)
+  SELECT reference, $6::smallint, $7::bytea, $8::bytea FROM entered
 )
 SELECT $2::bytea IS NULL OR EXISTS (SELECT FROM burned)
 """,
-    frozenset({1, 4, 5, 6, 7}),
+    frozenset({1, 4, 6, 7}),
 )

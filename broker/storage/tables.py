@@ -46,6 +46,7 @@ from broker.storage.consent_tables import (
     outbox_messages,
     sign_in_challenges,
 )
+from broker.storage.evidence_tables import evidence_annex, evidence_keys, evidence_openings
 from broker.storage.log_tables import log_horizon, log_positions
 
 __all__ = [
@@ -66,6 +67,8 @@ __all__ = [
     "consents",
     "evidence_annex",
     "evidence_entries",
+    "evidence_keys",
+    "evidence_openings",
     "facility_staff",
     "grants",
     "log_horizon",
@@ -266,18 +269,4 @@ evidence_entries = Table(
         postgresql_using="brin",
         postgresql_with={"autosummarize": "on"},
     ),
-)
-
-evidence_annex = Table(
-    "evidence_annex",
-    metadata,
-    # Beside the log and erasable without touching it: what opens the commitments of one entry.
-    # Inserted only beside the entry's own INSERT, in one statement, hence no foreign key to pay for.
-    # References are UUIDv7 and so in order of time: a block-range index finds them at next to no cost.
-    Column("reference", Uuid, nullable=False),
-    # Keyed hash of the data subject's opaque key: finds a person's entries; NULL when nobody was found.
-    Column("data_subject_ref", LargeBinary, nullable=True, index=True),
-    Column("data_subject_salt", LargeBinary, nullable=True),
-    Column("payload_salt", LargeBinary, nullable=True),
-    Index("ix_evidence_annex_reference", "reference", postgresql_using="brin"),
 )

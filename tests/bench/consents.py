@@ -28,6 +28,7 @@ from broker.app import new_reference, new_salt
 from broker.consent import life
 from broker.consent.record import Actor
 from broker.storage.consents import PostgresConsents
+from broker.storage.openings import PostgresOpenings
 from connectors.postgres import conninfo_of_url
 from consent_ui.addresses import CONSENTS_RULE
 from tests.bench.deciding import page_request, sign_in
@@ -78,7 +79,9 @@ class Growth:
         self.rounds = rounds
         self.lending = Lending(stage.settings, stage.cluster.owner_url, stage.cluster.source_owner_url)
         self.persons = self.lending.load_citizens(self.lending.persons(4_000))
-        self.store = PostgresConsents(self.lending.store.engine)
+        key = stage.settings.key_encryption_key_file.reveal()
+        openings = PostgresOpenings(self.lending.store.engine, key)
+        self.store = PostgresConsents(self.lending.store.engine, openings)
 
     def lend(self, count: int) -> list[Lent]:
         """Have so many consents written, each good for one request."""

@@ -18,10 +18,11 @@ from broker.evidence.canonical import commitment
 from broker.evidence.entry import instant_text
 from broker.evidence.kinds import parse_entry
 from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.storage.openings import PostgresOpenings
 from tests.citizen_world import Citizen
 from tests.inbox_flow import REQUESTS, InboxFlow
 from tests.oauth_flow import Attempt, parts_of
-from tests.oauth_world import PSEUDONYM_KEY
+from tests.oauth_world import KEY_ENCRYPTION_KEY, PSEUDONYM_KEY
 
 SEQUENCES = (
     ("give", "withdraw"),
@@ -89,13 +90,14 @@ def walk(inbox: InboxFlow, person: Citizen, last: Consent, step: str, request_id
 def entries(inbox: InboxFlow, person: Citizen, consent: Consent) -> list[dict[str, Any]]:
     """Return the evidence about one consent that the person's own history finds, oldest first."""
     ref = KeyedPseudonyms(PSEUDONYM_KEY).data_subject_ref(CITIZEN_PREFIX + person.citizen_id)
+    links = PostgresOpenings(inbox.world.engine, KEY_ENCRYPTION_KEY).links([ref])
     with inbox.world.engine.connect() as connection:
         found = connection.execute(
             text(
-                "SELECT e.entry FROM evidence_entries e JOIN evidence_annex a USING (reference)"
-                " WHERE a.data_subject_ref = :ref"
+                "SELECT e.entry FROM evidence_entries e JOIN evidence_openings o USING (reference)"
+                " WHERE o.person_link = ANY(:links)"
             ),
-            {"ref": ref},
+            {"links": list(links)},
         ).scalars()
         # Each is canonical and of the closed schema of its kind, or this raises.
         told = [dict(parse_entry(bytes(entry))) for entry in found]
@@ -110,8 +112,12 @@ class TestWhatOneActionWrites:
         inbox.request(person)
         consent = inbox.answer(person, inbox.waiting(person)[0], ["salary_base", "si_status"])
         entry = entries(inbox, person, consent)[-1]
-        [row] = inbox.rows("evidence_annex", "reference = :ref", ref=entry["reference"])
-        salt = bytes(row["data_subject_salt"])
+        ref = KeyedPseudonyms(PSEUDONYM_KEY).data_subject_ref(CITIZEN_PREFIX + person.citizen_id)
+        openings = PostgresOpenings(inbox.world.engine, KEY_ENCRYPTION_KEY)
+        kept = openings.find_opening([ref], entry["reference"])
+        assert kept is not None
+        assert (kept.ref, kept.payload_salt) == (ref, None)
+        salt = kept.data_subject_salt or b""
         assert len(salt) == 32
         assert entry == {
             "actor": "data_subject",

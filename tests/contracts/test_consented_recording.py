@@ -21,6 +21,7 @@ from broker.app import new_reference, new_salt
 from broker.consent.ranges import period_end
 from broker.consent.record import Frequency
 from broker.evidence.entry import Circumstances, Outcome, entry_bytes
+from broker.evidence.person_keys import key_year
 from broker.evidence.recording import (
     AccessContext,
     ConsentBasis,
@@ -93,6 +94,7 @@ class Desk:
             reference=reference,
             kind="release",
             entry=entry_bytes(circumstances, Outcome("release", "released", "")),
+            year=key_year(circumstances.at),
             data_subject_ref=self.world.pseudonyms.data_subject_ref(given.person.person_key),
             data_subject_salt=new_salt(),
             payload_salt=new_salt(),
@@ -121,7 +123,7 @@ def desk(world: World, insurance: InsuranceDatabase) -> Desk:
 @pytest.fixture(scope="module")
 def ledger(world: World) -> Iterator[PostgresLedger]:
     store = open_store(world.settings.database_url, deadline_seconds=5.0, pool_size=2)
-    yield PostgresLedger(store.prepared, deadline_seconds=5.0, clock_skew_seconds=5.0)
+    yield PostgresLedger(store.prepared, world.openings, deadline_seconds=5.0, clock_skew_seconds=5.0)
     store.close()
 
 

@@ -26,7 +26,7 @@ OTHER_ITEM = {name: value for name, value in SECOND.items() if name != "type"}
 TABLES = (
     *("consent_requests", "consents", "consent_events", "consent_receipts", "outbox_messages"),
     *("grants", "authorization_codes", "pushed_requests", "refresh_tokens"),
-    *("evidence_entries", "evidence_annex"),
+    *("evidence_entries", "evidence_openings"),
 )
 State = dict[str, list[str]]
 
@@ -289,11 +289,14 @@ ONE_STEP: Mapping[str, int] = {
     "consent_receipts": 1,
     "outbox_messages": 1,
     "evidence_entries": 1,
-    "evidence_annex": 1,
+    "evidence_openings": 1,
 }
 """What a step of a consent that was given adds."""
 ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[str, int]]] = {
-    "open two": (opening, {"consents": 2, "consent_events": 2, "evidence_entries": 2, "evidence_annex": 2}),
+    "open two": (
+        opening,
+        {"consents": 2, "consent_events": 2, "evidence_entries": 2, "evidence_openings": 2},
+    ),
     "give": (
         giving,
         {
@@ -302,7 +305,7 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
             "outbox_messages": 1,
             "grants": 1,
             "evidence_entries": 1,
-            "evidence_annex": 1,
+            "evidence_openings": 1,
         },
     ),
     "give the first of two": (
@@ -313,7 +316,7 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
             "outbox_messages": 1,
             "grants": 1,
             "evidence_entries": 1,
-            "evidence_annex": 1,
+            "evidence_openings": 1,
         },
     ),
     "give the second of two": (
@@ -323,12 +326,12 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
             "consent_receipts": 1,
             "outbox_messages": 1,
             "evidence_entries": 1,
-            "evidence_annex": 1,
+            "evidence_openings": 1,
         },
     ),
     "refuse": (
         refusing,
-        {"consent_events": 1, "consent_receipts": 1, "evidence_entries": 1, "evidence_annex": 1},
+        {"consent_events": 1, "consent_receipts": 1, "evidence_entries": 1, "evidence_openings": 1},
     ),
     "withdraw": (
         withdrawing,
@@ -337,7 +340,7 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
             "consent_receipts": 1,
             "outbox_messages": 1,
             "evidence_entries": 1,
-            "evidence_annex": 1,
+            "evidence_openings": 1,
         },
     ),
     "pause": (
@@ -347,7 +350,7 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
             "consent_receipts": 1,
             "outbox_messages": 1,
             "evidence_entries": 1,
-            "evidence_annex": 1,
+            "evidence_openings": 1,
         },
     ),
     "extend": (
@@ -358,7 +361,7 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
             "consent_receipts": 1,
             "outbox_messages": 1,
             "evidence_entries": 2,
-            "evidence_annex": 2,
+            "evidence_openings": 2,
         },
     ),
     "change": (
@@ -369,11 +372,11 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
             "consent_receipts": 1,
             "outbox_messages": 1,
             "evidence_entries": 2,
-            "evidence_annex": 2,
+            "evidence_openings": 2,
         },
     ),
-    "look at": (looking, {"consent_events": 1, "evidence_entries": 1, "evidence_annex": 1}),
-    "take back": (taking_back, {"consent_events": 2, "evidence_entries": 2, "evidence_annex": 2}),
+    "look at": (looking, {"consent_events": 1, "evidence_entries": 1, "evidence_openings": 1}),
+    "take back": (taking_back, {"consent_events": 2, "evidence_entries": 2, "evidence_openings": 2}),
     "give by redirect": (
         lambda inbox, person: deciding_by_redirect(inbox, person, "give"),
         {
@@ -385,7 +388,7 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
             "grants": 1,
             "authorization_codes": 1,
             "evidence_entries": 1,
-            "evidence_annex": 1,
+            "evidence_openings": 1,
         },
     ),
     "refuse by redirect": (
@@ -396,7 +399,7 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
             "consent_events": 2,
             "consent_receipts": 1,
             "evidence_entries": 1,
-            "evidence_annex": 1,
+            "evidence_openings": 1,
         },
     ),
     "resume": (resuming, ONE_STEP),

@@ -83,14 +83,14 @@ class TestThroughTheServer:
                 document = world.document(person, eager)
                 return sum(post(callers[at], document).status == 200 for _ in range(2))
 
-            counted = world.count("evidence_annex", "data_subject_ref = :ref", ref=self.ref(world, person))
+            counted = world.count_about(self.ref(world, person))
             answered = sum(at_once(ask, range(16)))
         assert len(world.entries_of(eager)) == answered == 20
         who = eager.client_id.encode() + b"\x1f" + self.ref(world, person)
         mine = counter_ref(b"data_subject_day", AGREEMENT.encode(), who)
         counters = "counter_ref = :ref AND used_count = 20 AND limit_count = 20"
         assert world.count("usage_counters", counters, ref=mine) == 1
-        now = world.count("evidence_annex", "data_subject_ref = :ref", ref=self.ref(world, person))
+        now = world.count_about(self.ref(world, person))
         assert now - counted == 32, "refusals, too, stand under the person"
         with self.sixteen(patient, [other]) as callers:
             assert post(callers[0], world.document(person, other)).status == 200

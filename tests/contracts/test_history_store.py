@@ -21,7 +21,7 @@ NOVEMBER = datetime(2026, 11, 10, 5, 0, tzinfo=UTC)
 
 @pytest.fixture
 def history(world: World) -> PostgresHistory:
-    return PostgresHistory(world.engine)
+    return PostgresHistory(world.engine, world.openings)
 
 
 def told(
@@ -35,7 +35,7 @@ def test_pages_follow_one_another_newest_first_without_gap_or_repetition(
 ) -> None:
     ref = secrets.token_bytes(32)
     made = [told(ref, NOVEMBER - timedelta(minutes=at)) for at in range(2 * PAGE_SIZE + 5)]
-    keep(world.owner, made)
+    keep(world, made)
     found: list[str] = []
     before = ""
     while True:
@@ -50,9 +50,24 @@ def test_pages_follow_one_another_newest_first_without_gap_or_repetition(
 def test_what_several_references_name_is_one_history(world: World, history: PostgresHistory) -> None:
     account, key = secrets.token_bytes(32), secrets.token_bytes(32)
     made = [told(account, NOVEMBER), told(key, NOVEMBER - timedelta(days=1))]
-    keep(world.owner, made)
+    keep(world, made)
     found = history.find_entries([account, key], HistoryFilter())
     assert [one.reference for one in found] == [one.reference for one in made]
+
+
+def test_what_an_older_release_left_in_the_clear_is_found_beside_what_is_sealed(
+    world: World, history: PostgresHistory
+) -> None:
+    ref = secrets.token_bytes(32)
+    older, newer = told(ref, NOVEMBER - timedelta(days=1)), told(ref, NOVEMBER)
+    keep(world, [older], is_plain=True)
+    keep(world, [newer])
+    found = history.find_entries([ref], HistoryFilter())
+    assert [one.reference for one in found] == [newer.reference, older.reference]
+    kept = [history.find_opening([ref], one.reference) for one in (older, newer)]
+    assert [one and (one.entry, one.ref) for one in kept] == [(one.content(), ref) for one in (older, newer)]
+    other = secrets.token_bytes(32)
+    assert [history.find_opening([other], one.reference) for one in (older, newer)] == [None, None]
 
 
 def test_an_entry_tells_who_why_what_and_names_the_organisation(
@@ -60,7 +75,7 @@ def test_an_entry_tells_who_why_what_and_names_the_organisation(
 ) -> None:
     ref = secrets.token_bytes(32)
     made = told(ref, NOVEMBER, recipient=world.hospital.organisation_id)
-    keep(world.owner, [made])
+    keep(world, [made])
     entry = history.find_entries([ref], HistoryFilter())[0]
     code = world.hospital.facility_code
     assert entry.recipient_names == (f"Bệnh viện {code}", f"Hospital {code}")
@@ -75,7 +90,7 @@ def test_filters_leave_what_fits(world: World, history: PostgresHistory) -> None
     first = told(ref, datetime(2026, 10, 31, 18, 0, tzinfo=UTC))
     last = told(ref, datetime(2026, 10, 31, 16, 0, tzinfo=UTC), recipient="bank")
     refused = told(ref, NOVEMBER, result="refused")
-    keep(world.owner, [first, last, refused])
+    keep(world, [first, last, refused])
 
     def references(wanted: HistoryFilter) -> list[str]:
         return [one.reference for one in history.find_entries([ref], wanted)]
@@ -90,7 +105,7 @@ def test_filters_leave_what_fits(world: World, history: PostgresHistory) -> None
 def test_nobody_elses_entry_is_found_by_its_reference(world: World, history: PostgresHistory) -> None:
     mine, other = secrets.token_bytes(32), secrets.token_bytes(32)
     made = told(other, NOVEMBER)
-    keep(world.owner, [made, told(mine, NOVEMBER)])
+    keep(world, [made, told(mine, NOVEMBER)])
     assert history.find_entry([mine], made.reference) is None
     found = history.find_entry([other], made.reference)
     assert found is not None
@@ -100,7 +115,7 @@ def test_nobody_elses_entry_is_found_by_its_reference(world: World, history: Pos
 def test_months_are_counted_per_recipient_and_result(world: World, history: PostgresHistory) -> None:
     ref = secrets.token_bytes(32)
     keep(
-        world.owner,
+        world,
         [
             told(ref, NOVEMBER),
             told(ref, NOVEMBER, 2),
@@ -121,11 +136,12 @@ def test_ten_thousand_entries_are_read_by_the_index_and_in_time(
     world: World, history: PostgresHistory
 ) -> None:
     ref, rare = secrets.token_bytes(32), secrets.token_bytes(32)
-    keep(world.owner, [told(ref, NOVEMBER - timedelta(minutes=at)) for at in range(10_000)])
-    keep(world.owner, [told(rare, NOVEMBER)])
-    world.execute("ANALYZE evidence_annex, evidence_entries")
+    keep(world, [told(ref, NOVEMBER - timedelta(minutes=at)) for at in range(10_000)])
+    keep(world, [told(rare, NOVEMBER)])
+    world.execute("ANALYZE evidence_annex, evidence_openings, evidence_entries")
     parameters = {
         "refs": [rare],
+        "links": list(world.openings.links([rare])),
         "first": statements._FIRST,
         "before": statements._LAST,
         "recipient": "",
@@ -135,7 +151,7 @@ def test_ten_thousand_entries_are_read_by_the_index_and_in_time(
     with world.owner.connect() as connection:
         explained = text(f"EXPLAIN {statements._PAGE.text}")
         plan = "\n".join(row[0] for row in connection.execute(explained, parameters))
-    assert "ix_evidence_annex_data_subject_ref" in plan
+    assert "ix_evidence_openings_person_link" in plan
     started = time.perf_counter()
     page = history.find_entries([ref], HistoryFilter())
     counts = history.count_entries([ref], date(2026, 1, 1))

@@ -18,6 +18,7 @@ from broker.actions.limits import counter_steps
 from broker.app import new_reference, new_salt
 from broker.errors import EvidenceUnavailable
 from broker.evidence.entry import Circumstances, Outcome, entry_bytes
+from broker.evidence.person_keys import key_year
 from broker.evidence.recording import AccessContext, EvidenceRow, Judgement, ReleaseRecord
 from broker.storage.ledger import PostgresLedger
 from broker.storage.session import open_store
@@ -100,6 +101,7 @@ class Desk:
             reference=reference,
             kind="release",
             entry=entry_bytes(circumstances, Outcome("release", "released", "")),
+            year=key_year(circumstances.at),
             data_subject_ref=None if person is None else self.world.pseudonyms.data_subject_ref(person),
             data_subject_salt=new_salt(),
             payload_salt=new_salt(),
@@ -112,7 +114,7 @@ class Desk:
             uses = connection.exec_driver_sql("SELECT coalesce(sum(used_count), 0) FROM usage_counters")
             return (
                 world.count("evidence_entries"),
-                world.count("evidence_annex"),
+                world.count("evidence_openings"),
                 world.count("used_proofs"),
                 int(uses.scalar_one()),
             )
@@ -126,7 +128,7 @@ def desk(world: World) -> Desk:
 @pytest.fixture(scope="module")
 def ledger(world: World) -> Iterator[PostgresLedger]:
     store = open_store(world.settings.database_url, deadline_seconds=5.0, pool_size=2)
-    yield PostgresLedger(store.prepared, deadline_seconds=5.0, clock_skew_seconds=5.0)
+    yield PostgresLedger(store.prepared, world.openings, deadline_seconds=5.0, clock_skew_seconds=5.0)
     store.close()
 
 

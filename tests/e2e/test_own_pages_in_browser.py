@@ -43,7 +43,7 @@ def keep_history(world: World, made: Visitor) -> None:
     )
     ref = world.pseudonyms.data_subject_ref(f"citizen:{made.citizen_id}")
     days = [datetime.now(UTC) - timedelta(days=20 * one) for one in range(15)]
-    keep(world.owner, [Told(reference_at(at, one), at, ref, organisation) for one, at in enumerate(days)])
+    keep(world, [Told(reference_at(at, one), at, ref, organisation) for one, at in enumerate(days)])
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ class TestTheLedger:
     def test_locked_by_somebody_else(self, stage: Stage, known: Caller) -> None:
         before = stage.world.count("evidence_entries")
         with stage.world.owner.begin() as owner:
-            owner.execute(text("LOCK TABLE evidence_annex IN ACCESS EXCLUSIVE MODE"))
+            owner.execute(text("LOCK TABLE evidence_openings IN ACCESS EXCLUSIVE MODE"))
             assert_nothing_left(*timed(lambda: post(known, stage.world.document())))
         assert stage.world.count("evidence_entries") == before
         assert post(known, stage.world.document()).status == 200

@@ -39,8 +39,8 @@ READS_MAX = 3
 LONGEST_OFFSET_SECONDS = 0.012
 ARTIFACT = Path(".artifacts/withdrawal-races.json")
 _COMMITTED = text(
-    """SELECT count(*) FROM evidence_annex a JOIN evidence_entries e USING (reference)
-       WHERE a.data_subject_ref = :ref AND e.kind = 'release'
+    """SELECT count(*) FROM evidence_openings o JOIN evidence_entries e USING (reference)
+       WHERE o.person_link = ANY(CAST(:links AS bytea[])) AND e.kind = 'release'
          AND convert_from(e.entry, 'UTF8')::json->>'consent' = :consent"""
 )
 
@@ -116,6 +116,7 @@ class Track:
     def race(self, person: Person) -> Race:
         given = self.consents.give(person, self.bank)
         token, cookie = self.racing.token(given), self.sign_in(person)
+        links = self.links(given)
         withdrawing = Withdrawing(self.citizens, cookie, given.consent_id)
         race, start = Race(), threading.Barrier(2)
         # Either may be the first. A day has three reads only: they begin anywhere within the time that a form
@@ -137,12 +138,12 @@ class Track:
         sent = time.perf_counter()
         done = withdrawing.send()
         self.longest = max(LONGEST_OFFSET_SECONDS, time.perf_counter() - sent)
-        race.early = self.committed(given)
+        race.early = self.committed(given, links)
         asked = time.perf_counter()
         race.after = outcome(self.probing.read(token))
         race.refused_after_ms = (time.perf_counter() - asked) * 1000
         reading.join()
-        race.final = self.committed(given)
+        race.final = self.committed(given, links)
         assert (done.status, done.headers["location"]) == (303, f"{withdrawing.path}?lang=vi"), done.body
         assert self.consents.consent(given).state_reason == "by_data_subject"
         return race
@@ -150,13 +151,13 @@ class Track:
     def sign_in(self, person: Person) -> tuple[str, str]:
         return open_session(self.consents.world, person.citizen_id, issuer=self.citizens.issuer)
 
-    def committed(self, given: Given) -> int:
+    def links(self, given: Given) -> list[bytes]:
         world = self.consents.world
-        values = {
-            "ref": world.pseudonyms.data_subject_ref(given.person.person_key),
-            "consent": given.consent_id,
-        }
-        with world.engine.connect() as connection:
+        return list(world.openings.links([world.pseudonyms.data_subject_ref(given.person.person_key)]))
+
+    def committed(self, given: Given, links: list[bytes]) -> int:
+        values = {"links": links, "consent": given.consent_id}
+        with self.consents.world.engine.connect() as connection:
             return int(connection.execute(_COMMITTED, values).scalar_one())
 
 

@@ -43,6 +43,7 @@ from broker.evidence.recording import Verdict
 from broker.keys import SigningKeyUnavailable
 from broker.oauth.citizen_secrets import CitizenSecretUnreadable
 from broker.oauth.client_metadata import MetadataRefused
+from broker.oauth.evidence_secrets import EvidenceSecretUnreadable
 from policies.reasons import REASONS
 from tests.house.project import ROOT, headings, table_rows
 
@@ -71,6 +72,7 @@ EXPECTED: dict[type[BrokerError], tuple[BrokerError, str]] = {
     MetadataRefused: (MetadataRefused([InputFault("/scope", "y")]), "client-metadata-refused"),
     SigningKeyUnavailable: (SigningKeyUnavailable(), "evidence-unavailable"),
     CitizenSecretUnreadable: (CitizenSecretUnreadable(), "internal"),
+    EvidenceSecretUnreadable: (EvidenceSecretUnreadable(), "internal"),
     SourceOutage: (OUTAGE, "source-outage"),
     ConsentTermsRefused: (ConsentTermsRefused("range_too_wide"), "consent-terms-refused"),
     ConsentTransitionRefused: (ConsentTransitionRefused("final_state"), "consent-transition-refused"),

@@ -167,7 +167,7 @@ def test_what_the_law_gives_is_asked_as_before_whatever_the_person_refused_pause
     assert states == ["withdrawn", "paused", "refused"]
     assert answered() == before
     mine = bytes(world.pseudonyms.data_subject_ref(str(person.person_key)))
-    kept = world.count("evidence_annex", "data_subject_ref = :ref", ref=mine)
+    kept = world.count_about(mine)
     assert kept == 3, "each check is on record as any other"
 
 

@@ -15,13 +15,15 @@ from werkzeug.test import TestResponse
 from broker.app import new_reference, new_salt
 from broker.cli.prepare import revisions
 from broker.evidence.entry import Circumstances, Outcome, entry_bytes
+from broker.evidence.person_keys import key_year
 from broker.evidence.recording import AccessContext, EvidenceRow, Judgement, ReleaseRecord
 from broker.storage.agreements import publish_agreement
 from broker.storage.ledger import PostgresLedger
+from broker.storage.openings import PostgresOpenings
 from policies.model import Decision
 from tests.doors import at_once
 from tests.oauth_flow import COMPLETED, Flow, agreed
-from tests.oauth_world import ISSUER, Database, Party, World, policy_set
+from tests.oauth_world import ISSUER, KEY_ENCRYPTION_KEY, Database, Party, World, policy_set
 from tests.spec.test_oauth_introspection import MTLS, MTLS_URL, CertificateBank, machine_token
 
 AGREEMENT = "bank_income_proof"
@@ -172,7 +174,8 @@ class TestTheReleaseStatement:
     def ledger(self, database: Database) -> PostgresLedger:
         published = {one.agreement_id: one for one in revisions(policy_set())}
         publish_agreement(database.application, published[AGREEMENT])
-        return PostgresLedger(database.store.prepared, deadline_seconds=5.0, clock_skew_seconds=5.0)
+        openings = PostgresOpenings(database.application, KEY_ENCRYPTION_KEY)
+        return PostgresLedger(database.store.prepared, openings, deadline_seconds=5.0, clock_skew_seconds=5.0)
 
     def record(self, token: str) -> ReleaseRecord:
         """Return a release on the strength of an access token, as the record station hands it in."""
@@ -196,6 +199,7 @@ class TestTheReleaseStatement:
             reference=reference,
             kind="release",
             entry=entry_bytes(circumstances, Outcome("release", "released", "")),
+            year=key_year(at),
             data_subject_ref=None,
             data_subject_salt=new_salt(),
             payload_salt=new_salt(),

@@ -97,7 +97,7 @@ def test_a_broker_that_can_record_is_ready(server: Server, app: Flask) -> None:
 def test_a_ledger_that_may_not_be_written_is_a_fault_and_no_data_leave(app: Flask, world: World) -> None:
     caller = in_process_caller(app, world.settings.issuer, world.hospital)
     caller.token()
-    for table in ("evidence_entries", "evidence_annex"):
+    for table in ("evidence_entries", "evidence_openings"):
         revoke = f"REVOKE INSERT ON {table} FROM broker_app"
         with changed(world, revoke, f"GRANT INSERT ON {table} TO broker_app"):
             assert ready(app) == (

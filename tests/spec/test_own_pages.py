@@ -112,7 +112,7 @@ def test_pages_go_on_by_reference_and_keep_the_filter(visitor: Visitor, world: W
     at = datetime.now(UTC)
     made = [told(world, visitor, at - timedelta(minutes=number)) for number in range(PAGE_SIZE + 3)]
     refused = told(world, visitor, at - timedelta(hours=1), result="refused", reason="consent_withdrawn")
-    keep(world.owner, [*made, refused])
+    keep(world, [*made, refused])
     found, address = [], f"{HISTORY}?result=released&lang=en"
     for _ in range(2):
         page = visitor.get(address)
@@ -129,7 +129,7 @@ def test_pages_go_on_by_reference_and_keep_the_filter(visitor: Visitor, world: W
 )
 def test_what_nobody_can_ask_for_is_left_out(visitor: Visitor, world: World, query: str) -> None:
     made = told(world, visitor, datetime.now(UTC))
-    keep(world.owner, [made])
+    keep(world, [made])
     answer = visitor.get(f"{HISTORY}?{query}")
     assert answer.status_code == 200
     if not query.startswith("recipient"):
@@ -139,7 +139,7 @@ def test_what_nobody_can_ask_for_is_left_out(visitor: Visitor, world: World, que
 def test_months_stand_as_a_drawing_and_as_a_table(visitor: Visitor, world: World) -> None:
     at = datetime.now(UTC)
     keep(
-        world.owner,
+        world,
         [
             told(world, visitor, at),
             told(world, visitor, at),
@@ -158,7 +158,7 @@ def test_a_source_that_is_down_leaves_what_names_the_account(
     visitor: Visitor, world: World, local: InProcessCaller, person: SyntheticPerson
 ) -> None:
     made = told(world, visitor, datetime.now(UTC), result="error", reason="source_unavailable")
-    keep(world.owner, [made])
+    keep(world, [made])
     released = check(local, world, person)
     with pytest.MonkeyPatch.context() as patch:
 
@@ -178,7 +178,7 @@ def test_an_organisations_name_is_words_and_never_a_page(visitor: Visitor, world
         Organisation(organisation_id=organisation, kind="hospital", name_vi=ATTACK, name_en=ATTACK)
     )
     made = told(world, visitor, datetime.now(UTC), recipient=organisation)
-    keep(world.owner, [made])
+    keep(world, [made])
     for path in (HISTORY, f"{COMPLAINTS}/new?reference={made.reference}"):
         page = visitor.page(path)
         assert ATTACK in page.words
@@ -223,7 +223,7 @@ def test_a_form_that_did_not_stand_on_the_page_does_nothing(
     app: Flask, visitor: Visitor, world: World, person: SyntheticPerson, path: str, forgery: str
 ) -> None:
     made = told(world, visitor, datetime.now(UTC))
-    keep(world.owner, [made])
+    keep(world, [made])
     shown = f"{path}?reference={made.reference}"
     other = signed_in(app, world, person.personal_id, citizen_id=visitor.citizen_id)
     form = (other if forgery == "another browser's" else visitor).form(shown, path)
@@ -239,7 +239,7 @@ def test_a_form_that_did_not_stand_on_the_page_does_nothing(
 
 def test_a_complaint_is_kept_once_and_listed_with_its_day(visitor: Visitor, world: World) -> None:
     made = told(world, visitor, datetime.now(UTC))
-    keep(world.owner, [made])
+    keep(world, [made])
     path = f"{COMPLAINTS}/new"
     form = visitor.form(f"{path}?reference={made.reference}", path)
     fields = {**form.fields, "text": f"Tôi không biết nơi này.\r\n{ATTACK}"}
@@ -262,7 +262,7 @@ def test_a_complaint_without_usable_words_is_asked_again(
     visitor: Visitor, world: World, text: str, told_: str
 ) -> None:
     made = told(world, visitor, datetime.now(UTC))
-    keep(world.owner, [made])
+    keep(world, [made])
     path = f"{COMPLAINTS}/new"
     form = visitor.form(f"{path}?reference={made.reference}&lang=en", path)
     answer = visitor.post(path, {**form.fields, "text": text})
@@ -273,7 +273,7 @@ def test_a_complaint_without_usable_words_is_asked_again(
 
 def test_complaints_are_ones_own_only(app: Flask, visitor: Visitor, world: World) -> None:
     made = told(world, visitor, datetime.now(UTC))
-    keep(world.owner, [made])
+    keep(world, [made])
     path = f"{COMPLAINTS}/new"
     form = visitor.form(f"{path}?reference={made.reference}", path)
     visitor.post(path, {**form.fields, "text": "Chỉ tôi đọc"})
@@ -287,7 +287,7 @@ def test_while_the_source_is_away_nobody_is_told_that_the_own_row_is_anothers(
     visitor: Visitor, world: World, local: InProcessCaller, person: SyntheticPerson
 ) -> None:
     named = told(world, visitor, datetime.now(UTC))
-    keep(world.owner, [named])
+    keep(world, [named])
     released, path = check(local, world, person), f"{COMPLAINTS}/new"
     form = visitor.form(f"{path}?reference={released}&lang=en", path)
     fields = {**form.fields, "text": "I was not there."}
@@ -311,7 +311,7 @@ def test_the_source_is_asked_once_for_one_complaint(
     visitor: Visitor, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = told(world, visitor, datetime.now(UTC))
-    keep(world.owner, [made])
+    keep(world, [made])
     form = visitor.form(f"{COMPLAINTS}/new?reference={made.reference}", f"{COMPLAINTS}/new")
     asked: list[object] = []
     fetch = InsuranceSource.fetch

@@ -135,8 +135,9 @@ class TestPreview:
         assert pages.consents.world.count("evidence_entries") == before + 1
         ref = pages.consents.world.pseudonyms.data_subject_ref(person.person_key)
         with pages.consents.world.engine.connect() as connection:
-            statement = text("SELECT reference::text FROM evidence_annex WHERE data_subject_ref = :ref")
-            references = [*connection.execute(statement, {"ref": ref}).scalars()]
+            statement = text("SELECT reference::text FROM evidence_openings WHERE person_link = ANY(:links)")
+            links = list(pages.consents.world.openings.links([ref]))
+            references = [*connection.execute(statement, {"links": links}).scalars()]
         entries = [one.entry for one in pages.consents.world.find_evidence(*references)]
         # A hospital of another test may have asked about the same person.
         [entry] = [one for one in entries if one["action"] == "extract_own_record"]

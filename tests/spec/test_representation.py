@@ -184,7 +184,7 @@ def ask(world: World, consents: ConsentWorld, someone: Someone, **more: Any) -> 
 
 
 def consent_of(world: World, request_id: str) -> Consent:
-    [held] = PostgresConsents(world.engine).find_of_request(request_id)
+    [held] = PostgresConsents(world.engine, world.openings).find_of_request(request_id)
     return held.consent
 
 

@@ -1,0 +1,52 @@
+"""What lies beside the log: what opens commitments, sealed, and the keys that open it."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Index, LargeBinary, SmallInteger, Table, Text, Uuid
+
+from broker.storage.columns import instant, metadata
+
+evidence_annex = Table(
+    "evidence_annex",
+    metadata,
+    # Until revision 0007 what opens commitments lay here in the clear. `broker evidence seal` moves it to
+    # evidence_openings and leaves this table empty; a release of the time before still writes it.
+    Column("reference", Uuid, nullable=False),
+    Column("data_subject_ref", LargeBinary, nullable=True, index=True),
+    Column("data_subject_salt", LargeBinary, nullable=True),
+    Column("payload_salt", LargeBinary, nullable=True),
+    Index("ix_evidence_annex_reference", "reference", postgresql_using="brin"),
+)
+
+evidence_openings = Table(
+    "evidence_openings",
+    metadata,
+    # Beside the log and erasable without touching it: what opens the commitments of one entry.
+    # Inserted only beside the entry's own INSERT, in one statement, hence no foreign key to pay for.
+    # References are UUIDv7 and so in order of time: a block-range index finds them at next to no cost.
+    Column("reference", Uuid, nullable=False),
+    # Of the entry's instant, UTC: which year's keys are meant.
+    Column("key_year", SmallInteger, nullable=False),
+    # Made with the person's key of that year: finds a person's entries; NULL when nobody was found.
+    Column("person_link", LargeBinary, nullable=True),
+    # Both salts, AES-256-GCM under the person's key of that year; NULL when there are none.
+    Column("sealed_salts", LargeBinary, nullable=True),
+    Index("ix_evidence_openings_reference", "reference", postgresql_using="brin"),
+    Index(
+        "ix_evidence_openings_person_link",
+        "person_link",
+        postgresql_where="person_link IS NOT NULL",
+    ),
+)
+
+evidence_keys = Table(
+    "evidence_keys",
+    metadata,
+    # Year and path of a node in that year's tree of keys: "2026/" is the root, "2026/3f" below it.
+    Column("key_name", Text, primary_key=True),
+    Column("key_year", SmallInteger, nullable=False),
+    Column("path", Text, nullable=False, index=True),
+    # AES-256-GCM under a key derived from the key-encryption key; the name is the associated data.
+    Column("key_encrypted", LargeBinary, nullable=False),
+    instant("created_at", now=True),
+)
