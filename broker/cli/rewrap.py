@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import click
@@ -24,18 +25,21 @@ from broker.storage.rewrap import Counted, PostgresRewrap, UnreadableRow
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--progress", is_flag=True, help="Show progress even where nobody watches.")
 def rewrap_command(old_key_file: str, only_look: bool, as_json: bool, progress: bool) -> None:
-    """Seal signing keys, citizens' personal ids, one-time-code secrets and complaints under the current key.
+    """Seal all signing keys, secrets of citizens, complaints and keys of evidence under the current key.
 
     The current key is that of BROKER_KEY_ENCRYPTION_KEY_FILE. First every row is opened; if neither key opens
     one, nothing is changed. Then rows are sealed anew, a transaction for each 500: a run that was stopped is
-    simply run again. Stop servers and workers first, or they go on to seal under the old key.
+    simply run again. Stop servers and workers first, or they go on to seal under the old key. Keys of
+    evidence are changed as the owner role (BROKER_OWNER_DATABASE_URL).
     """
     old = _old_key(old_key_file)
-    with refusals(), open_session() as session:
+    with refusals(), open_session() as session, ExitStack() as opened:
         new = session.settings.key_encryption_key_file
         if old.reveal() == new.reveal():
             raise click.UsageError("--old-key-file holds the key of BROKER_KEY_ENCRYPTION_KEY_FILE")
-        rows = PostgresRewrap(session.engine, Rewrapping(old.reveal(), new.reveal()))
+        rewrapping = Rewrapping(old.reveal(), new.reveal())
+        owner = None if only_look else opened.enter_context(session.open_owner())
+        rows = PostgresRewrap(session.engine, owner, rewrapping)
         total = rows.count_rows()
         try:
             counted = _told(rows.look, total, "rows opened", progress)

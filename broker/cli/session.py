@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from sqlalchemy import Engine
+from sqlalchemy import Engine, create_engine
 
 from broker.cli.embedded import EmbeddedCluster, embedded_cluster, secret_files
 from broker.cli.prepare import prepare
@@ -24,15 +24,27 @@ COMMAND_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Settings, and the store opened with the application role."""
+    """Settings, and the store opened with the application role. owner_url: of the owner role."""
 
     settings: Settings
     store: Store
+    owner_url: str | None = None
 
     @property
     def engine(self) -> Engine:
         """The engine of the broker's own database, as the application role."""
         return self.store.engine
+
+    @contextmanager
+    def open_owner(self) -> Iterator[Engine]:
+        """Yield an engine of the owner role, for what the application role may not do."""
+        if self.owner_url is None:
+            raise click.ClickException("BROKER_OWNER_DATABASE_URL is missing: the owner role's URL")
+        engine = create_engine(self.owner_url.replace("postgresql://", "postgresql+psycopg://", 1))
+        try:
+            yield engine
+        finally:
+            engine.dispose()
 
 
 def state_directory() -> Path:
@@ -89,10 +101,11 @@ def settings_of(environ: Mapping[str, str]) -> Settings:
 @contextmanager
 def open_session() -> Iterator[Session]:
     """Yield settings and store for one command; unusable settings end it with a plain message."""
-    with deployment() as (environ, _):
+    with deployment() as (environ, cluster):
         settings = settings_of(environ)
         store = open_store(settings.database_url, deadline_seconds=COMMAND_SECONDS)
         try:
-            yield Session(settings, store)
+            owner_url = companion("BROKER_OWNER_DATABASE_URL") if cluster is None else cluster.owner_url
+            yield Session(settings, store, owner_url)
         finally:
             store.close()

@@ -1,8 +1,9 @@
-"""What one key-encryption key sealed, sealed anew under its successor: signing keys, citizens' values."""
+"""What one key-encryption key sealed, sealed anew: signing keys, citizens' values, keys of evidence."""
 
 from __future__ import annotations
 
 from broker.oauth.citizen_secrets import CitizenSecrets, CitizenSecretUnreadable, SealedPurpose
+from broker.oauth.evidence_secrets import EvidenceKeySeal, EvidenceSecretUnreadable
 from broker.oauth.stored_keys import SigningKeyUnavailable, StoredKey, decrypt_private_key, encrypted_anew
 
 
@@ -19,6 +20,7 @@ class Rewrapping:
     def __init__(self, old: bytes, new: bytes) -> None:
         self._old_key, self._new_key = old, new
         self._old, self._new = CitizenSecrets(old), CitizenSecrets(new)
+        self._old_evidence, self._new_evidence = EvidenceKeySeal(old), EvidenceKeySeal(new)
 
     def sealed(self, purpose: SealedPurpose, name: str, sealed: bytes) -> bytes | None:
         """Return a citizen's value sealed under the new key, or None where it is so already.
@@ -53,3 +55,20 @@ class Rewrapping:
             return encrypted_anew(self._old_key, self._new_key, stored)
         except SigningKeyUnavailable:
             raise SealedUnderNeitherKey from None
+
+    def evidence_key(self, name: str, sealed: bytes) -> bytes | None:
+        """Return a key of evidence sealed under the new key, or None where it is so already.
+
+        Raises SealedUnderNeitherKey.
+        """
+        try:
+            self._new_evidence.open(name, sealed)
+        except EvidenceSecretUnreadable:
+            pass
+        else:
+            return None
+        try:
+            key = self._old_evidence.open(name, sealed)
+        except EvidenceSecretUnreadable:
+            raise SealedUnderNeitherKey from None
+        return self._new_evidence.seal(name, key)

@@ -1,6 +1,7 @@
 """Every sealed value in PostgreSQL, batch by batch: opened only, or sealed anew under another key.
 
-The database holds sealed values in three tables, all of them named in PLACES; a test looks for a fourth.
+The database holds sealed values in four tables, all of them named in PLACES; a test looks for a fifth. The
+keys of evidence are changed as the owner role: what serves may not touch them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from broker.oauth.rewrapping import SealedUnderNeitherKey
 from broker.oauth.stored_keys import StoredKey
 from broker.storage.complaints import name_of
 from broker.storage.faults import store_answers
-from broker.storage.tables import citizens, complaints, signing_keys
+from broker.storage.tables import citizens, complaints, evidence_keys, signing_keys
 
 BATCH_ROWS: Final = 500
 
@@ -24,7 +25,7 @@ BATCH_ROWS: Final = 500
 class Rewrapper(Protocol):
     """Seals one value anew; `broker.oauth.rewrapping.Rewrapping` does it.
 
-    Both methods return None for a value that the new key opens already, and raise SealedUnderNeitherKey.
+    All methods return None for a value that the new key opens already, and raise SealedUnderNeitherKey.
     """
 
     def sealed(self, purpose: SealedPurpose, name: str, sealed: bytes) -> bytes | None:
@@ -35,17 +36,23 @@ class Rewrapper(Protocol):
         """Return a private key encrypted under the new key."""
         ...
 
+    def evidence_key(self, name: str, sealed: bytes) -> bytes | None:
+        """Return a key of evidence sealed under the new key."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """A table with sealed columns; its primary key is one column.
 
-    anew: gives the columns of one row that have to change, with their new values.
+    anew: gives the columns of one row that have to change, with their new values. is_owners: whether only the
+    owner role may change it.
     """
 
     table: Table
     columns: tuple[str, ...]
     anew: Callable[[Rewrapper, Any], Mapping[str, bytes]]
+    is_owners: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +72,16 @@ class UnreadableRow(Exception):
 
 
 class PostgresRewrap:
-    """Walks through all sealed values. All methods raise StoreUnavailable."""
+    """Walks through all sealed values. All methods raise StoreUnavailable.
 
-    def __init__(self, engine: Engine, rewrapper: Rewrapper, batch_rows: int = BATCH_ROWS) -> None:
+    owner: engine of the owner role; None is enough for looking.
+    """
+
+    def __init__(
+        self, engine: Engine, owner: Engine | None, rewrapper: Rewrapper, batch_rows: int = BATCH_ROWS
+    ) -> None:
         self._engine = engine
+        self._owner = owner
         self._rewrapper = rewrapper
         self._batch_rows = batch_rows
 
@@ -105,8 +118,9 @@ class PostgresRewrap:
     def _batches(self, place: Place, is_writing: bool) -> Iterator[tuple[int, int]]:
         """Yield how many rows of each batch were under the old key, and how many it had."""
         last: Any = None
+        engine = self._owner if self._owner is not None and place.is_owners else self._engine
         while True:
-            with store_answers(), self._engine.begin() as connection:
+            with store_answers(), engine.begin() as connection:
                 rows = self._read(connection, place, last, is_writing)
                 changes = [self._change(place, row) for row in rows]
                 changes = [change for change in changes if len(change) > 1]
@@ -169,6 +183,10 @@ def _complaint(rewrapper: Rewrapper, row: Any) -> Mapping[str, bytes]:
     )
 
 
+def _evidence_key(rewrapper: Rewrapper, row: Any) -> Mapping[str, bytes]:
+    return _present(key_encrypted=rewrapper.evidence_key(row.key_name, bytes(row.key_encrypted)))
+
+
 def _anew(rewrapper: Rewrapper, purpose: SealedPurpose, name: str, sealed: bytes | None) -> bytes | None:
     return None if sealed is None else rewrapper.sealed(purpose, name, bytes(sealed))
 
@@ -181,5 +199,6 @@ PLACES: Final = (
     Place(signing_keys, ("private_key_encrypted",), _signing_key),
     Place(citizens, ("personal_id_encrypted", "totp_secret_encrypted"), _citizen),
     Place(complaints, ("text_encrypted", "answer_encrypted"), _complaint),
+    Place(evidence_keys, ("key_encrypted",), _evidence_key, is_owners=True),
 )
 """Where sealed values lie. A column that is sealed and missing here would be lost with the old key."""

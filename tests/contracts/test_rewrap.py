@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,18 +31,23 @@ from broker.consent.complaint import Complaint
 from broker.errors import StoreUnavailable
 from broker.keys import PURPOSES, KeyRing
 from broker.oauth.citizen_secrets import CitizenSecrets, CitizenSecretUnreadable
+from broker.oauth.evidence_secrets import EvidenceKeySeal, EvidenceSecretUnreadable
 from broker.oauth.jose import decode_segment
 from broker.oauth.rewrapping import Rewrapping
 from broker.settings import Secret, Settings
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.complaints import PostgresComplaints
+from broker.storage.evidence_keys import PostgresEvidenceKeys
 from broker.storage.rewrap import PLACES, PostgresRewrap
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.tables import metadata
+from tests.house.project import ROOT
 from tests.oauth_world import Database, oauth_database
 
 OLD, NEW, THIRD = (bytes([number]) * 32 for number in (1, 2, 3))
 PEOPLE = 7
+YEARS = (2024, 2025, 2026)
+PERSON = bytes(range(32))
 WORDS = "Tôi không đến bệnh viện này."
 
 
@@ -51,8 +59,12 @@ def oauth(cluster: EmbeddedCluster) -> Iterator[Database]:
 
 @pytest.fixture
 def database(oauth: Database) -> Iterator[Database]:
-    """Six signing keys, seven citizens, two complaints and the answer to one of them, all under OLD."""
+    """Seven signing keys, seven citizens, two complaints, an answer and keys of three years, all under OLD."""
     oauth.empty()
+    empty_evidence_keys(oauth)
+    keys = PostgresEvidenceKeys(oauth.application, OLD)
+    for year in YEARS:
+        assert keys.find_for_writing(year, PERSON) is not None
     KeyRing(PostgresSigningKeys(oauth.application), OLD, system_clock).ensure_keys()
     citizens = [register(oauth, number) for number in range(PEOPLE)]
     complaints = PostgresComplaints(oauth.application, CitizenSecrets(OLD))
@@ -62,6 +74,12 @@ def database(oauth: Database) -> Iterator[Database]:
     yield oauth
     # Other modules go on with keys of their own.
     oauth.empty()
+    empty_evidence_keys(oauth)
+
+
+def empty_evidence_keys(database: Database) -> None:
+    with database.owner.begin() as connection:
+        connection.execute(text("TRUNCATE evidence_keys"))
 
 
 def register(database: Database, number: int, key: bytes = OLD) -> str:
@@ -102,6 +120,7 @@ def under(database: Database, key: bytes) -> list[str]:
     with database.application.connect() as connection:
         people = connection.execute(text("SELECT * FROM citizens")).all()
         said = connection.execute(text("SELECT * FROM complaints")).all()
+        keys = connection.execute(text("SELECT key_name, key_encrypted FROM evidence_keys")).all()
     values: list[tuple[Any, str, Any]] = []
     for one in people:
         values.append(("personal_id", str(one.citizen_id), one.personal_id_encrypted))
@@ -115,11 +134,29 @@ def under(database: Database, key: bytes) -> list[str]:
             opened += [] if sealed is None else [secrets_.open(purpose, name, bytes(sealed))]
         except CitizenSecretUnreadable:
             continue
+    for name, sealed in keys:
+        try:
+            EvidenceKeySeal(key).open(name, bytes(sealed))
+        except EvidenceSecretUnreadable:
+            continue
+        opened.append(name)
     ring = KeyRing(PostgresSigningKeys(database.application), key, system_clock)
     return sorted([*opened, *(stored.purpose for stored in ring.stored_keys())])
 
 
-EVERYTHING = sorted([*map(personal_id, range(PEOPLE)), *["BASE32"] * 3, WORDS, WORDS, "Đã xem.", *PURPOSES])
+EVERYTHING = sorted(
+    [
+        *map(personal_id, range(PEOPLE)),
+        *["BASE32"] * 3,
+        WORDS,
+        WORDS,
+        "Đã xem.",
+        *PURPOSES,
+        "2024/",
+        "2025/",
+        "2026/",
+    ]
+)
 
 
 @pytest.fixture
@@ -129,7 +166,7 @@ def run(database: Database, settings: Settings, tmp_path: Path, monkeypatch: pyt
 
     @contextmanager
     def open_session() -> Iterator[Session]:
-        yield Session(chosen, database.store)
+        yield Session(chosen, database.store, str(database.owner.url))
 
     for module in (broker.cli.rewrap, broker.cli.keys):
         monkeypatch.setattr(module, "open_session", open_session)
@@ -149,8 +186,8 @@ def run(database: Database, settings: Settings, tmp_path: Path, monkeypatch: pyt
 
 
 def rows(*counts: int, old: str = "rewrapped") -> list[dict[str, object]]:
-    """Return what the command prints: pairs of counts for keys, citizens and complaints."""
-    tables = ("signing_keys", "citizens", "complaints")
+    """Return what the command prints: pairs of counts for keys, citizens, complaints, keys of evidence."""
+    tables = ("signing_keys", "citizens", "complaints", "evidence_keys")
     pairs = zip(counts[::2], counts[1::2], strict=True)
     return [
         {"table": table, old: first, "under_new_key": second}
@@ -160,7 +197,7 @@ def rows(*counts: int, old: str = "rewrapped") -> list[dict[str, object]]:
 
 def test_everything_that_the_old_key_sealed_opens_under_the_new_one(run: Any, database: Database) -> None:
     assert under(database, OLD) == EVERYTHING
-    assert json.loads(run("--json").stdout) == rows(7, 0, PEOPLE, 0, 2, 0)
+    assert json.loads(run("--json").stdout) == rows(7, 0, PEOPLE, 0, 2, 0, 3, 0)
     assert under(database, NEW) == EVERYTHING
     assert under(database, OLD) == []
 
@@ -168,14 +205,15 @@ def test_everything_that_the_old_key_sealed_opens_under_the_new_one(run: Any, da
 def test_a_second_run_changes_nothing(run: Any, database: Database) -> None:
     run()
     before = sealed_bytes(database)
-    assert json.loads(run("--json").stdout) == rows(0, 7, 0, PEOPLE, 0, 2)
+    assert json.loads(run("--json").stdout) == rows(0, 7, 0, PEOPLE, 0, 2, 0, 3)
     assert sealed_bytes(database) == before
 
 
 def test_looking_changes_nothing_and_says_what_would_be_done(run: Any, database: Database) -> None:
     before = sealed_bytes(database)
     register(database, 99, NEW)
-    assert json.loads(run("--check", "--json").stdout) == rows(7, 0, PEOPLE, 1, 2, 0, old="under_old_key")
+    told = json.loads(run("--check", "--json").stdout)
+    assert told == rows(7, 0, PEOPLE, 1, 2, 0, 3, 0, old="under_old_key")
     assert [row for row in sealed_bytes(database) if row in before] == before
 
 
@@ -217,7 +255,7 @@ def test_a_wrong_old_key_changes_nothing(run: Any, database: Database) -> None:
 
 
 def test_a_run_that_was_stopped_is_run_again(database: Database) -> None:
-    walk = PostgresRewrap(database.application, Rewrapping(OLD, NEW), batch_rows=3)
+    walk = PostgresRewrap(database.application, database.owner, Rewrapping(OLD, NEW), batch_rows=3)
     seen = []
 
     def stopped(count: int) -> None:
@@ -227,13 +265,13 @@ def test_a_run_that_was_stopped_is_run_again(database: Database) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         walk.rewrap(stopped)
-    assert seen == [3, 3, 1, 3, 3]  # seven keys, six citizens; one citizen and two complaints are left
+    assert seen == [3, 3, 1, 3, 3]  # seven keys, six citizens; one citizen and all behind it are left
     assert sorted([*under(database, OLD), *under(database, NEW)]) == EVERYTHING
     assert personal_id_count(under(database, NEW)) == 6
     done = walk.rewrap(seen.append)
-    assert [(one.under_old_key, one.under_new_key) for one in done] == [(0, 7), (1, 6), (2, 0)]
-    assert seen[5:] == [3, 3, 1, 3, 3, 1, 2]
-    assert walk.count_rows() == 16
+    assert [(one.under_old_key, one.under_new_key) for one in done] == [(0, 7), (1, 6), (2, 0), (3, 0)]
+    assert seen[5:] == [3, 3, 1, 3, 3, 1, 2, 3]
+    assert walk.count_rows() == 19
     assert under(database, NEW) == EVERYTHING
 
 
@@ -252,9 +290,66 @@ def test_a_batch_that_fails_in_its_middle_changes_nothing_of_it(database: Databa
             return super().sealed(purpose, name, sealed)
 
     with pytest.raises(StoreUnavailable):
-        PostgresRewrap(database.application, Broken(OLD, NEW)).rewrap(lambda _: None)
+        PostgresRewrap(database.application, database.owner, Broken(OLD, NEW)).rewrap(lambda _: None)
     assert under(database, NEW) == sorted(PURPOSES)
     assert sorted([*under(database, OLD), *PURPOSES]) == EVERYTHING
+
+
+KILLED = """
+import os, signal, sys
+from sqlalchemy import create_engine
+from broker.oauth.rewrapping import Rewrapping
+from broker.storage.evidence_keys import PostgresEvidenceKeys
+from broker.storage.rewrap import PostgresRewrap
+
+application, owner, old, new = sys.argv[1:]
+rewrapping = Rewrapping(bytes.fromhex(old), bytes.fromhex(new))
+left = 3
+
+
+class Killed(Rewrapping):
+    def evidence_key(self, name, sealed):
+        global left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().evidence_key(name, sealed)
+
+
+killed = Killed(bytes.fromhex(old), bytes.fromhex(new))
+PostgresRewrap(create_engine(application), create_engine(owner), killed, batch_rows=2).rewrap(lambda _: None)
+"""
+
+
+def test_a_run_killed_among_the_keys_of_evidence_is_run_again_and_every_key_stays_what_it_was(
+    database: Database,
+) -> None:
+    before = PostgresEvidenceKeys(database.application, OLD).find_all([PERSON])
+    assert [one.year for one in before] == list(YEARS)
+    urls = [
+        engine.url.render_as_string(hide_password=False) for engine in (database.application, database.owner)
+    ]
+    command = [sys.executable, "-c", KILLED, *urls, OLD.hex(), NEW.hex()]
+    assert subprocess.run(command, check=False, cwd=ROOT).returncode == -signal.SIGKILL
+    assert [name for name in under(database, NEW) if "/" in name] == ["2024/", "2025/"]
+    walk = PostgresRewrap(database.application, database.owner, Rewrapping(OLD, NEW))
+    done = {one.table: (one.under_old_key, one.under_new_key) for one in walk.rewrap(lambda _: None)}
+    assert done["evidence_keys"] == (1, 2)
+    assert PostgresEvidenceKeys(database.application, NEW).find_all([PERSON]) == before
+    with pytest.raises(EvidenceSecretUnreadable):
+        PostgresEvidenceKeys(database.application, OLD).find_all([PERSON])
+
+
+def test_without_the_owner_role_nothing_is_changed(
+    run: Any, database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = replace(settings, database_url=database.application_url, key_encryption_key_file=Secret(NEW))
+    session = Session(chosen, database.store)
+    monkeypatch.setattr(broker.cli.rewrap, "open_session", lambda: nullcontext(session))
+    refused = run("--json", expect=1)
+    assert refused.stderr == "Error: BROKER_OWNER_DATABASE_URL is missing: the owner role's URL\n"
+    assert under(database, OLD) == EVERYTHING
+    assert json.loads(run("--check", "--json").stdout)[3]["under_old_key"] == 3
 
 
 def test_nobody_changes_a_row_between_its_reading_and_its_writing(database: Database) -> None:
@@ -274,7 +369,7 @@ def test_nobody_changes_a_row_between_its_reading_and_its_writing(database: Data
             return super().sealed(purpose, name, sealed)
 
     disturbed = Disturbed(OLD, NEW)
-    PostgresRewrap(database.application, disturbed).rewrap(lambda _: None)
+    PostgresRewrap(database.application, database.owner, disturbed).rewrap(lambda _: None)
     assert disturbed.refused is LockNotAvailable
 
 
@@ -290,7 +385,7 @@ def test_a_file_that_cannot_be_the_old_key_is_refused(run: Any, old: bytes, word
 
 
 def test_a_bar_is_shown_where_it_is_asked_for(run: Any) -> None:
-    assert "16 of 16 rows sealed" in run("--progress").stderr
+    assert "19 of 19 rows sealed" in run("--progress").stderr
     assert run().stderr == ""
 
 
