@@ -65,7 +65,7 @@ class Settings:
     )
     key_encryption_key_file: Secret = _setting(
         read_secret_from_file,
-        "File with 32 bytes in base64url: encrypts signing keys and what is kept of citizens, at rest.",
+        "File with 32 bytes in base64url: encrypts all other keys, and what is kept of citizens.",
     )
     pseudonym_key_file: Secret = _setting(
         read_secret_from_file,
@@ -136,6 +136,11 @@ class Settings:
     )
     log_directory: str = _setting(
         str, "Directory of the log's published files, below it HOST/YEAR; empty: no log here.", ""
+    )
+    evidence_retention_years: int = _setting(
+        read_positive(int, 100),
+        "Years after the end of a calendar year for which the law keeps its evidence from erasure.",
+        10,
     )
     metrics_directory: str = _setting(
         str, "Directory of the workers' shared metrics; empty: one process.", ""

@@ -18,7 +18,7 @@ from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import NotRegistered
 
 _PERSONAL_ID = re.compile(r"[0-9]{12}", re.ASCII)
-_personal_id_option = click.option(
+personal_id_option = click.option(
     "--personal-id", prompt="12-digit personal id", hide_input=True, help="Asked for if not given."
 )
 _totp_option = click.option(
@@ -41,7 +41,7 @@ def citizen_group() -> None:
 
 
 @citizen_group.command("create", epilog=EXIT_CODES)
-@_personal_id_option
+@personal_id_option
 @_totp_option
 @_password_file_option
 @_json_option
@@ -68,7 +68,7 @@ def create_citizen_command(
 
 
 @citizen_group.command("renew", epilog=EXIT_CODES)
-@_personal_id_option
+@personal_id_option
 @_totp_option
 @_password_file_option
 @_json_option
@@ -93,20 +93,20 @@ def renew_citizen_command(
 
 
 @citizen_group.command("suspend", epilog=EXIT_CODES)
-@_personal_id_option
+@personal_id_option
 def suspend_citizen_command(personal_id: str) -> None:
     """Close an account: its sessions end now. What was consented to stays as it is."""
-    checked = _checked(personal_id)
+    checked = checked_personal_id(personal_id)
     with refusals(), open_session() as session:
         ended = PostgresCitizens(session.engine).suspend_citizen(_reference(session, checked))
     click.echo(f"the account is closed; sessions ended: {ended}")
 
 
 @citizen_group.command("resume", epilog=EXIT_CODES)
-@_personal_id_option
+@personal_id_option
 def resume_citizen_command(personal_id: str) -> None:
     """Open a closed account again."""
-    checked = _checked(personal_id)
+    checked = checked_personal_id(personal_id)
     with refusals(), open_session() as session:
         PostgresCitizens(session.engine).resume_citizen(_reference(session, checked))
     click.echo("the account is open")
@@ -130,7 +130,8 @@ def list_citizens_command(as_json: bool) -> None:
     show(rows, as_json)
 
 
-def _checked(personal_id: str) -> str:
+def checked_personal_id(personal_id: str) -> str:
+    """Return a personal id that is one. Raises click.UsageError."""
     if not _PERSONAL_ID.fullmatch(personal_id):
         raise click.UsageError("--personal-id: 12 digits")
     return personal_id
@@ -138,7 +139,7 @@ def _checked(personal_id: str) -> str:
 
 def _credentials(personal_id: str, password_file: TextIO | None) -> tuple[str, str]:
     """Return personal id and password, both checked."""
-    checked = _checked(personal_id)
+    checked = checked_personal_id(personal_id)
     password = _read_password(password_file)
     try:
         check_password(password, checked)

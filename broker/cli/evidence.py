@@ -11,6 +11,7 @@ import click
 
 from broker.cli.audit_command import audit_command
 from broker.cli.demo_steps import Lang, Words
+from broker.cli.erase_command import erase_command
 from broker.cli.evidence_export import export_command
 from broker.cli.evidence_given import InputUnreadable, Loose, read_keys, read_question
 from broker.cli.evidence_options import (
@@ -27,6 +28,7 @@ from broker.cli.evidence_options import (
 from broker.cli.evidence_replay import replay_command
 from broker.cli.evidence_words import HOLDS, NOT_CHECKED, REASONS, RESULTS, VERIFY
 from broker.cli.output import CommandRefused
+from broker.cli.seal_command import seal_command
 from broker.evidence.signed_note import COSIGNATURE, LOG_SIGNATURE
 from broker.evidence.verifier import Check, Verification, verified
 
@@ -39,11 +41,11 @@ def evidence_group() -> None:
     One entry:    broker evidence verify my.evidence.json --vkey log.vkey
     A whole log:  broker evidence audit --tiles https://broker.example/evidence/2026 --vkey log.vkey
 
-    The agency itself makes decisions on record again (replay) and hands a period on (export): these two read
-    its database.
-
     Take the keys from where you trust them: the agency's gazette, a witness, a newspaper. Keys that come with
     the evidence show only that it agrees with itself. docs/evidence.md has every format, byte by byte.
+
+    For the broker's operator, on its database: make a decision on record again (replay), hand a period on
+    (export), erase a person's year, seal what an earlier release left in the clear.
 
     Exit codes: 0 all holds, 1 something does not, 2 something cannot be read, or wrong usage.
     """  # noqa: D301 - click reads the backspace as "keep these lines"
@@ -52,6 +54,8 @@ def evidence_group() -> None:
 evidence_group.add_command(audit_command, "audit")
 evidence_group.add_command(replay_command, "replay")
 evidence_group.add_command(export_command, "export")
+evidence_group.add_command(erase_command, "erase")
+evidence_group.add_command(seal_command, "seal")
 
 
 @evidence_group.command("verify")

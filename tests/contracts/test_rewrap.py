@@ -59,7 +59,7 @@ def oauth(cluster: EmbeddedCluster) -> Iterator[Database]:
 
 @pytest.fixture
 def database(oauth: Database) -> Iterator[Database]:
-    """Seven signing keys, seven citizens, two complaints, an answer and keys of three years, all under OLD."""
+    """Seven signing keys, seven citizens, two complaints, an answer, keys of three years, all under OLD."""
     oauth.empty()
     empty_evidence_keys(oauth)
     keys = PostgresEvidenceKeys(oauth.application, OLD)
