@@ -51,8 +51,8 @@ class LogDatabases:
     def empty(self) -> None:
         """Leave nothing of earlier tests."""
         with self.owner.begin() as connection:
-            tables = "evidence_entries, evidence_annex, log_positions, log_horizon, signing_keys"
-            connection.execute(text(f"TRUNCATE {tables}"))
+            beside = "evidence_annex, evidence_openings, log_positions, log_horizon, signing_keys"
+            connection.execute(text(f"TRUNCATE evidence_entries, {beside}"))
         with self.head_owner.begin() as connection:
             connection.execute(text("TRUNCATE log_heads"))
 

@@ -549,6 +549,8 @@ class TestRoles:
             "DELETE FROM log_positions",
             "UPDATE log_positions SET leaf_index = 0",
             "SELECT * FROM evidence_annex",
+            "SELECT * FROM evidence_openings",
+            "SELECT * FROM evidence_keys",
             "SELECT * FROM citizens",
             "UPDATE signing_keys SET purpose = 'log'",
         ],
