@@ -22,12 +22,11 @@ from broker.errors import LogStopped
 from broker.evidence.reasons import EvidenceInvalid, Reason
 from broker.evidence.sequencing import Placed, Strange, Waiting
 from broker.storage.faults import store_answers
+from broker.storage.log_unplaced import NOTHING, Horizon, all_unplaced, next_unplaced
 
 BATCH: Final = 8_192
 COUNTED: Final = 10_000
 """Of what waits; and the rows that are looked at to say for how long."""
-NOTHING: Final = UUID(int=0)
-"""Smaller than every reference."""
 KEEP_BEHIND: Final = 10_000
 """How many transactions the written horizon may lag behind while there is nothing to order."""
 
@@ -41,18 +40,6 @@ _SNAPSHOT: Final = text(
 )
 # The table is never read as a whole for the few newest of it, whatever the planner knows of them.
 _BY_INDEX: Final = text("SET LOCAL enable_seqscan = off")
-_NEXT: Final = text(
-    """SELECT e.reference, e.entry, e.entered_transaction FROM evidence_entries e
-    WHERE e.entered_transaction >= :transaction AND e.entered_transaction < :ended_below
-      AND (e.entered_transaction, e.reference) > (:transaction, :reference)
-      AND NOT EXISTS (SELECT FROM log_positions p WHERE p.reference = e.reference)
-    ORDER BY e.entered_transaction, e.reference LIMIT :most"""
-)
-_ALL_WITHOUT: Final = text(
-    """SELECT e.reference, e.entry, e.entered_transaction FROM evidence_entries e
-    WHERE NOT EXISTS (SELECT FROM log_positions p WHERE p.reference = e.reference)
-    ORDER BY e.reference LIMIT :most"""
-)
 _SIZE: Final = text("SELECT coalesce(max(leaf_index) + 1, 0) FROM log_positions WHERE shard = :shard")
 _PLACE: Final = text(
     """INSERT INTO log_positions (shard, leaf_index, reference)
@@ -125,22 +112,23 @@ class PostgresLogPositions:
         if seen is None:
             raise LogStopped("no log was ever made here: broker log create")
         is_known = seen.epoch == seen.cluster
+        before = Horizon(seen.entered_transaction, seen.reference)
         if is_known:
-            given = {"transaction": seen.entered_transaction, "reference": seen.reference}
-            rows = connection.execute(_NEXT, {**given, "ended_below": seen.ended_below, "most": most}).all()
+            found = next_unplaced(connection, before, seen.ended_below, most)
         else:
-            rows = connection.execute(_ALL_WITHOUT, {"most": most}).all()
-        by_year, strange, placed = self._sorted(rows, years)
+            found = all_unplaced(connection, seen.ended_below, most)
+        by_year, strange, placed = self._sorted(found.rows, years)
         for year, references in by_year.items():
             first = connection.execute(_SIZE, {"shard": year}).scalar_one()
             connection.execute(_PLACE, {"shard": year, "first": first, "references": references})
-        has_more = placed < len(rows) or len(rows) == most
-        if not has_more:
-            if not is_known or rows or seen.ended_below - seen.entered_transaction > KEEP_BEHIND:
-                self._move(connection, seen.cluster, seen.ended_below, NOTHING)
-        elif is_known:
-            last = rows[placed - 1]
-            self._move(connection, seen.epoch, last.entered_transaction, last.reference)
+        horizon, has_more = found.horizon, found.has_more
+        if placed < len(found.rows):
+            last, has_more = found.rows[placed - 1], True
+            horizon = Horizon(last.entered_transaction, last.reference)
+        is_far = placed or horizon.transaction - before.transaction > KEEP_BEHIND
+        # In another cluster numbers count only when every entry that was there has its position.
+        if is_far if is_known else not has_more:
+            self._move(connection, seen.cluster, horizon)
         return Placed(placed, has_more, strange)
 
     def _sorted(
@@ -169,8 +157,9 @@ class PostgresLogPositions:
             raise LogStopped(fault)
         return by_year, tuple(strange), len(rows)
 
-    def _move(self, connection: Connection, epoch: str, transaction: int, reference: UUID) -> None:
-        connection.execute(_MOVE, {"epoch": epoch, "transaction": transaction, "reference": reference})
+    def _move(self, connection: Connection, epoch: str, horizon: Horizon) -> None:
+        given = {"transaction": horizon.transaction, "reference": horizon.reference}
+        connection.execute(_MOVE, {"epoch": epoch, **given})
 
     def size(self, year: int) -> int:
         """Return how many entries of a shard have positions. Raises StoreUnavailable."""

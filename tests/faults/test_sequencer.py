@@ -18,7 +18,7 @@ from broker.cli.embedded import EmbeddedCluster
 from broker.cli.log_session import LogSession
 from broker.errors import LogStopped
 from broker.evidence.tiles import ENTRIES, Tile
-from broker.storage import log_positions
+from broker.storage import log_positions, log_unplaced
 from tests.doors import wait_until
 from tests.evidence_entries import release
 from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, enter, log_databases, of_year, ordered
@@ -141,6 +141,46 @@ class TestOrdering:
             ordered(session)
 
 
+class TestMuchAtOnce:
+    @pytest.mark.parametrize(("batch", "stretch"), [(7, 1), (7, 16_384), (64, 2), (1, 1)])
+    def test_what_waits_is_read_a_stretch_at_a_time_and_nothing_of_it_is_left_out(
+        self, log: LogWorld, batch: int, stretch: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log.created()
+        monkeypatch.setattr(log_positions, "BATCH", batch)
+        monkeypatch.setattr(log_unplaced, "STRETCH", stretch)
+        references = log.record(range(50))
+        for number in range(50, 90):
+            references += log.record([number])
+        references += log.record(range(90, 120))
+        assert log.order() == 120
+        assert log.published_references() == references
+        log.check()
+
+    def test_where_nothing_waits_the_horizon_is_written_now_and_then(
+        self, log: LogWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log.created()
+        log.record([0])
+        log.order()
+
+        def horizon() -> int:
+            with log.databases.owner.connect() as connection:
+                at: int = connection.execute(text("SELECT entered_transaction FROM log_horizon")).scalar_one()
+                return at
+
+        before = horizon()
+        with log.databases.owner.connect() as connection:
+            for _ in range(3):
+                connection.execute(text("SELECT pg_current_xact_id()"))
+                connection.commit()
+        log.order()
+        assert horizon() == before
+        monkeypatch.setattr(log_positions, "KEEP_BEHIND", 1)
+        with log.session() as session:
+            wait_until(lambda: session.sequencer.run().has_lease and horizon() > before, "it moved", 60)
+
+
 class TestLateWriters:
     def test_an_entry_whose_transaction_commits_late_waits_and_is_not_skipped(self, log: LogWorld) -> None:
         log.created()
@@ -172,6 +212,7 @@ class TestLateWriters:
         """Writers keep several transactions open, and end them in any order, while the log is ordered."""
         log.created()
         monkeypatch.setattr(log_positions, "BATCH", 7)
+        monkeypatch.setattr(log_unplaced, "STRETCH", 3)
         monkeypatch.setattr(sequence_log, "GROWTH", 11)
         writers, turns = 4, 25
 
