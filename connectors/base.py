@@ -60,6 +60,12 @@ class SourceAnswerRefused(ConnectorError):
         self.fact = fact
 
 
+class WitnessUnreachable(ConnectorError):
+    """A witness gave no answer, or none in time. The text is fixed words."""
+
+    kind: ClassVar[str] = "witness_unreachable"
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """Somebody whose own record names the person who asks as father or mother, held in the same household.

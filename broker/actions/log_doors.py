@@ -103,6 +103,17 @@ class Signer(Protocol):
         ...
 
 
+class WitnessDoor(Protocol):
+    """The way to witnesses; `connectors.witnesses` implements it over HTTPS."""
+
+    def add_checkpoint(self, url: str, content: bytes, seconds: float) -> tuple[int, bytes]:
+        """Post the body of a request below a witness's address; return status and body of its answer.
+
+        seconds: what it may take in all. Raises WitnessUnreachable.
+        """
+        ...
+
+
 class Follower(Protocol):
     """Somebody who is told of a published checkpoint: witnesses, a timestamp authority (RFC 3161).
 
