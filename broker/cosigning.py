@@ -175,11 +175,11 @@ class Cosigning:
             self._changed.notify()
 
     def close(self) -> None:
-        """End after the round under way; what is missing then is asked for when the log is started again."""
+        """Ask once about what waits, then end; who is missing then is asked when the log is started again."""
         with self._changed:
             self._shared.is_over = True
             self._changed.notify()
-        self._thread.join(2 * self._round_seconds)
+        self._thread.join(3 * self._round_seconds)
 
     def _run(self) -> None:
         unfinished: dict[str, _Shard] = {}
@@ -189,13 +189,14 @@ class Cosigning:
                     lambda: self._shared.due or self._shared.is_over,
                     self._again_seconds if unfinished else None,
                 )
-                if self._shared.is_over:
-                    return
                 # Where nothing is newer, those who are missing are asked again.
-                due = self._shared.due or unfinished
+                is_over = self._shared.is_over
+                due = self._shared.due or ({} if is_over else unfinished)
                 self._shared.due = {}
             for origin, shard in due.items():
                 self._round(origin, shard)
+            if is_over:
+                return
             both = {**unfinished, **due}
             unfinished = {origin: shard for origin, shard in both.items() if shard.missing}
 

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from broker.evidence.sequencing import LogHead
 from broker.evidence.signed_note import VerifierKey
 from broker.evidence.witness import AddCheckpoint
 from broker.witness.key import new_key, write_key
@@ -146,3 +148,8 @@ def other_history(size: int) -> MemoryLog:
     log = MemoryLog()
     log.append([release(9_999), *(release(at) for at in range(1, size))])
     return log
+
+
+def head_of(log: MemoryLog) -> LogHead:
+    """Return what a sequencer would hold of a log."""
+    return LogHead(log.checkpoint(), log.note().content, datetime(2026, 11, 22, tzinfo=UTC))

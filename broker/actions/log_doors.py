@@ -79,6 +79,17 @@ class Files(Protocol):
         """Put a checkpoint in the place of the one before. Raises StoreUnavailable."""
         ...
 
+    def witnessed(self) -> bytes | None:
+        """Return the newest checkpoint that witnesses cosigned, or None. Raises StoreUnavailable."""
+        ...
+
+    def publish_witnessed(self, note: bytes) -> None:
+        """Publish a checkpoint with cosignatures, unless a newer or fuller one is there.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
     def drop_partial(self, full: Collection[Tile]) -> None:
         """Delete the narrower tiles in the places of full ones."""
         ...
@@ -117,7 +128,7 @@ class WitnessDoor(Protocol):
 class Follower(Protocol):
     """Somebody who is told of a published checkpoint: witnesses, a timestamp authority (RFC 3161).
 
-    Nothing waits for it, and nothing of it is built yet: it must return at once, and never raise.
+    Nothing waits for it: it must return at once, and never raise. `broker.cosigning` asks witnesses.
     """
 
     def published(self, head: LogHead) -> None:

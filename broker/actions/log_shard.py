@@ -35,6 +35,22 @@ def checked_edge(files: Files, head: LogHead) -> RightEdge:
     )
 
 
+def cosigned_note(files: Files, head: LogHead) -> bytes | None:
+    """Return the head's checkpoint with cosignatures that were gathered for it and are not published yet.
+
+    None where there are none. Raises StoreUnavailable.
+    """
+    gathered, published = files.witnessed(), files.checkpoint()
+    if gathered is None or published is None:
+        return None
+    try:
+        fuller, shown = parse_note(gathered), parse_note(published)
+    except EvidenceInvalid:
+        return None
+    is_same = fuller.text == shown.text == head.checkpoint.text
+    return gathered if is_same and len(fuller.signatures) > len(shown.signatures) else None
+
+
 def last_entries(files: Files, size: int) -> Sequence[bytes]:
     """Return the entries of the last bundle where it is not full. Raises LogStopped, StoreUnavailable."""
     width = size % TILE_WIDTH

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from broker.actions.log_doors import Files, FilesOf, Follower, Heads, Lease, Positions, Signer
-from broker.actions.log_shard import checked_edge, last_entries, missed_publication
+from broker.actions.log_shard import checked_edge, cosigned_note, last_entries, missed_publication
 from broker.errors import LogStopped
 from broker.evidence.checkpoint import Checkpoint, shard_origin, signed_checkpoint
 from broker.evidence.log_replay import check_written
@@ -113,6 +113,8 @@ class Sequencer:
         edge = checked_edge(files, head)
         if missed_publication(files, head):
             self._publish(files, head)
+        elif (fuller := cosigned_note(files, head)) is not None:
+            files.publish(fuller)
         return edge
 
     def _grow(self, head: LogHead, edge: RightEdge) -> int:

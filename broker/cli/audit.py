@@ -25,6 +25,7 @@ from broker.evidence.verifier import Trust
 from connectors.log_files import DirectoryFiles, FindFile, HttpFiles, reading_ahead
 
 CHECKPOINT: Final = "checkpoint"
+WITNESSED: Final = "witnessed-checkpoint"
 BUNDLE_BYTES_MAX: Final = TILE_WIDTH * (ENTRY_BYTES_MAX + 2)
 _TILE_BYTES_MAX: Final = TILE_WIDTH * HASH_BYTES
 
@@ -39,11 +40,15 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The checkpoint up to which the log is read, and what was found out about it already."""
+    """The checkpoint up to which the log is read, and what was found out about it already.
+
+    witnessed: the one that `witnesses` cosigned: the same, or the log's newest of which they are enough.
+    """
 
     opened: SignedCheckpoint
     witnesses: tuple[Witnessed, ...]
     findings: tuple[Finding, ...]
+    witnessed: SignedCheckpoint | None = None
 
 
 class NothingToReplay(Exception):
@@ -89,6 +94,9 @@ def find_head(find: FindFile, kept: Sequence[Kept], trust: Trust) -> Head:
 
     Raises NothingToReplay, LogUnreadable.
     """
+    are_asked_for = bool(trust.witness_keys or trust.witnesses_needed)
+    # Read before the newest: a log that grows meanwhile is not to look as if it had lost something.
+    earlier = find(WITNESSED, NOTE_BYTES_MAX) if are_asked_for else None
     content = find(CHECKPOINT, NOTE_BYTES_MAX)
     findings: list[Finding] = []
     if content is None:
@@ -103,12 +111,31 @@ def find_head(find: FindFile, kept: Sequence[Kept], trust: Trust) -> Head:
             opened = open_checkpoint(content, trust.log_keys)
         except EvidenceInvalid as broken:
             raise NothingToReplay(Finding(broken.reason, CHECKPOINT, None, broken.detail)) from None
-    witnesses: tuple[Witnessed, ...] = ()
+    if not are_asked_for:
+        return Head(opened, (), tuple(findings))
     try:
-        witnesses = check_witnesses(opened.note, trust.witness_keys, trust.witnesses_needed)
+        witnessed, witnesses = _witnessed(opened, earlier, trust)
     except EvidenceInvalid as broken:
         findings.append(Finding(broken.reason, CHECKPOINT, opened.checkpoint.tree_size, broken.detail))
-    return Head(opened, witnesses, tuple(findings))
+        return Head(opened, (), tuple(findings))
+    return Head(opened, witnesses, tuple(findings), witnessed)
+
+
+def _witnessed(
+    opened: SignedCheckpoint, earlier: bytes | None, trust: Trust
+) -> tuple[SignedCheckpoint, tuple[Witnessed, ...]]:
+    """Return the newest checkpoint that enough witnesses cosigned, and them.
+
+    A log goes on while its witnesses answer: the newest checkpoint may not have been cosigned yet, and then
+    the newest that was is published beside it (earlier). Raises EvidenceInvalid.
+    """
+    try:
+        return opened, check_witnesses(opened.note, trust.witness_keys, trust.witnesses_needed)
+    except EvidenceInvalid as broken:
+        if earlier is None or broken.reason != "witnesses_missing":
+            raise
+    before = open_checkpoint(earlier, trust.log_keys)
+    return before, check_witnesses(before.note, trust.witness_keys, trust.witnesses_needed)
 
 
 def read_since(
@@ -132,7 +159,8 @@ def read_since(
     except EvidenceInvalid as broken:
         return None, [Finding(broken.reason, base.origin, since, broken.detail)]
     findings = []
-    for older in (one.opened.checkpoint for one in kept):
+    witnessed = [] if head.witnessed is None else [head.witnessed.checkpoint]
+    for older in (*(one.opened.checkpoint for one in kept), *witnessed):
         if older.tree_size < since:
             try:
                 check_begins(read, older, base)
@@ -152,6 +180,8 @@ def replay_of(
 ) -> Iterator[Iterator[Step]]:
     """Give the steps of a replay from an edge to the head; files that are far away are read ahead."""
     others = [one.opened.checkpoint for one in kept]
+    if head.witnessed is not None:
+        others.append(head.witnessed.checkpoint)
     checkpoint = head.opened.checkpoint
     if not is_far:
         yield replayed(tile_reader(find), checkpoint, others, edge)

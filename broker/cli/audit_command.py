@@ -193,6 +193,9 @@ def _told(audit: Audit, lang: Lang) -> dict[str, Any]:
         "since": audit.since,
         "entries_read": audit.entry_count,
         "seconds": round(audit.seconds, 3),
+        "witnessed_size": None
+        if audit.head is None or audit.head.witnessed is None
+        else audit.head.witnessed.checkpoint.tree_size,
         "witnesses": [
             {"name": one.witness.name, "at": instant(one.at_seconds)}
             for one in (() if audit.head is None else audit.head.witnesses)
@@ -207,7 +210,8 @@ def _lines(told: Mapping[str, Any], lang: Lang) -> list[str]:
     if told["origin"] is not None:
         lines.append(AUDIT["log"].say(lang).format(**told))
         lines.append(AUDIT["read"].say(lang).format(**told))
-    lines += [AUDIT["witness"].say(lang).format(**one) for one in told["witnesses"]]
+    size = told["witnessed_size"]
+    lines += [AUDIT["witness"].say(lang).format(size=size, **one) for one in told["witnesses"]]
     lines += [_line(one, lang) for one in told["findings"]]
     left = told["finding_count"] - len(told["findings"])
     if left:

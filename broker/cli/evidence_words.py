@@ -207,7 +207,10 @@ AUDIT: Final[Mapping[str, Words]] = {
         "đã đọc lại {entries_read:,} mục, từ mục số {since:,}, trong {seconds:.1f} giây",
         "{entries_read:,} entries read again, from entry {since:,} on, in {seconds:.1f} s",
     ),
-    "witness": Words("nhân chứng {name} đã cùng ký lúc {at}", "cosigned by witness {name} at {at}"),
+    "witness": Words(
+        "nhân chứng {name} đã cùng ký cỡ {size:,} lúc {at}",
+        "size {size:,} cosigned by witness {name} at {at}",
+    ),
     "entry": Words(", mục số {number}", ", entry {number}"),
     "size": Words(", cỡ {number}", ", size {number}"),
     "more": Words("  và {count:,} phát hiện nữa", "  and {count:,} findings more"),

@@ -16,9 +16,13 @@ from urllib.parse import urlsplit
 
 from broker.errors import LogStopped, StoreUnavailable
 from broker.evidence.checkpoint import parse_checkpoint, shard_of, shard_origin
+from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.signed_note import parse_note
 from broker.evidence.tiles import Tile
 
+CHECKPOINT: Final = "checkpoint"
+WITNESSED: Final = "witnessed-checkpoint"
+"""Of the newest tree that witnesses cosigned: it may be some seconds behind the newest one of all."""
 _MODE: Final = 0o444
 
 
@@ -92,24 +96,40 @@ class LogFiles:
 
     def checkpoint(self) -> bytes | None:
         """Return the published checkpoint, or None. Raises StoreUnavailable."""
-        return self._read(self.directory / "checkpoint")
+        return self._read(self.directory / CHECKPOINT)
 
     def publish(self, note: bytes) -> None:
         """Put a checkpoint in the place of the one before. Raises StoreUnavailable."""
-        try:
-            for directory in _made(self.directory):
-                _force(directory)
-            new = _written(self.directory / "checkpoint", note)
-            new.replace(self.directory / "checkpoint")
-            _force(self.directory)
-        except OSError as fault:
-            raise StoreUnavailable(f"the log's files cannot be written: {fault.strerror}") from None
+        self._replace(CHECKPOINT, note)
+
+    def witnessed(self) -> bytes | None:
+        """Return the newest checkpoint that witnesses cosigned, or None. Raises StoreUnavailable."""
+        return self._read(self.directory / WITNESSED)
+
+    def publish_witnessed(self, note: bytes) -> None:
+        """Publish a checkpoint with cosignatures, unless a newer one is there, or one with more of them.
+
+        Raises StoreUnavailable.
+        """
+        held = self.witnessed()
+        if held is None or _fullness(held) < _fullness(note):
+            self._replace(WITNESSED, note)
 
     def drop_partial(self, full: Collection[Tile]) -> None:
         """Delete the narrower tiles in the places of full ones; readers fall back to these (tlog-tiles)."""
         for tile in full:
             place = self.directory / tile.full.path
             shutil.rmtree(place.with_name(place.name + ".p"), ignore_errors=True)
+
+    def _replace(self, name: str, content: bytes) -> None:
+        try:
+            for directory in _made(self.directory):
+                _force(directory)
+            new = _written(self.directory / name, content)
+            new.replace(self.directory / name)
+            _force(self.directory)
+        except OSError as fault:
+            raise StoreUnavailable(f"the log's files cannot be written: {fault.strerror}") from None
 
     def _read(self, path: Path) -> bytes | None:
         try:
@@ -118,6 +138,15 @@ class LogFiles:
             return None
         except OSError as fault:
             raise StoreUnavailable(f"the log's files cannot be read: {fault.strerror}") from None
+
+
+def _fullness(content: bytes) -> tuple[int, int]:
+    """Return how many entries and how many signatures a checkpoint has; less than any for what is none."""
+    try:
+        note = parse_note(content)
+        return parse_checkpoint(note.text).tree_size, len(note.signatures)
+    except EvidenceInvalid:
+        return -1, 0
 
 
 def _placed(path: Path, content: bytes) -> bool:

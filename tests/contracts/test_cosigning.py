@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +15,6 @@ from broker.errors import StoreUnavailable
 from broker.evidence.checkpoint import Checkpoint
 from broker.evidence.cosignature import check_witnesses, cosigned
 from broker.evidence.reasons import EvidenceInvalid
-from broker.evidence.sequencing import LogHead
 from broker.evidence.signed_note import Note, NoteSignature, VerifierKey, parse_signature
 from broker.evidence.witness import WitnessState, decide_add_checkpoint, parse_add_checkpoint
 from broker.evidence.witness_asking import WHY_NOT, AskFrom, Cosigned, NotCosigned, Witness, judged
@@ -24,7 +22,7 @@ from connectors.witnesses import HttpWitnesses
 from tests.doors import wait_until
 from tests.evidence_log import LOG_KEY, WITNESSES, MemoryLog
 from tests.serving import serving
-from tests.witness_place import WitnessPlace, grown_by, other_history, request
+from tests.witness_place import WitnessPlace, grown_by, head_of, other_history, request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -338,10 +336,6 @@ class Kept:
 
     def has(self, size: int, *names: str) -> Callable[[], bool]:
         return lambda: any(told == size and set(names) <= set(found) for told, found in self.notes)
-
-
-def head_of(log: MemoryLog) -> LogHead:
-    return LogHead(log.checkpoint(), log.note().content, datetime(2026, 11, 22, tzinfo=UTC))
 
 
 @contextmanager

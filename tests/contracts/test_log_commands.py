@@ -26,6 +26,8 @@ from broker.cli.embedded import EmbeddedCluster
 from broker.cli.sequencer import Standing
 from broker.clock import system_clock
 from broker.errors import StoreUnavailable
+from broker.evidence.checkpoint import open_checkpoint
+from broker.evidence.cosignature import witnesses_of
 from broker.evidence.sequencing import MERGE_DELAY_SECONDS, Strange, Waiting, year_of
 from broker.storage.log_delay import LogDelay
 from broker.storage.log_positions import PostgresLogPositions
@@ -33,6 +35,7 @@ from broker.storage.session import open_store
 from tests.doors import wait_until
 from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, log_databases
 from tests.oauth_world import KEY_ENCRYPTION_KEY, PSEUDONYM_KEY
+from tests.witness_place import WitnessPlace
 
 
 @pytest.fixture(scope="module")
@@ -356,3 +359,37 @@ class TestWhatTheServerSees:
         delay = LogDelay(positions, str(log.directory), f"https://{HOST}", system_clock)
         assert delay.fault() == "unreachable"
         store.close()
+
+
+class TestWitnesses:
+    """`BROKER_LOG_WITNESSES_FILE`: whom the sequencer asks (more in test_log_witnesses.py)."""
+
+    def test_a_file_that_names_none_is_refused_before_anything_is_signed(
+        self, log: LogWorld, run: Any, environ: dict[str, str], tmp_path: Path
+    ) -> None:
+        log.created()
+        path = tmp_path / "witnesses.toml"
+        path.write_text("needed = 1", encoding="utf-8")
+        environ["BROKER_LOG_WITNESSES_FILE"] = str(path)
+        told = run("sequencer", "--once", expect=2)
+        assert "BROKER_LOG_WITNESSES_FILE: it holds needed, ca_file and one table" in told.stderr
+
+    def test_once_asks_about_what_it_published(
+        self, log: LogWorld, run: Any, environ: dict[str, str], tmp_path: Path
+    ) -> None:
+        log.created()
+        (tmp_path / "w").mkdir()
+        place = WitnessPlace(tmp_path / "w", logs=(log.key(),))
+        place.start()
+        try:
+            path = tmp_path / "witnesses.toml"
+            table = f'[witnesses.one]\nvkey = "{place.vkey.vkey}"\nurl = "{place.url}"\n'
+            path.write_text(table, encoding="utf-8")
+            environ["BROKER_LOG_WITNESSES_FILE"] = str(path)
+            run("sequencer", "--once")
+            content = log.files().witnessed()
+            assert content is not None
+            opened = open_checkpoint(content, [log.key()])
+            assert [one.witness for one in witnesses_of(opened.note, [place.vkey])] == [place.vkey]
+        finally:
+            place.stop()

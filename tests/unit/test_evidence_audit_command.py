@@ -15,6 +15,7 @@ from broker.cli import main
 from broker.cli.evidence_words import AUDIT, REASONS
 from broker.evidence.checkpoint import Checkpoint, signed_checkpoint
 from broker.evidence.reasons import ALL_REASONS
+from broker.evidence.signed_note import NoteSignature
 from connectors.log_files import ATTEMPTS, DirectoryFiles, HttpFiles, LogUnreadable, reading_ahead
 from tests.evidence_entries import release
 from tests.evidence_log import (
@@ -105,7 +106,7 @@ def test_it_says_so_in_both_languages(published: Published) -> None:
     assert (vi.exit_code, en.exit_code) == (0, 0)
     assert AUDIT["faultless"].vi in vi.stdout
     assert f"{ORIGIN}: 600 entries by its checkpoint" in en.stdout
-    assert "cosigned by witness witness.example/w1 at 2026-09-21T14:13:20Z" in en.stdout
+    assert "size 600 cosigned by witness witness.example/w1 at 2026-09-21T14:13:20Z" in en.stdout
     for words in AUDIT.values():
         assert words.vi != words.en
 
@@ -114,6 +115,47 @@ def test_witnesses_that_are_asked_for_and_missing_are_a_finding(published: Publi
     code, told = in_json("--tiles", published.directory, *WITNESSES)
     assert (code, found(told)) == (1, [("witnesses_missing", "checkpoint", 600)])
     assert told["entries_read"] == 600
+
+
+class TestWitnessedEarlier:
+    """A log that grows while witnesses answer publishes what they cosigned beside its newest checkpoint."""
+
+    ARGUMENTS: Final = [*WITNESSES, "--witnesses-needed", "3"]
+
+    def written(self, published: Published, size: int, history: MemoryLog | None = None) -> Published:
+        log = MemoryLog()
+        log.append((history or published.log).entries[:size])
+        (published.directory / "witnessed-checkpoint").write_bytes(log.note(3).content)
+        return published
+
+    def test_it_is_taken_and_held_against_the_log(self, published: Published) -> None:
+        self.written(published, 450)
+        code, told = in_json("--tiles", published.directory, *self.ARGUMENTS)
+        assert (code, told["witnessed_size"], told["tree_size"], len(told["witnesses"])) == (0, 450, 600, 3)
+
+    @pytest.mark.parametrize("since", ["0", "300"])
+    def test_one_of_another_history_is_a_fork(self, published: Published, since: str) -> None:
+        forged = MemoryLog()
+        forged.append([release(at if at != 3 else 999) for at in range(250)])
+        self.written(published, 250, forged)
+        since_arguments = ["--since", since, *kept(published, 300)]
+        code, told = in_json("--tiles", published.directory, *self.ARGUMENTS, *since_arguments)
+        assert (code, found(told)) == (1, [("checkpoint_forked", ORIGIN, 250)])
+
+    def test_it_must_be_cosigned_too(self, published: Published) -> None:
+        (published.directory / "witnessed-checkpoint").write_bytes(published.kept[300].read_bytes())
+        code, told = in_json("--tiles", published.directory, *self.ARGUMENTS)
+        assert (code, found(told)) == (1, [("witnesses_missing", "checkpoint", 600)])
+        assert told["witnessed_size"] is None
+
+    def test_a_forged_cosignature_is_not_talked_over_by_it(self, published: Published) -> None:
+        self.written(published, 450)
+        line = published.log.note(1).signatures[1]
+        false = NoteSignature(line.name, line.key_id, line.signature[:-1] + bytes([line.signature[-1] ^ 1]))
+        note = published.log.note().with_signatures([false])
+        (published.directory / "checkpoint").write_bytes(note.content)
+        code, told = in_json("--tiles", published.directory, *self.ARGUMENTS)
+        assert (code, found(told)) == (1, [("witness_signature_invalid", "checkpoint", 600)])
 
 
 def test_every_fault_is_named_with_its_place_and_a_sentence(published: Published) -> None:
