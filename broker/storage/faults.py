@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 from sqlalchemy import exc
 
-from broker.errors import StoreUnavailable
+from broker.errors import LogStopped, StoreUnavailable
+
+_NOT_PREPARED = frozenset({"42501", "42P01", "42703"})
+"""insufficient_privilege, undefined_table, undefined_column."""
 
 
 @contextmanager
@@ -17,3 +20,18 @@ def store_answers() -> Iterator[None]:
         yield
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as fault:
         raise StoreUnavailable(f"the store does not answer: {type(fault).__name__}") from None
+
+
+@contextmanager
+def log_answers() -> Iterator[None]:
+    """Do the same, and turn a table or privilege of the log that is missing into LogStopped."""
+    try:
+        with store_answers():
+            yield
+    except exc.ProgrammingError as fault:
+        if getattr(fault.orig, "sqlstate", None) not in _NOT_PREPARED:
+            raise
+        raise LogStopped(
+            "a table or a privilege of the log is missing: broker prepare makes them, in both databases, and "
+            "the role must be allowed to EXECUTE pg_control_system()"
+        ) from None

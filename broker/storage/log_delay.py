@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from broker.clock import Clock
-from broker.errors import StoreUnavailable
+from broker.errors import LogStopped, StoreUnavailable
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.sequencing import MERGE_DELAY_SECONDS
 from broker.storage.log_files import log_host, published_sizes
@@ -25,7 +25,11 @@ class LogDelay:
         Raises StoreUnavailable, EvidenceInvalid for a published checkpoint that is none.
         """
         sizes = published_sizes(self._directory, log_host(self._issuer))
-        return self._positions.waiting(sizes).age_seconds(self._clock()) if sizes else None
+        try:
+            return self._positions.waiting(sizes).age_seconds(self._clock()) if sizes else None
+        except LogStopped as fault:
+            # A privilege or a table that is not there: operators' pages must not fail for it.
+            raise StoreUnavailable(fault.detail) from None
 
     def fault(self) -> str | None:
         """Return what is wrong: none (no log was made) | late | unreachable | unreadable, or None."""

@@ -31,7 +31,7 @@ from broker.errors import StoreUnavailable
 from broker.evidence.checkpoint import Checkpoint
 from broker.evidence.sequencing import LogHead
 from broker.storage.columns import instant
-from broker.storage.faults import store_answers
+from broker.storage.faults import log_answers, store_answers
 from broker.storage.migrate import SEQUENCER_ROLE
 from broker.storage.session import BoundedConnection
 from connectors.postgres import conninfo_of_url
@@ -88,14 +88,14 @@ class PostgresLogHeads:
     def find(self, host: str) -> Sequence[LogHead]:
         """Return the heads of a host's shards, the oldest year first. Raises StoreUnavailable."""
         of_host = _h.origin.startswith(f"audit.{host}/", autoescape=True)
-        with store_answers(), self._engine.connect() as connection:
+        with log_answers(), self._engine.connect() as connection:
             rows = connection.execute(log_heads.select().where(of_host).order_by(_h.origin)).all()
         return [_head(row) for row in rows]
 
     def create(self, head: LogHead) -> bool:
         """Write the head of a shard that has none; return False if there is one. Raises StoreUnavailable."""
         statement = insert(log_heads).values(**_values(head)).on_conflict_do_nothing().returning(_h.origin)
-        with store_answers(), self._engine.begin() as connection:
+        with log_answers(), self._engine.begin() as connection:
             return connection.execute(statement).first() is not None
 
     def swap(self, before: LogHead, after: LogHead) -> bool:
@@ -109,7 +109,7 @@ class PostgresLogHeads:
             .where(_h.origin == old.origin, _h.tree_size == old.tree_size, _h.root_hash == old.root_hash)
             .values(**_values(after))
         )
-        with store_answers(), self._engine.begin() as connection:
+        with log_answers(), self._engine.begin() as connection:
             return connection.execute(statement).rowcount == 1
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from broker.errors import LogStopped
 from broker.evidence.reasons import EvidenceInvalid, Reason
 from broker.evidence.sequencing import Placed, Strange, Waiting
-from broker.storage.faults import store_answers
+from broker.storage.faults import log_answers
 from broker.storage.log_unplaced import NOTHING, Horizon, all_unplaced, next_unplaced
 
 BATCH: Final = 8_192
@@ -90,7 +90,7 @@ class PostgresLogPositions:
 
     def begin(self) -> None:
         """Write the first horizon, below everything; leave one that is there. Raises StoreUnavailable."""
-        with store_answers(), self._engine.begin() as connection:
+        with log_answers(), self._engine.begin() as connection:
             connection.execute(_BEGIN, {"nothing": NOTHING})
 
     def place(self, years: frozenset[int]) -> Placed:
@@ -101,7 +101,7 @@ class PostgresLogPositions:
         """
         snapshot = self._engine.execution_options(isolation_level="REPEATABLE READ")
         try:
-            with store_answers(), snapshot.begin() as connection:
+            with log_answers(), snapshot.begin() as connection:
                 return self._place(connection, years, BATCH)
         except IntegrityError:
             raise LogStopped("another sequencer gives positions at the same time: end all but one") from None
@@ -163,7 +163,7 @@ class PostgresLogPositions:
 
     def size(self, year: int) -> int:
         """Return how many entries of a shard have positions. Raises StoreUnavailable."""
-        with store_answers(), self._engine.connect() as connection:
+        with log_answers(), self._engine.connect() as connection:
             size: int = connection.execute(_SIZE, {"shard": year}).scalar_one()
         return size
 
@@ -173,7 +173,7 @@ class PostgresLogPositions:
         Raises LogStopped where one is missing, StoreUnavailable.
         """
         given = {"shard": year, "first": first, "most": most}
-        with store_answers(), self._engine.connect() as connection:
+        with log_answers(), self._engine.connect() as connection:
             rows = connection.execute(_ENTRIES, given).all()
         for wanted, row in enumerate(rows, first):
             if row.leaf_index != wanted or row.entry is None:
@@ -187,7 +187,7 @@ class PostgresLogPositions:
 
         Any role that may read positions may ask. Raises StoreUnavailable.
         """
-        with store_answers(), self._engine.connect() as connection:
+        with log_answers(), self._engine.connect() as connection:
             row = connection.execute(_PLACE_OF, {"reference": UUID(reference)}).one_or_none()
         return None if row is None else (row.shard, row.leaf_index)
 
@@ -197,7 +197,7 @@ class PostgresLogPositions:
         At most COUNTED are counted, those that were recorded first. Any role that may read evidence and
         positions may ask. Raises StoreUnavailable.
         """
-        with store_answers(), self._engine.connect() as connection, connection.begin():
+        with log_answers(), self._engine.connect() as connection, connection.begin():
             connection.execute(_BY_INDEX)
             given = {"shards": list(sizes), "sizes": list(sizes.values()), "most": COUNTED}
             row = connection.execute(_WAITING, given).one()

@@ -360,6 +360,18 @@ class TestWhatTheServerSees:
         assert delay.fault() == "unreachable"
         store.close()
 
+    def test_what_it_may_not_read_is_told_and_nothing_fails(
+        self, log: LogWorld, databases: LogDatabases
+    ) -> None:
+        log.created()
+        with databases.owner.begin() as connection:
+            connection.execute(text("REVOKE SELECT ON log_horizon FROM broker_app"))
+        try:
+            assert self.delay(log).fault() == "unreachable"
+        finally:
+            with databases.owner.begin() as connection:
+                connection.execute(text("GRANT SELECT ON log_horizon TO broker_app"))
+        assert self.delay(log).fault() is None
 
 class TestWitnesses:
     """`BROKER_LOG_WITNESSES_FILE`: whom the sequencer asks (more in test_log_witnesses.py)."""

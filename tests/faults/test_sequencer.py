@@ -583,6 +583,36 @@ class TestRoles:
         with pytest.raises(Exception, match="permission denied"), log.store.engine.begin() as connection:
             connection.execute(text(statement))
 
+    def test_a_missing_privilege_is_a_plain_sentence(self, log: LogWorld) -> None:
+        log.created()
+        with log.databases.owner.begin() as connection:
+            connection.execute(text("REVOKE INSERT ON log_positions FROM broker_sequencer"))
+        try:
+            log.record(range(2))
+            sentence = (
+                r"a table or a privilege of the log is missing: broker prepare .* pg_control_system\(\)"
+            )
+            with pytest.raises(LogStopped, match=sentence), log.session() as session:
+                for_ever(session.sequencer)
+        finally:
+            with log.databases.owner.begin() as connection:
+                connection.execute(text("GRANT INSERT ON log_positions TO broker_sequencer"))
+        log.order()
+        log.check()
+
+    def test_a_head_store_without_its_table_is_a_plain_sentence(self, log: LogWorld) -> None:
+        with log.databases.head_owner.begin() as connection:
+            connection.execute(text("ALTER TABLE log_heads RENAME TO log_heads_elsewhere"))
+        try:
+            with (
+                pytest.raises(LogStopped, match="a table or a privilege of the log is missing"),
+                log.session() as session,
+            ):
+                session.sequencer.run()
+        finally:
+            with log.databases.head_owner.begin() as connection:
+                connection.execute(text("ALTER TABLE log_heads_elsewhere RENAME TO log_heads"))
+
     @pytest.mark.parametrize(
         "statement",
         [
