@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from broker.clock import system_clock
 from broker.evidence.checkpoint import Checkpoint
 from broker.evidence.merkle import EMPTY_ROOT
 from broker.evidence.witness import WitnessState
-from broker.witness.app import WitnessApp
+from broker.witness.app import Refused, WitnessApp, body_of
 from broker.witness.key import KeyUnusable, new_key, read_key, write_key
 from broker.witness.store import StateBroken, StateMoved, WitnessStore
 from tests.doors import at_once
@@ -229,3 +231,25 @@ class TestTheKey:
     def test_not_every_name_is_one(self, name: str) -> None:
         with pytest.raises(KeyUnusable, match="a key's name has no spaces"):
             new_key(name, bytes(32))
+
+
+class TestBodies:
+    def test_a_body_that_drips_is_cut_off(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("broker.witness.app.BODY_SECONDS", 0.05)
+        ours, theirs = socket.socketpair()
+        with ours, theirs, ours.makefile("rb") as content:
+            theirs.sendall(b"old 0\n")
+            # It would wait for ever: the other side neither sends more nor closes.
+            environ = {"CONTENT_LENGTH": "100", "wsgi.input": content, "gunicorn.socket": ours}
+            with pytest.raises(Refused) as refused:
+                body_of(environ)
+            assert (refused.value.reply.status, refused.value.reply.body) == (400, b"the body broke off\n")
+
+    @pytest.mark.parametrize(
+        ("length", "status"),
+        [("", 411), ("-1", 411), ("1_0", 411), ("٣", 411), ("135169", 413), ("9" * 5_000, 413)],
+    )
+    def test_a_length_is_a_number_within_bounds(self, length: str, status: int) -> None:
+        with pytest.raises(Refused) as refused:
+            body_of({"CONTENT_LENGTH": length, "wsgi.input": io.BytesIO(b"")})
+        assert refused.value.reply.status == status
