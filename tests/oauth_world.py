@@ -33,7 +33,9 @@ from broker.oauth.proxies import TrustedProxies
 from broker.oauth.stored_keys import generate_private_key
 from broker.settings import Secret, Settings
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
+from broker.storage.consents import PostgresConsents
 from broker.storage.migrate import migrate
+from broker.storage.openings import PostgresOpenings
 from broker.storage.session import Store, open_store
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.tables import metadata
@@ -337,3 +339,8 @@ def policy_set() -> PolicySet:
     """Return the policies that ship."""
     bundle = load_directory(SHIPPED)
     return compile_policies(bundle.agreements, bundle.catalogue, bundle.registers)
+
+
+def stored_consents(engine: Engine) -> PostgresConsents:
+    """Return the consents in a database of these worlds."""
+    return PostgresConsents(engine, PostgresOpenings(engine, KEY_ENCRYPTION_KEY))

@@ -18,7 +18,8 @@ from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.evidence.replay_facts import NotReplayable
 from broker.storage.agreements import KeptAgreements
 from broker.storage.consents import PostgresConsents
-from broker.storage.evidence import PostgresEvidence
+from broker.storage.evidence import EvidenceByPerson
+from broker.storage.openings import PostgresOpenings
 
 DIFFERS: Final = 1
 NOT_REPLAYABLE: Final = 2
@@ -52,10 +53,11 @@ def replay_command(reference: UUID, as_json: bool) -> None:
 
 def replay_verb(session: Session) -> ReplayDecision:
     """Return the verb on a command's store."""
+    openings = PostgresOpenings(session.engine, session.settings.key_encryption_key_file.reveal())
     return ReplayDecision(
-        evidence=PostgresEvidence(session.engine),
+        evidence=EvidenceByPerson(session.engine, openings),
         revisions=KeptAgreements(session.engine),
-        consents=PostgresConsents(session.engine),
+        consents=PostgresConsents(session.engine, openings),
         pseudonyms=KeyedPseudonyms(session.settings.pseudonym_key_file.reveal()),
     )
 

@@ -8,16 +8,20 @@ from typing import Final
 from sqlalchemy import Engine, text
 
 from broker.storage.faults import store_answers
+from broker.storage.openings import PostgresOpenings
 
 PAGE: Final = 1_000
 """Entries in memory at a time, whatever the period."""
 _ENTRY: Final = text("SELECT entry FROM evidence_entries WHERE reference = CAST(:reference AS uuid)")
 _CONSENT: Final = text(
     """
-WITH told AS MATERIALIZED (
+WITH mine AS MATERIALIZED (
+  SELECT reference FROM evidence_openings WHERE person_link = ANY(CAST(:links AS bytea[]))
+  UNION ALL
+  SELECT reference FROM evidence_annex WHERE data_subject_ref = :ref
+), told AS MATERIALIZED (
   SELECT e.entry, convert_from(e.entry, 'UTF8')::jsonb AS document
-  FROM evidence_annex a JOIN evidence_entries e USING (reference)
-  WHERE a.data_subject_ref = :ref AND e.kind = 'consent'
+  FROM mine JOIN evidence_entries e USING (reference) WHERE e.kind = 'consent'
 )
 SELECT entry FROM told
 WHERE document ->> 'consent' = :consent AND CAST(document ->> 'consent_version' AS int) = :version
@@ -47,13 +51,6 @@ class PostgresEvidence:
             found = connection.execute(_ENTRY, {"reference": reference}).scalar_one_or_none()
         return None if found is None else bytes(found)
 
-    def find_consent_entry(self, ref: bytes, consent_id: str, version: int) -> bytes | None:
-        """Return the entry of one version of a consent, or None. ref: keyed hash of whose consent it is."""
-        parameters = {"ref": ref, "consent": consent_id, "version": version}
-        with store_answers(), self._engine.connect() as connection:
-            found = connection.execute(_CONSENT, parameters).scalar_one_or_none()
-        return None if found is None else bytes(found)
-
     def count_entries(self, after: str, before: str) -> int:
         """Return how many entries lie between two references, neither of them included."""
         with store_answers(), self._engine.connect() as connection:
@@ -73,3 +70,22 @@ class PostgresEvidence:
             if len(rows) < PAGE:
                 return
             after = str(rows[-1].reference)
+
+
+class EvidenceByPerson(PostgresEvidence):
+    """The log with what finds a person's entries. All methods raise StoreUnavailable."""
+
+    def __init__(self, engine: Engine, openings: PostgresOpenings) -> None:
+        super().__init__(engine)
+        self._openings = openings
+
+    def find_consent_entry(self, ref: bytes, consent_id: str, version: int) -> bytes | None:
+        """Return the entry of one version of a consent, or None. ref: keyed hash of whose consent it is.
+
+        Of a person's year that was erased nothing is found. Raises EvidenceSecretUnreadable besides.
+        """
+        links = list(self._openings.links([ref]))
+        parameters = {"ref": ref, "links": links, "consent": consent_id, "version": version}
+        with store_answers(), self._engine.connect() as connection:
+            found = connection.execute(_CONSENT, parameters).scalar_one_or_none()
+        return None if found is None else bytes(found)

@@ -60,7 +60,7 @@ def kept(world: World, count: int, month: int) -> list[str]:
         )
         for at in range(count)
     ]
-    keep(world.owner, made[::-1])
+    keep(world, made[::-1])
     return [one.reference for one in made]
 
 

@@ -373,6 +373,7 @@ class TestWhatTheServerSees:
                 connection.execute(text("GRANT SELECT ON log_horizon TO broker_app"))
         assert self.delay(log).fault() is None
 
+
 class TestWitnesses:
     """`BROKER_LOG_WITNESSES_FILE`: whom the sequencer asks (more in test_log_witnesses.py)."""
 

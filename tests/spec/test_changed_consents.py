@@ -17,6 +17,7 @@ from consent_ui.words import WORDS
 from policies.civil_time import VIET_NAM
 from tests.citizen_world import Citizen, Form, Forms
 from tests.oauth_flow import Flow
+from tests.oauth_world import stored_consents
 
 CONSENTS = "/citizen/consents"
 RANGE = {"first_day": "2026-02-01", "last_day": "2026-03-31"}
@@ -57,7 +58,7 @@ def said(answer: TestResponse, status: int, key: str, **values: str) -> None:
 
 
 def kept(flow: Flow, consent_id: str) -> Consent:
-    held = PostgresConsents(flow.world.engine).find_one(consent_id)
+    held = stored_consents(flow.world.engine).find_one(consent_id)
     assert held is not None
     return held.consent
 
@@ -128,7 +129,7 @@ class TestByRedirect:
     ) -> None:
         new = change(flow, browser, path, ["salary_base"]).headers["Location"].split("?")[0]
         consent = kept(flow, new.rpartition("/")[2])
-        receipts = PostgresConsents(flow.world.engine).find_receipts(consent.citizen_id)
+        receipts = stored_consents(flow.world.engine).find_receipts(consent.citizen_id)
         [receipt] = [one for one in receipts if one.event_type == "amended"]
         assert receipt.consent_id == consent.consent_id
         for language, title in (("vi", "Bạn đã thay đổi sự đồng ý"), ("en", "You changed your consent")):

@@ -17,6 +17,7 @@ from consent_ui.words import WORDS
 from tests.citizen_world import Citizen, Form, Forms
 from tests.inbox_flow import ITEM, InboxFlow
 from tests.oauth_flow import INCOME, Flow
+from tests.oauth_world import stored_consents
 
 CONSENTS = "/citizen/consents"
 TODAY = datetime.now(UTC).date()
@@ -56,13 +57,13 @@ def waiting(inbox: InboxFlow, person: Citizen, **item: Any) -> Consent:
 
 
 def kept(flow: Flow, consent_id: str) -> Consent:
-    held = PostgresConsents(flow.world.engine).find_one(consent_id)
+    held = stored_consents(flow.world.engine).find_one(consent_id)
     assert held is not None
     return held.consent
 
 
 def events(flow: Flow, consent_id: str) -> list[str]:
-    return [one.type for one in PostgresConsents(flow.world.engine).find_events(consent_id)]
+    return [one.type for one in stored_consents(flow.world.engine).find_events(consent_id)]
 
 
 def give(flow: Flow, browser: Client, consent_id: str, **more: Any) -> TestResponse:

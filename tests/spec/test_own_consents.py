@@ -16,7 +16,6 @@ from werkzeug.test import Client, TestResponse
 
 from broker.errors import ConsentMoved
 from broker.storage.consents import PostgresConsents
-from broker.storage.openings import PostgresOpenings
 from consent_ui.consent_presenting import consent_view
 from consent_ui.notices import NOTICE_VERSION
 from consent_ui.terms_words import why_of
@@ -26,7 +25,7 @@ from tests.citizen_world import Citizen, Form, Forms, shipped_policies
 from tests.consent_world import ConsentWorld, reader_of
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.oauth_flow import Attempt, Flow
-from tests.oauth_world import KEY_ENCRYPTION_KEY
+from tests.oauth_world import stored_consents
 from tests.own_pages_world import signed_in
 from tests.release_world import World
 
@@ -481,7 +480,7 @@ class TestTheInbox:
         path = waiting.split('href="')[1].split("?")[0].split('"')[0]
         shown_at = flow.world.clock().replace(microsecond=0)
         form = own_form(get(flow, browser, path))
-        store = PostgresConsents(flow.world.engine, PostgresOpenings(flow.world.engine, KEY_ENCRYPTION_KEY))
+        store = stored_consents(flow.world.engine)
         [before] = store.find_of_request(asked["request_id"])
         flow.world.clock.move(95)
         data = {**form.fields, "field": ["salary_base"], "choice": "give"}

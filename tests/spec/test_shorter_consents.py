@@ -9,11 +9,11 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from broker.storage.consents import PostgresConsents
 from consent_ui.words import WORDS
 from policies.civil_time import VIET_NAM, civil_date
 from tests.citizen_world import Citizen, Forms
 from tests.oauth_flow import INCOME, Attempt, Flow
+from tests.oauth_world import stored_consents
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_fewer_days_end_consent_grant_and_token_earlier_and_stand_everywhere(
     tokens = flow.redeem(attempt).get_json()
     [detail] = tokens["authorization_details"]
     assert detail["valid_days"] == 7
-    store, until = PostgresConsents(flow.world.engine), flow.world.clock() + timedelta(days=7)
+    store, until = stored_consents(flow.world.engine), flow.world.clock() + timedelta(days=7)
     held = store.find_one(detail["consent_id"])
     assert held is not None
     consent = held.consent
