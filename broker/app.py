@@ -186,7 +186,7 @@ def enforcement_of(settings: Settings, store: Store, policy_set: PolicySet) -> E
     return Enforcement(
         ledger=PostgresLedger(
             store.prepared,
-            PostgresOpenings(store.engine, settings.key_encryption_key_file.reveal()),
+            PostgresOpenings(store, settings.key_encryption_key_file.reveal()),
             deadline_seconds=settings.store_deadline_seconds,
             clock_skew_seconds=settings.clock_skew_seconds,
         ),

@@ -75,7 +75,7 @@ class CitizenWiring:
 
     def history(self) -> ShowHistory:
         """Return what shows a person who saw the own data."""
-        openings = PostgresOpenings(self.store.engine, self.settings.key_encryption_key_file.reveal())
+        openings = PostgresOpenings(self.store, self.settings.key_encryption_key_file.reveal())
         return ShowHistory(
             store=PostgresHistory(self.store.engine, openings),
             source=self.source,

@@ -71,7 +71,7 @@ class ConsentWiring:
 
     def __post_init__(self) -> None:
         deadline_seconds = self.settings.store_deadline_seconds
-        openings = PostgresOpenings(self.store.engine, self.settings.key_encryption_key_file.reveal())
+        openings = PostgresOpenings(self.store, self.settings.key_encryption_key_file.reveal())
         object.__setattr__(self, "consents", PostgresConsents(self.store.engine, openings))
         object.__setattr__(self, "requests", PostgresConsentRequests(self.store.engine))
         pseudonyms = KeyedPseudonyms(self.settings.pseudonym_key_file.reveal())

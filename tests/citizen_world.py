@@ -182,7 +182,7 @@ class CitizenWorld:
         self._register_bank()
         redirects = Redirects(self.authorizations)
         self.told = redirects.told
-        openings = PostgresOpenings(self.engine, KEY_ENCRYPTION_KEY)
+        openings = PostgresOpenings(database.store, KEY_ENCRYPTION_KEY)
         self.app = Flask("citizen_world", static_folder=None)
         self.app.register_blueprint(
             citizen_blueprint(

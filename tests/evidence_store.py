@@ -26,6 +26,7 @@ from broker.oauth.evidence_secrets import EvidenceKeySeal, EvidenceSecretUnreada
 from broker.storage.consent_writes import record_evidence
 from broker.storage.migrate import migrate
 from broker.storage.openings import PostgresOpenings
+from broker.storage.session import Store, open_store
 from connectors.base import LookupKey, SourceUnavailable
 from policies.model import Record
 
@@ -41,13 +42,18 @@ Dump = Mapping[str, Sequence[Mapping[str, Any]]]
 class EvidenceStore:
     """The database, and the entries that were put into it: name of the person → their bytes."""
 
-    application: Engine
+    store: Store
     owner: Engine
     entries: dict[str, list[bytes]] = field(default_factory=dict)
 
+    @property
+    def application(self) -> Engine:
+        """The engine of the application role."""
+        return self.store.engine
+
     def openings(self) -> PostgresOpenings:
         """Return what a process that starts now has: nothing of keys in memory."""
-        return PostgresOpenings(self.application, KEY)
+        return PostgresOpenings(self.store, KEY)
 
     def record(self, name: str, year: int, count: int = 2, openings: PostgresOpenings | None = None) -> None:
         """Record releases about a person in a year."""
@@ -227,10 +233,13 @@ def evidence_store(cluster: EmbeddedCluster, name: str) -> Iterator[EvidenceStor
             url_of(cluster.administrator_url, role, name) for role in ("broker_owner", "broker_app")
         )
         migrate(owner_url)
-        engines = create_engine(application_url), create_engine(owner_url)
+        store, owner = (
+            open_store(application_url, deadline_seconds=60.0, pool_size=16),
+            create_engine(owner_url),
+        )
         try:
-            yield EvidenceStore(*engines)
+            yield EvidenceStore(store, owner)
         finally:
-            for engine in engines:
-                engine.dispose()
+            store.close()
+            owner.dispose()
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))

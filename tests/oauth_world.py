@@ -341,6 +341,6 @@ def policy_set() -> PolicySet:
     return compile_policies(bundle.agreements, bundle.catalogue, bundle.registers)
 
 
-def stored_consents(engine: Engine) -> PostgresConsents:
-    """Return the consents in a database of these worlds."""
-    return PostgresConsents(engine, PostgresOpenings(engine, KEY_ENCRYPTION_KEY))
+def stored_consents(store: Store) -> PostgresConsents:
+    """Return the consents in the store of one of these worlds."""
+    return PostgresConsents(store.engine, PostgresOpenings(store, KEY_ENCRYPTION_KEY))

@@ -121,8 +121,8 @@ class World:
         event.listen(self.engine, "connect", _tell_apart)
         self.owner: Engine = create_engine(owner_url)
         self.pseudonyms = KeyedPseudonyms(settings.pseudonym_key_file.reveal())
-        self.openings = PostgresOpenings(self.engine, settings.key_encryption_key_file.reveal())
-        self._keys = PostgresEvidenceKeys(self.engine, settings.key_encryption_key_file.reveal())
+        self.openings = PostgresOpenings(self.store, settings.key_encryption_key_file.reveal())
+        self._keys = PostgresEvidenceKeys(self.store, settings.key_encryption_key_file.reveal())
         self._links: dict[bytes, bytes] = {}
         self.clients = PostgresClients(self.engine)
         self.staff = PostgresStaff(self.engine)

@@ -96,7 +96,7 @@ def _erasing(session: Session, owner: Engine) -> EraseEvidence:
         return "" if account is None else account.citizen_id
 
     return EraseEvidence(
-        store=PostgresErasure(owner, PostgresOpenings(session.engine, key), key),
+        store=PostgresErasure(owner, PostgresOpenings(session.store, key), key),
         source=InsuranceSource(settings.source_url, settings.source_deadline_seconds, concurrency=1),
         citizen_of=citizen_of,
         pseudonyms=pseudonyms,

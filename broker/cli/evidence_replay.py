@@ -53,7 +53,7 @@ def replay_command(reference: UUID, as_json: bool) -> None:
 
 def replay_verb(session: Session) -> ReplayDecision:
     """Return the verb on a command's store."""
-    openings = PostgresOpenings(session.engine, session.settings.key_encryption_key_file.reveal())
+    openings = PostgresOpenings(session.store, session.settings.key_encryption_key_file.reveal())
     return ReplayDecision(
         evidence=EvidenceByPerson(session.engine, openings),
         revisions=KeptAgreements(session.engine),

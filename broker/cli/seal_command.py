@@ -25,7 +25,7 @@ def seal_command(as_json: bool, progress: bool) -> None:
     clear: say it when the last one is gone, or once more.
     """
     with refusals(), open_session() as session, session.open_owner() as owner:
-        openings = PostgresOpenings(session.engine, session.settings.key_encryption_key_file.reveal())
+        openings = PostgresOpenings(session.store, session.settings.key_encryption_key_file.reveal())
         sealing = PostgresSealing(owner, openings)
         pages = sealing.count_pages()
         with progress_bar(pages, "pages sealed", progress) as advance:

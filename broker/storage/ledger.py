@@ -61,8 +61,11 @@ _OWN_JUDGED: Final[tuple[tuple[int, Verdict], ...]] = (
 class Sealer(Protocol):
     """Seals what opens an entry's commitments; `broker.storage.openings.PostgresOpenings` does it."""
 
-    def seal(self, row: EvidenceRow) -> SealedOpening:
-        """Return what is kept beside an entry. Raises StoreUnavailable, EvidenceSecretUnreadable."""
+    def seal(self, row: EvidenceRow, seconds: float) -> SealedOpening:
+        """Return what is kept beside an entry, within so many seconds.
+
+        Raises StoreUnavailable, EvidenceSecretUnreadable.
+        """
         ...
 
 
@@ -103,16 +106,20 @@ class PostgresLedger:
         """Return the statement for a record and its parameters."""
         if record.own_session is not None:
             own = self._own_judged(record, record.own_session)
-            return RELEASE_OWN[len(record.steps)], [*own, *self._one(record.rows[0]), *_plain(record.steps)]
+            return RELEASE_OWN[len(record.steps)], [
+                *own,
+                *self._one(record.context, record.rows[0]),
+                *_plain(record.steps),
+            ]
         judged, basis = self._judged(record), record.consent
         if basis is not None:
             consent = [basis.consent_id.encode(), b"%d" % basis.version]
-            one = self._one(record.rows[0])
+            one = self._one(record.context, record.rows[0])
             return RELEASE_CONSENTED[len(record.steps)], [*judged, *one, *consent, *_plain(record.steps)]
         if len(record.rows) == 1 and len(record.steps) <= STEPS_MAX:
-            one = self._one(record.rows[0])
+            one = self._one(record.context, record.rows[0])
             return RELEASE_ONE[len(record.steps)], [*judged, *one, *_plain(record.steps)]
-        return RELEASE_MANY, [*judged, *self._many(record.rows), *_arrays(record.steps)]
+        return RELEASE_MANY, [*judged, *self._many(record.context, record.rows), *_arrays(record.steps)]
 
     def _judged(self, record: ReleaseRecord) -> list[bytes | None]:
         context, decision = record.context, record.decision
@@ -155,13 +162,13 @@ class PostgresLedger:
         """Burn the proof and record a refusal; see `broker.actions.doors.Ledger`."""
         proof = [_number(context.proof_issued_at_seconds), context.proof_hash]
         try:
-            return self._execute(context, REFUSAL, [*proof, *self._one(row)])[0][0] == b"t"
+            return self._execute(context, REFUSAL, [*proof, *self._one(context, row)])[0][0] == b"t"
         except DatabaseRefused as refused:
             raise EvidenceUnavailable(f"the ledger refused to record: {refused}") from refused
 
-    def _one(self, row: EvidenceRow) -> list[bytes | None]:
+    def _one(self, context: AccessContext, row: EvidenceRow) -> list[bytes | None]:
         """Return the parameters of one row of evidence."""
-        sealed = self._sealed(row)
+        sealed = self._sealed(context, row)
         return [
             row.reference.encode(),
             row.kind.encode(),
@@ -171,9 +178,9 @@ class PostgresLedger:
             sealed.sealed_salts,
         ]
 
-    def _many(self, rows: Sequence[EvidenceRow]) -> list[bytes | None]:
+    def _many(self, context: AccessContext, rows: Sequence[EvidenceRow]) -> list[bytes | None]:
         """Return the parameters of several rows, as arrays."""
-        sealed = [self._sealed(row) for row in rows]
+        sealed = [self._sealed(context, row) for row in rows]
         return [
             ("{" + ",".join([row.reference for row in rows]) + "}").encode(),
             ("{" + ",".join([row.kind for row in rows]) + "}").encode(),
@@ -183,9 +190,9 @@ class PostgresLedger:
             _byteas([one.sealed_salts for one in sealed]),
         ]
 
-    def _sealed(self, row: EvidenceRow) -> SealedOpening:
+    def _sealed(self, context: AccessContext, row: EvidenceRow) -> SealedOpening:
         try:
-            return self._openings.seal(row)
+            return self._openings.seal(row, min(self._deadline_seconds, context.left_seconds()))
         except (StoreUnavailable, EvidenceSecretUnreadable) as fault:
             raise EvidenceUnavailable(f"the keys of evidence cannot be read: {fault.kind}") from fault
 

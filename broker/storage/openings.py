@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from broker.evidence.history import KeptOpening
 from broker.evidence.person_keys import link_of, seal_key_of
@@ -20,7 +20,10 @@ from broker.evidence.recording import EvidenceRow
 from broker.oauth.evidence_secrets import open_salts, seal_salts
 from broker.storage.evidence_keys import PostgresEvidenceKeys
 from broker.storage.faults import store_answers
+from broker.storage.session import Store
 
+SECONDS: Final = 2.0
+"""How long the first look at a year's secret may take, where nobody says otherwise."""
 NOBODY: Final = bytes(32)
 """In the place of a person's reference where nobody was found: a keyed hash is never all zeros."""
 _FIND: Final = text(
@@ -47,17 +50,18 @@ class SealedOpening:
 class PostgresOpenings:
     """Seals and opens. All methods raise StoreUnavailable, EvidenceSecretUnreadable."""
 
-    def __init__(self, engine: Engine, key_encryption_key: bytes) -> None:
-        self._engine = engine
-        self._keys = PostgresEvidenceKeys(engine, key_encryption_key)
+    def __init__(self, store: Store, key_encryption_key: bytes) -> None:
+        self._engine = store.engine
+        self._keys = PostgresEvidenceKeys(store, key_encryption_key)
 
-    def seal(self, row: EvidenceRow) -> SealedOpening:
+    def seal(self, row: EvidenceRow, seconds: float = SECONDS) -> SealedOpening:
         """Return what is kept beside an entry that is about to be recorded.
 
+        seconds: how long it may take, where the year's secret is not known yet.
         Of a person and year that were erased nothing is kept: neither whom it is about nor salts.
         """
         ref = row.data_subject_ref or NOBODY
-        return sealed_opening(row, self._keys.find_for_writing(row.year, ref))
+        return sealed_opening(row, self._keys.find_for_writing(row.year, ref, seconds))
 
     def links(self, refs: Sequence[bytes]) -> Sequence[bytes]:
         """Return under what the entries of persons are found, in all years that were not erased."""

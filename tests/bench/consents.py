@@ -80,7 +80,7 @@ class Growth:
         self.lending = Lending(stage.settings, stage.cluster.owner_url, stage.cluster.source_owner_url)
         self.persons = self.lending.load_citizens(self.lending.persons(4_000))
         key = stage.settings.key_encryption_key_file.reveal()
-        openings = PostgresOpenings(self.lending.store.engine, key)
+        openings = PostgresOpenings(self.lending.store, key)
         self.store = PostgresConsents(self.lending.store.engine, openings)
 
     def lend(self, count: int) -> list[Lent]:

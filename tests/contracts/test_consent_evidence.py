@@ -90,7 +90,7 @@ def walk(inbox: InboxFlow, person: Citizen, last: Consent, step: str, request_id
 def entries(inbox: InboxFlow, person: Citizen, consent: Consent) -> list[dict[str, Any]]:
     """Return the evidence about one consent that the person's own history finds, oldest first."""
     ref = KeyedPseudonyms(PSEUDONYM_KEY).data_subject_ref(CITIZEN_PREFIX + person.citizen_id)
-    links = PostgresOpenings(inbox.world.engine, KEY_ENCRYPTION_KEY).links([ref])
+    links = PostgresOpenings(inbox.world.wiring.store, KEY_ENCRYPTION_KEY).links([ref])
     with inbox.world.engine.connect() as connection:
         found = connection.execute(
             text(
@@ -113,7 +113,7 @@ class TestWhatOneActionWrites:
         consent = inbox.answer(person, inbox.waiting(person)[0], ["salary_base", "si_status"])
         entry = entries(inbox, person, consent)[-1]
         ref = KeyedPseudonyms(PSEUDONYM_KEY).data_subject_ref(CITIZEN_PREFIX + person.citizen_id)
-        openings = PostgresOpenings(inbox.world.engine, KEY_ENCRYPTION_KEY)
+        openings = PostgresOpenings(inbox.world.wiring.store, KEY_ENCRYPTION_KEY)
         kept = openings.find_opening([ref], entry["reference"])
         assert kept is not None
         assert (kept.ref, kept.payload_salt) == (ref, None)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from threading import Barrier
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.actions.show_history import ShowHistory
@@ -81,7 +83,7 @@ def test_nothing_in_the_tables_names_anybody_or_opens_anything_without_the_key(s
     for secret in (row.data_subject_ref, row.data_subject_salt, row.payload_salt):
         assert repr(secret).encode()[2:-1] not in lying
     with pytest.raises(EvidenceSecretUnreadable):
-        PostgresOpenings(store.application, bytes(32)).find_opening([ref_of("ada")], row.reference)
+        PostgresOpenings(store.store, bytes(32)).find_opening([ref_of("ada")], row.reference)
 
 
 def test_entries_about_nobody_keep_their_payloads_salt_and_no_link(store: EvidenceStore) -> None:
@@ -115,21 +117,43 @@ def test_of_many_who_make_the_first_secret_of_a_year_at_once_one_is_kept_and_all
 
 
 def test_sealing_asks_the_database_once_a_year(store: EvidenceStore) -> None:
-    openings, statements = store.openings(), []
+    openings = store.openings()
     openings.seal(release_about("ada", AT))
-
-    def count(*given: object) -> None:
-        statements.append(given[2])
-
-    event.listen(store.application, "before_cursor_execute", count)
-    try:
+    with store.owner.begin() as connection:
+        connection.execute(text("LOCK TABLE evidence_keys IN ACCESS EXCLUSIVE MODE"))
         for number in range(50):
-            openings.seal(release_about(f"person-{number}", AT))
-        assert statements == []
-        openings.seal(release_about("ada", AT.replace(year=2027)))
-        assert statements != []
-    finally:
-        event.remove(store.application, "before_cursor_execute", count)
+            openings.seal(release_about(f"person-{number}", AT), 0.0)
+        with pytest.raises(StoreUnavailable):
+            openings.seal(release_about("ada", AT.replace(year=2027)), 0.2)
+
+
+def test_while_the_keys_cannot_be_read_nobody_waits_longer_than_the_own_deadline(
+    store: EvidenceStore,
+) -> None:
+    openings = store.openings()
+    with ThreadPoolExecutor(8) as pool, store.owner.begin() as connection:
+        connection.execute(text("LOCK TABLE evidence_keys IN ACCESS EXCLUSIVE MODE"))
+        refused = pool.submit(openings.seal, release_about("ada", AT), 0.2).exception(60)
+        assert isinstance(refused, StoreUnavailable)
+        assert refused.detail == "the keys of evidence cannot be had: DatabaseTooSlow"
+        # Eight at once ask for themselves: none stands behind another one's deadline.
+        sealed = [pool.submit(openings.seal, release_about("ada", AT), 60.0) for _ in range(8)]
+        waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'evidence_keys'::regclass AND NOT granted"
+        until = time.monotonic() + 60
+        while connection.execute(text(waiting)).scalar_one() < 8:
+            assert time.monotonic() < until, "some wait for one another"
+        connection.rollback()
+        links = {one.result(60).person_link for one in sealed}
+    assert len(links) == 1
+    assert None not in links
+
+
+def test_under_a_wrong_key_encryption_key_no_year_is_begun(store: EvidenceStore) -> None:
+    store.openings().seal(release_about("ada", AT))
+    before = store.dump()["evidence_keys"]
+    with pytest.raises(EvidenceSecretUnreadable):
+        PostgresOpenings(store.store, bytes(32)).seal(release_about("ada", AT.replace(year=2027)))
+    assert store.dump()["evidence_keys"] == before
 
 
 def test_a_year_of_which_only_branches_are_left_gets_no_second_secret(store: EvidenceStore) -> None:
@@ -149,7 +173,7 @@ def test_two_years_of_one_person_have_nothing_in_common(store: EvidenceStore) ->
     }
     assert len(links) == 3
     assert set(openings.links([ref_of("ada")])) == links
-    assert PostgresOpenings(store.application, KEY).links([]) == []
+    assert PostgresOpenings(store.store, KEY).links([]) == []
 
 
 class TestOneEntryForItsOwnPerson:

@@ -62,9 +62,9 @@ def database(oauth: Database) -> Iterator[Database]:
     """Seven signing keys, seven citizens, two complaints, an answer, keys of three years, all under OLD."""
     oauth.empty()
     empty_evidence_keys(oauth)
-    keys = PostgresEvidenceKeys(oauth.application, OLD)
+    keys = PostgresEvidenceKeys(oauth.store, OLD)
     for year in YEARS:
-        assert keys.find_for_writing(year, PERSON) is not None
+        assert keys.find_for_writing(year, PERSON, 5.0) is not None
     KeyRing(PostgresSigningKeys(oauth.application), OLD, system_clock).ensure_keys()
     citizens = [register(oauth, number) for number in range(PEOPLE)]
     complaints = PostgresComplaints(oauth.application, CitizenSecrets(OLD))
@@ -324,7 +324,7 @@ PostgresRewrap(create_engine(application), create_engine(owner), killed, batch_r
 def test_a_run_killed_among_the_keys_of_evidence_is_run_again_and_every_key_stays_what_it_was(
     database: Database,
 ) -> None:
-    before = PostgresEvidenceKeys(database.application, OLD).find_all([PERSON])
+    before = PostgresEvidenceKeys(database.store, OLD).find_all([PERSON])
     assert [one.year for one in before] == list(YEARS)
     urls = [
         engine.url.render_as_string(hide_password=False) for engine in (database.application, database.owner)
@@ -335,9 +335,9 @@ def test_a_run_killed_among_the_keys_of_evidence_is_run_again_and_every_key_stay
     walk = PostgresRewrap(database.application, database.owner, Rewrapping(OLD, NEW))
     done = {one.table: (one.under_old_key, one.under_new_key) for one in walk.rewrap(lambda _: None)}
     assert done["evidence_keys"] == (1, 2)
-    assert PostgresEvidenceKeys(database.application, NEW).find_all([PERSON]) == before
+    assert PostgresEvidenceKeys(database.store, NEW).find_all([PERSON]) == before
     with pytest.raises(EvidenceSecretUnreadable):
-        PostgresEvidenceKeys(database.application, OLD).find_all([PERSON])
+        PostgresEvidenceKeys(database.store, OLD).find_all([PERSON])
 
 
 def test_without_the_owner_role_nothing_is_changed(

@@ -80,14 +80,14 @@ def test_a_run_that_fails_in_the_middle_of_a_batch_changes_nothing_of_it_and_is_
     class Broken(PostgresOpenings):
         left = 90
 
-        def seal(self, row: EvidenceRow) -> SealedOpening:
+        def seal(self, row: EvidenceRow, seconds: float = 5.0) -> SealedOpening:
             self.left -= 1
             if not self.left:
                 raise StoreUnavailable("gone")
-            return super().seal(row)
+            return super().seal(row, seconds)
 
     known = found_by_attacker(store.dump(), PEOPLE)
-    walk = PostgresSealing(store.owner, Broken(store.application, KEY), batch_pages=1)
+    walk = PostgresSealing(store.owner, Broken(store.store, KEY), batch_pages=1)
     with pytest.raises(StoreUnavailable):
         walk.seal(walk.count_pages(), lambda _: None)
     halfway = store.dump()

@@ -58,7 +58,7 @@ def said(answer: TestResponse, status: int, key: str, **values: str) -> None:
 
 
 def kept(flow: Flow, consent_id: str) -> Consent:
-    held = stored_consents(flow.world.engine).find_one(consent_id)
+    held = stored_consents(flow.world.wiring.store).find_one(consent_id)
     assert held is not None
     return held.consent
 
@@ -129,7 +129,7 @@ class TestByRedirect:
     ) -> None:
         new = change(flow, browser, path, ["salary_base"]).headers["Location"].split("?")[0]
         consent = kept(flow, new.rpartition("/")[2])
-        receipts = stored_consents(flow.world.engine).find_receipts(consent.citizen_id)
+        receipts = stored_consents(flow.world.wiring.store).find_receipts(consent.citizen_id)
         [receipt] = [one for one in receipts if one.event_type == "amended"]
         assert receipt.consent_id == consent.consent_id
         for language, title in (("vi", "Bạn đã thay đổi sự đồng ý"), ("en", "You changed your consent")):

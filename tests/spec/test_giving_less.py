@@ -57,13 +57,13 @@ def waiting(inbox: InboxFlow, person: Citizen, **item: Any) -> Consent:
 
 
 def kept(flow: Flow, consent_id: str) -> Consent:
-    held = stored_consents(flow.world.engine).find_one(consent_id)
+    held = stored_consents(flow.world.wiring.store).find_one(consent_id)
     assert held is not None
     return held.consent
 
 
 def events(flow: Flow, consent_id: str) -> list[str]:
-    return [one.type for one in stored_consents(flow.world.engine).find_events(consent_id)]
+    return [one.type for one in stored_consents(flow.world.wiring.store).find_events(consent_id)]
 
 
 def give(flow: Flow, browser: Client, consent_id: str, **more: Any) -> TestResponse:

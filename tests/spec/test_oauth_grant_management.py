@@ -174,7 +174,7 @@ class TestTheReleaseStatement:
     def ledger(self, database: Database) -> PostgresLedger:
         published = {one.agreement_id: one for one in revisions(policy_set())}
         publish_agreement(database.application, published[AGREEMENT])
-        openings = PostgresOpenings(database.application, KEY_ENCRYPTION_KEY)
+        openings = PostgresOpenings(database.store, KEY_ENCRYPTION_KEY)
         return PostgresLedger(database.store.prepared, openings, deadline_seconds=5.0, clock_skew_seconds=5.0)
 
     def record(self, token: str) -> ReleaseRecord:

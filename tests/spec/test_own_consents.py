@@ -480,7 +480,7 @@ class TestTheInbox:
         path = waiting.split('href="')[1].split("?")[0].split('"')[0]
         shown_at = flow.world.clock().replace(microsecond=0)
         form = own_form(get(flow, browser, path))
-        store = stored_consents(flow.world.engine)
+        store = stored_consents(flow.world.wiring.store)
         [before] = store.find_of_request(asked["request_id"])
         flow.world.clock.move(95)
         data = {**form.fields, "field": ["salary_base"], "choice": "give"}

@@ -38,7 +38,7 @@ def test_fewer_days_end_consent_grant_and_token_earlier_and_stand_everywhere(
     tokens = flow.redeem(attempt).get_json()
     [detail] = tokens["authorization_details"]
     assert detail["valid_days"] == 7
-    store, until = stored_consents(flow.world.engine), flow.world.clock() + timedelta(days=7)
+    store, until = stored_consents(flow.world.wiring.store), flow.world.clock() + timedelta(days=7)
     held = store.find_one(detail["consent_id"])
     assert held is not None
     consent = held.consent
