@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from broker.actions.log_shard import cosigned_note
 from broker.actions.sequence_log import Sequencer
+from broker.cli import main
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.log_witnesses import (
     VARIABLE,
@@ -115,6 +118,13 @@ class TestAtWork:
         assert told == []
         log.check()
         assert [one.store.latest(log.origin(), [log.key()]).tree_size for one in places] == [310, 310]
+        # Whoever audits has the files, the keys, and nothing else of ours.
+        words = ["evidence", "audit", "--tiles", str(log.files().directory), "--vkey", log.key().vkey]
+        trusted = [word for key in keys for word in ("--witness-vkey", key.vkey)]
+        audited = CliRunner().invoke(main, [*words, *trusted, "--json"])
+        found = json.loads(audited.stdout)
+        assert (audited.exit_code, found["findings"], found["entries_read"]) == (0, [], 310)
+        assert {one["name"] for one in found["witnesses"]} == everybody
 
     def test_a_witness_that_is_gone_holds_up_nothing(
         self,
