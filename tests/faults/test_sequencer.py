@@ -17,6 +17,8 @@ from broker.actions import sequence_log
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.log_session import LogSession
 from broker.errors import LogStopped
+from broker.evidence.checkpoint import open_checkpoint
+from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.tiles import ENTRIES, Tile
 from broker.storage import log_positions, log_unplaced
 from tests.doors import wait_until
@@ -640,3 +642,39 @@ def test_an_entry_is_found_by_its_reference_as_soon_as_it_has_a_position(log: Lo
         assert session.positions.find("01a200d1-6a6f-713d-b8ef-ffffffffffff") is None
         log.order()
         assert [session.positions.find(one) for one in references] == [(YEAR, 0), (YEAR, 1), (YEAR, 2)]
+
+
+def test_an_older_checkpoint_that_somebody_slow_published_is_put_right_in_the_next_round(
+    log: LogWorld,
+) -> None:
+    log.created()
+    log.record(range(3))
+    log.order()
+    older = log.files().checkpoint()
+    assert older is not None
+    log.record(range(3, 300))
+    log.order()
+    log.files().publish(older)
+    log.order()
+    assert log.published().tree_size == 300
+    log.check()
+
+
+def test_a_key_that_was_exchanged_signs_from_its_time_on_and_the_older_one_s_checkpoints_stay(
+    log: LogWorld,
+) -> None:
+    log.created()
+    log.record(range(3))
+    log.order()
+    older, key = log.files().checkpoint(), log.key()
+    assert older is not None
+    log.ring.rotate("log", compromised=True)
+    log.record(range(3, 5))
+    log.order()
+    assert log.key() != key
+    log.check()
+    assert open_checkpoint(older, [key, log.key()]).checkpoint.tree_size == 3
+    newer = log.files().checkpoint()
+    assert newer is not None
+    with pytest.raises(EvidenceInvalid, match="checkpoint_unsigned"):
+        open_checkpoint(newer, [key])
