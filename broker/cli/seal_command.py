@@ -30,6 +30,7 @@ def seal_command(as_json: bool, progress: bool) -> None:
         pages = sealing.count_pages()
         with progress_bar(pages, "pages sealed", progress) as advance:
             sealed = sealing.seal(pages, advance)
+        sealing.sweep()
         left = sealing.count_left()
     show([{"sealed": sealed, "left": left}], as_json)
     if left:

@@ -59,6 +59,12 @@ class PostgresSealing:
             on_pages(end)
         return sealed
 
+    def sweep(self) -> None:
+        """Give the pages of the old table back, where nothing that is open still sees their rows."""
+        autocommit = self._owner.execution_options(isolation_level="AUTOCOMMIT")
+        with store_answers(), autocommit.connect() as connection:
+            connection.execute(text("VACUUM evidence_annex"))
+
     def _ranges(self, page_count: int) -> Iterator[tuple[int, int]]:
         for first in range(0, page_count, self._batch_pages):
             yield first, min(first + self._batch_pages, page_count)

@@ -28,9 +28,12 @@ from broker.evidence.kinds import parse_entry
 from broker.evidence.person_keys import PATH_LENGTH
 from broker.evidence.recording import EvidenceRow
 from broker.evidence.verifier import Opening, Trust, verified
+from broker.oauth.rewrapping import Rewrapping
 from broker.settings import Secret, Settings
 from broker.storage.consent_writes import record_evidence
 from broker.storage.erasure import PostgresErasure
+from broker.storage.openings import PostgresOpenings
+from broker.storage.rewrap import PostgresRewrap
 from broker.storage.session import open_store
 from connectors.base import SourceUnavailable
 from tests.contracts.source_fixtures import InsuranceDatabase
@@ -192,6 +195,33 @@ class TestWhatIsLeft:
         assert erase(store, "ada", account="7").entry_count == 4
         assert found_by_attacker(store.dump(), ["ada", account]) == set()
         assert len(store.dump()["evidence_keys"]) <= 2 * 15 * PATH_LENGTH
+
+    def test_what_was_never_sealed_goes_too(self, store: EvidenceStore) -> None:
+        store.record_plainly("ada", YEAR)
+        store.record_plainly("ada", YEAR + 1)
+        store.record_plainly("bob", YEAR)
+        assert erase(store, "ada").entry_count == 1
+        found = found_by_attacker(store.dump(), ["ada", "bob"])
+        assert found == {
+            (json.loads(store.entries["ada"][1])["reference"], "ada"),
+            (json.loads(store.entries["bob"][0])["reference"], "bob"),
+        }
+
+    def test_under_a_new_key_encryption_key_it_stays_erased_and_all_else_opens(
+        self, store: EvidenceStore
+    ) -> None:
+        new_key = bytes([9]) * 32
+        store.record("ada", YEAR)
+        store.record("bob", YEAR)
+        erase(store, "ada")
+        walk = PostgresRewrap(store.application, store.owner, Rewrapping(KEY, new_key), batch_rows=50)
+        [counted] = [one for one in walk.rewrap(lambda _: None) if one.table == "evidence_keys"]
+        assert (counted.under_old_key, counted.under_new_key) == (15 * PATH_LENGTH, 0)
+        openings = PostgresOpenings(store.store, new_key)
+        assert openings.links([PSEUDONYMS.data_subject_ref("ada")]) == []
+        for reference in references(store.entries["bob"]):
+            kept = openings.find_opening([PSEUDONYMS.data_subject_ref("bob")], reference)
+            assert kept is not None
 
     def test_an_entry_that_comes_too_late_stays_closed(self, store: EvidenceStore) -> None:
         """No release of a year that is over is recorded; were one, its key is in no table any more."""
