@@ -3,7 +3,8 @@
 Revision 0007, after 0006. Expands only: code of the revision before goes on writing evidence_annex, in the
 clear. `broker evidence seal` moves its rows, in batches and beside a running server, because it needs keys
 that no migration has and would hold a lock for the better part of an hour over ten million rows. The next
-release drops evidence_annex.
+release drops evidence_annex. Going back to 0006 loses what opens the entries recorded since: dump both
+tables first.
 """
 
 from __future__ import annotations
