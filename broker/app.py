@@ -30,15 +30,13 @@ from broker.clock import countdown, system_clock
 from broker.consent_wiring import ConsentWiring, source_people
 from broker.errors import BrokerError, SettingsInvalid
 from broker.evidence.pseudonyms import KeyedPseudonyms
-from broker.evidence.sequencing import year_of
 from broker.keys import KeyRing
+from broker.log_wiring import LogWiring
 from broker.oauth.proxies import TrustedProxies
 from broker.reading_wiring import ReadingWiring
 from broker.settings import Settings, read_settings
 from broker.storage.agreements import published_agreements
 from broker.storage.ledger import PostgresLedger
-from broker.storage.log_delay import LogDelay
-from broker.storage.log_positions import PostgresLogPositions
 from broker.storage.openings import PostgresOpenings
 from broker.storage.readiness import find_fault
 from broker.storage.register import CachedRegister, PreparedRegister
@@ -136,6 +134,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     families = InsuranceFamilies(settings.source_url, settings.source_deadline_seconds)
     citizens = CitizenWiring(settings, store, source, families)
     own = citizens.own_parts(whole.own_record(), whole.preview(), consents.verbs())
+    logs = LogWiring(settings, store, key_ring, system_clock)
     wiring = Wiring(settings, store, key_ring, policy_set, callers, consents, system_clock, own)
     caller = wiring.caller()
     app = Flask("broker", static_folder=None)
@@ -146,11 +145,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     reading = whole.routes(caller)
     judge = wiring.judge(caller)
     beside = {**routes, **wiring.json_routes(judge)}
-    bodiless = {**wiring.bodiless_routes(judge), **{("GET", path): one for path, one in reading.items()}}
+    bodiless = {**wiring.bodiless_routes(judge), **logs.routes(judge)}
+    bodiless |= {("GET", path): one for path, one in reading.items()}
     app.register_blueprint(resources_blueprint(exchange, beside, bodiless, callers))
     for blueprint in wiring.blueprints():
         app.register_blueprint(blueprint)
-    log_delay = log_delay_of(settings, store)
+    app.register_blueprint(logs.blueprint())
+    log_delay = logs.delay()
     app.register_blueprint(
         operations_blueprint(
             needed={
@@ -171,14 +172,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         app.wsgi_app, exchange, routes, BODY_BYTES_MAX, callers, reading
     )
     return app
-
-
-def log_delay_of(settings: Settings, store: Store) -> LogDelay | None:
-    """Return what watches the published log, or None where none is told."""
-    if not settings.log_directory:
-        return None
-    positions = PostgresLogPositions(store.engine, year_of)
-    return LogDelay(positions, settings.log_directory, settings.issuer, system_clock)
 
 
 def enforcement_of(settings: Settings, store: Store, policy_set: PolicySet) -> Enforcement:

@@ -136,6 +136,28 @@ class NoticeNotFound(BrokerError):
     kind = "notice_not_found"
 
 
+class EvidenceNotFound(BrokerError):
+    """There is no entry of the evidence for this caller under this reference: none, or somebody else's."""
+
+    kind = "evidence_not_found"
+
+
+class EntryNotMerged(BrokerError):
+    """The entry is recorded, and no published tree holds it yet. retry_after_seconds: when to look again."""
+
+    kind = "entry_not_merged"
+
+    def __init__(self, retry_after_seconds: int = 10) -> None:
+        super().__init__("the sequencer has not taken the entry into a published tree yet")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class EntriesNotPublic(BrokerError):
+    """Entries of the log are not handed to anybody who asks; hashes, checkpoints and proofs are."""
+
+    kind = "entries_not_public"
+
+
 class EvidenceUnavailable(BrokerError):
     """Nothing can be recorded now, so nothing may leave."""
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from broker.clock import Clock
 from broker.evidence.canonical import canonical_bytes
+from broker.oauth.jose import decode_segment
 from broker.oauth.jose_keys import Algorithm, LogSigner, SigningKey, VerifyingKey, import_public_jwk
 from broker.oauth.key_periods import LEAD_REFRESHES, PUBLISHED_FOR, REFRESH_SECONDS
 from broker.oauth.protector import ACCESS_TOKEN_TYPE
@@ -179,6 +180,10 @@ class KeyRing:
         """Return the key that signs checkpoints now. Raises SigningKeyUnavailable, StoreUnavailable."""
         return self._signing_key("log").log_signer()
 
+    def log_public_keys(self) -> list[bytes]:
+        """Return the log's public keys (32 bytes), the oldest first. Raises StoreUnavailable."""
+        return [decode_segment(one["x"].encode()) for one in self._published("log")]
+
     def find_consent_receipt_key(self, kid: str) -> VerifyingKey | None:
         """Return the published key named kid that signs citizens' receipts, or None; no other key.
 
@@ -203,9 +208,12 @@ class KeyRing:
 
         Not the log's: who orders the log holds it, and must not be taken for who signs tokens.
         """
+        return {"keys": [dict(one) for one in self._published(*(set(PURPOSES) - {"log"}))]}
+
+    def _published(self, *purposes: Purpose) -> list[Mapping[str, str]]:
         now = self._clock()
-        live = [one for one in self._current().stored if _is_live(one, now) and one.purpose != "log"]
-        return {"keys": [dict(stored.public_jwk) for stored in live]}
+        live = [one for one in self._current().stored if _is_live(one, now) and one.purpose in purposes]
+        return [stored.public_jwk for stored in live]
 
     def signing_algorithms(self, purpose: Purpose) -> list[str]:
         """Return the algorithms that signatures for a purpose have now or will have next.

@@ -102,8 +102,13 @@ def request_id_of(given: str | None, fresh: str) -> str:
 
 def receipt_wanted(accept: str) -> bool:
     """Whether the Accept field asks for a signed receipt: application/jwt, not q=0 (RFC 9110, 12.5.1)."""
+    return is_wanted(accept, "application/jwt")
+
+
+def is_wanted(accept: str, wanted: str) -> bool:
+    """Whether the Accept field names a media type, and not with q=0 (RFC 9110, 12.5.1)."""
     for part in accept.split(","):
         media_type, *parameters = [word.strip().lower() for word in part.split(";")]
-        if media_type == "application/jwt":
+        if media_type == wanted:
             return not any(_NOT_WANTED.fullmatch(parameter) for parameter in parameters)
     return False

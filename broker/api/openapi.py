@@ -16,7 +16,8 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response, current_app
 from marshmallow import Schema, fields, validate
 
-from broker.api.openapi_operations import EVERYWHERE, EXAMPLES, OPERATIONS, Operation
+from broker.api.openapi_examples import EXAMPLES
+from broker.api.openapi_operations import EVERYWHERE, OPERATIONS, Operation
 from broker.api.openapi_schemas import ProblemSchema
 from broker.api.openapi_words import MEMBERS, PARAMETERS, SCHEMES, SCOPE_WORDS
 from broker.api.problems import MEDIA_TYPE, PROBLEMS, Reply, plain_problem, problem_reply
@@ -145,6 +146,8 @@ def _success(one: Operation) -> Row:
         row["content"] = {"application/json": {"schema": one.tells}}
         if one.receipt:
             row["content"]["application/jwt"] = {"schema": _JWT}
+        if one.plain:
+            row["content"]["text/plain"] = {"schema": {"type": "string"}}
     return row
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +17,7 @@ from broker.api.openapi_schemas import (
     ClientSchema,
     ConsentedRecordSchema,
     EventsSchema,
+    EvidenceFileSchema,
     GrantSchema,
     RegisteredClientSchema,
     RequestKeptSchema,
@@ -25,22 +25,6 @@ from broker.api.openapi_schemas import (
     TokenInfoSchema,
 )
 from broker.api.openapi_words import Words
-from broker.errors import (
-    ConsentAskedTooSoon,
-    ConsentMoved,
-    ConsentRequestConflict,
-    ConsentTermsRefused,
-    ConsentTransitionRefused,
-    EvidenceUnavailable,
-    InputFault,
-    ProofInvalid,
-    ReleaseRefused,
-    RequestMalformed,
-    ScopeInsufficient,
-    SourceOutage,
-    TokenInvalid,
-)
-from broker.oauth.client_metadata import MetadataRefused
 from broker.oauth.scopes import (
     CONSENT_EVENTS,
     MANAGE_CLIENTS,
@@ -50,8 +34,6 @@ from broker.oauth.scopes import (
     SHARE_RECORD,
     VERIFY_ENTITLEMENT,
 )
-
-EXAMPLE_REFERENCE: Final = "0193f0a0-0000-7000-8000-000000000002"
 
 _ACCESS: Final = ("token-invalid", "proof-invalid", "release-refused", "evidence-unavailable", "internal")
 _SCOPE: Final = ("scope-insufficient",)
@@ -65,7 +47,7 @@ _RELEASE: Final = (
     "source-outage",
     "clock-skewed",
 )
-EVERYWHERE: Final = ("not-found", "method-not-allowed")
+EVERYWHERE: Final = ("not-found", "entries-not-public", "method-not-allowed")
 """Rows of the error table that belong to no operation: an address or a method that is none."""
 
 
@@ -73,8 +55,9 @@ EVERYWHERE: Final = ("not-found", "method-not-allowed")
 class Operation:
     """One method of one resource. rule: of the URL map. status: of success.
 
-    query: parameters of the query. receipt: whether Accept: application/jwt gets the answer signed. refuses:
-    slugs beside those that come with access, a scope and a body.
+    query: parameters of the query. receipt: whether Accept: application/jwt gets the answer signed. plain:
+    whether it is text where Accept does not name application/json. refuses: slugs beside those that come with
+    access, a scope and a body.
     """
 
     method: str
@@ -86,6 +69,7 @@ class Operation:
     tells: type[Schema] | None = None
     status: int = 200
     receipt: bool = False
+    plain: bool = False
     query: tuple[str, ...] = ()
     refuses: tuple[str, ...] = ()
 
@@ -141,6 +125,18 @@ OPERATIONS: Final = (
         words=Words("Mã truy cập đang dùng được làm gì", "What the token in hand may do"),
         scope=None,
         tells=TokenInfoSchema,
+    ),
+    Operation(
+        method="GET",
+        rule="/evidence/proof/<reference>",
+        name="showProof",
+        words=Words(
+            "Chứng minh một lần trả lời nằm trong nhật ký", "Prove that what was answered stands in the log"
+        ),
+        scope=None,
+        tells=EvidenceFileSchema,
+        plain=True,
+        refuses=("not-found", "entry-not-merged"),
     ),
     Operation(
         method="GET",
@@ -228,37 +224,3 @@ OPERATIONS: Final = (
         refuses=("request-malformed", "not-found"),
     ),
 )
-
-EXAMPLES: Final[Mapping[str, Exception]] = {
-    "request-malformed": RequestMalformed(
-        (InputFault("/birth_date", "dd/MM/yyyy, ddMMyyyy, yyyy-MM-dd, MM/yyyy or yyyy"),)
-    ),
-    "client-metadata-refused": MetadataRefused(
-        [InputFault("/agreements/0", "One of bank_income_proof is needed.")]
-    ),
-    "token-invalid": TokenInvalid("the access token has expired"),
-    "proof-invalid": ProofInvalid("jti of the proof was used before"),
-    "scope-insufficient": ScopeInsufficient(VERIFY_ENTITLEMENT, reference=EXAMPLE_REFERENCE),
-    "release-refused": ReleaseRefused("agreement_not_active", reference=EXAMPLE_REFERENCE),
-    "acting-person-refused": ReleaseRefused(
-        "acting_person_unknown", reference=EXAMPLE_REFERENCE, gateway_code="054"
-    ),
-    "limit-reached": ReleaseRefused("limit_reached", reference=EXAMPLE_REFERENCE, retry_after_seconds=3600),
-    "source-answer-refused": ReleaseRefused(
-        "source_several_persons", reference=EXAMPLE_REFERENCE, gateway_code="100"
-    ),
-    "source-outage": SourceOutage(
-        reference=EXAMPLE_REFERENCE,
-        organisation_id="facility-70001",
-        facility_code="70001",
-        retry_after_seconds=5,
-    ),
-    "evidence-unavailable": EvidenceUnavailable(),
-    "consent-terms-refused": ConsentTermsRefused("fields_not_covered"),
-    "consent-request-conflict": ConsentRequestConflict(),
-    "consent-asked-too-soon": ConsentAskedTooSoon(2_592_000),
-    "consent-transition-refused": ConsentTransitionRefused("not_requested"),
-    "consent-moved": ConsentMoved(),
-    "clock-skewed": ReleaseRefused("clock_skewed", reference=EXAMPLE_REFERENCE),
-}
-"""Row of the error table → an error that gets it; rows without one have a page of their own and no kind."""

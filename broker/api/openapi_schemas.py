@@ -231,3 +231,24 @@ class GrantSchema(Answer):
     authorization_details = fields.List(fields.Dict(), required=True)
     granted_at = fields.DateTime(required=True)
     expires_at = fields.DateTime(required=True)
+
+
+class SealedSchema(Answer):
+    """What opens a commitment."""
+
+    salt = fields.String(required=True)
+    identifier = fields.String(allow_none=True)
+    content = fields.String(allow_none=True)
+
+
+class EvidenceFileSchema(Answer):
+    """One entry with the proof that it stands in the log (docs/evidence.md, Evidence files)."""
+
+    format_ = fields.String(required=True, data_key="format", validate=validate.Equal("broker-evidence@v1"))
+    entry = fields.String(required=True)
+    data_subject = fields.Nested(SealedSchema, required=True, allow_none=True)
+    payload = fields.Nested(SealedSchema, required=True, allow_none=True)
+    proof = fields.String(required=True)
+    log_keys = fields.List(fields.String(), required=True)
+    witness_keys = fields.List(fields.String(), required=True)
+    witnesses_needed = fields.Integer(required=True)

@@ -158,6 +158,10 @@ PARAMETERS: Final[Mapping[str, Words]] = {
         "0193f0a0-0000-7000-8000-000000000003",
     ),
     "request_id": Words("số của yêu cầu, do hệ thống hỏi đã chọn", "number of the request, as you chose it"),
+    "reference": Words(
+        "mã tham chiếu bằng chứng, như trong câu trả lời",
+        "evidence reference, as told in an answer or a refusal",
+    ),
     "grant_id": Words(
         "số của sự cho phép, như trong câu trả lời cấp mã truy cập",
         "number of the grant, as told in the token response",

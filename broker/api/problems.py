@@ -62,6 +62,9 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
             "media-type-unsupported", 415, "Kiểu nội dung không hỗ trợ", "The media type is not supported"
         ),
         Problem("not-found", 404, "Không có địa chỉ này", "There is nothing here"),
+        Problem(
+            "entries-not-public", 404, "Mục bằng chứng không công khai", "Entries of evidence are not public"
+        ),
         Problem("method-not-allowed", 405, "Phương thức không được phép", "The method is not allowed"),
         Problem("token-invalid", 401, "Mã truy cập không hợp lệ", "The access token is not valid"),
         Problem("proof-invalid", 401, "Bằng chứng DPoP không hợp lệ", "The DPoP proof is not valid"),
@@ -80,6 +83,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         ),
         Problem("consent-asked-too-soon", 429, "Hỏi lại quá sớm", "It is too soon to ask again"),
         Problem("consent-moved", 409, "Sự đồng ý vừa thay đổi", "The consent has just changed"),
+        Problem("entry-not-merged", 409, "Mục chưa vào nhật ký", "The entry is not in the log yet"),
         Problem("release-refused", 403, "Từ chối chia sẻ", "The release is refused"),
         Problem(
             "acting-person-refused", 403, "Nhân viên tra cứu không hợp lệ", "The acting person is refused"
@@ -112,6 +116,9 @@ _BY_KIND: Final[Mapping[str, str]] = {
     "consent_asked_too_soon": "consent-asked-too-soon",
     "consent_transition_refused": "consent-transition-refused",
     "notice_not_found": "not-found",
+    "evidence_not_found": "not-found",
+    "entries_not_public": "entries-not-public",
+    "entry_not_merged": "entry-not-merged",
 }
 _BY_REASON: Final[Mapping[str, str]] = {
     "scope_insufficient": "scope-insufficient",

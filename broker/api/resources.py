@@ -35,6 +35,7 @@ AUTHENTICATION: Final = {
     "resources.v1_token_info": "dpop or client certificate",
     "resources.oauth_grants_grant_id": "dpop or client certificate",
     "resources.oauth_grants_grant_id_delete": "dpop or client certificate",
+    "resources.evidence_proof_reference": "dpop or client certificate",
     "resources.v1_clients": "dpop or client certificate",
     "resources.v1_events": "dpop or client certificate",
     "resources.v1_events_acknowledgements": "dpop or client certificate",
@@ -102,6 +103,10 @@ AUTHENTICATION: Final = {
     "oauth.metadata": "none: public document (RFC 8414)",
     "oauth.openid_configuration": "none: public document (OpenID Connect Discovery)",
     "oauth.jwks": "none: public keys",
+    "log.checkpoint": "none: the signed state of the log, made to be seen by everybody",
+    "log.vkey": "none: public keys",
+    "log.tile": "none: hashes that tell nothing of what was hashed; bundles of entries are served to nobody",
+    "log.consistency": "none: hashes that tell nothing of what was hashed",
     "openapi.document": "none: public documentation",
 }
 """Endpoint → how its caller is authenticated."""

@@ -248,7 +248,10 @@ class PagesBrowser:
 
 
 @contextmanager
-def pages_world(world: World, insurance: InsuranceDatabase, issuer: str) -> Iterator[PagesWorld]:
-    """Give the broker as it is served under an issuer of its own."""
-    with running_app(replace(world.settings, issuer=issuer, store_deadline_seconds=2.5)) as app:
+def pages_world(
+    world: World, insurance: InsuranceDatabase, issuer: str, log_directory: str = ""
+) -> Iterator[PagesWorld]:
+    """Give the broker as it is served under an issuer of its own. log_directory: where its log lies."""
+    settings = replace(world.settings, issuer=issuer, store_deadline_seconds=2.5, log_directory=log_directory)
+    with running_app(settings) as app:
         yield PagesWorld(app, issuer, world, insurance)

@@ -18,6 +18,8 @@ from broker.settings import read_settings
 PUBLIC = {"/healthz", "/readyz", "/metrics", "/problems/<slug>", "/oauth/jwks"}
 PUBLIC |= {"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
 PUBLIC |= {"/receipts/check", "/citizen/help"}
+PUBLIC |= {"/evidence/<year>/checkpoint", "/evidence/<year>/vkey", "/evidence/<year>/tile/<path:place>"}
+PUBLIC |= {"/evidence/<year>/consistency/<old>/<new>"}
 PUBLIC |= {"/openapi.json", "/citizen/style.css", "/citizen/passkey.js", "/citizen/fonts/<name>"}
 RESOURCE = "dpop or client certificate"
 CLIENT = "private_key_jwt, tls_client_auth or self_signed_tls_client_auth"

@@ -19,6 +19,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from broker.cli.caller import Answer
+from broker.cli.embedded import EmbeddedCluster
 from broker.oauth.citizens import session_ref_of
 from broker.oauth.passkeys import Passkey
 from broker.oauth.session_list import session_handle_of
@@ -29,6 +30,7 @@ from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.e2e.crawl import PLACES, endpoint_of, posted_forms, reachable_pages
 from tests.e2e.pages import RECORD, REQUESTS, PagesBank, PagesBrowser, PagesWorld, pages_world
 from tests.release_world import World
+from tests.served_log import ServedLog, served_log
 
 Kind = Literal[
     "public", "entry", "page", "thing", "child's thing", "form", "form on a thing", "held", "client's thing"
@@ -43,6 +45,10 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.check_page": "public",
     "citizen.check_receipt": "public",
     "operations.problem": "public",
+    "log.checkpoint": "public",
+    "log.vkey": "public",
+    "log.tile": "public",
+    "log.consistency": "public",
     # Ways in: nobody is signed in yet.
     "citizen.sign_in_page": "entry",
     "citizen.sign_in": "entry",
@@ -92,6 +98,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.change_passkey": "form",
     "citizen.add_passkey": "form",
     # What belongs to a client.
+    "resources.evidence_proof_reference": "client's thing",
     "resources.oauth_grants_grant_id": "client's thing",
     "resources.oauth_grants_grant_id_delete": "client's thing",
     "resources.v1_consent_requests_request_id": "client's thing",
@@ -197,8 +204,13 @@ class Somebody:
 
 
 @pytest.fixture(scope="module")
-def pages(world: World, insurance: InsuranceDatabase) -> Iterator[PagesWorld]:
-    with pages_world(world, insurance, ISSUER) as made:
+def log(cluster: EmbeddedCluster, world: World, tmp_path_factory: pytest.TempPathFactory) -> ServedLog:
+    return served_log(cluster, world, tmp_path_factory.mktemp("log"), ISSUER)
+
+
+@pytest.fixture(scope="module")
+def pages(world: World, insurance: InsuranceDatabase, log: ServedLog) -> Iterator[PagesWorld]:
+    with pages_world(world, insurance, ISSUER, log.settings.log_directory) as made:
         yield made
 
 
@@ -227,13 +239,21 @@ def somebody(pages: PagesWorld) -> Somebody:
 
 
 @pytest.fixture(scope="module")
-def victim(pages: PagesWorld) -> Somebody:
-    return somebody(pages)
+def both(pages: PagesWorld, log: ServedLog) -> tuple[Somebody, Somebody]:
+    """Two persons; what has happened to them is in the log."""
+    found = somebody(pages), somebody(pages)
+    log.order()
+    return found
 
 
 @pytest.fixture(scope="module")
-def thief(pages: PagesWorld) -> Somebody:
-    return somebody(pages)
+def victim(both: tuple[Somebody, Somebody]) -> Somebody:
+    return both[0]
+
+
+@pytest.fixture(scope="module")
+def thief(both: tuple[Somebody, Somebody]) -> Somebody:
+    return both[1]
 
 
 def rules_of(pages: PagesWorld, endpoint: str) -> tuple[str, set[str], set[str]]:
@@ -386,6 +406,7 @@ def problem(answer: Answer) -> tuple[int, str]:
 
 
 CLIENTS_THINGS: Final = {
+    "resources.evidence_proof_reference": ("GET", "/evidence/proof/{}", "reference"),
     "resources.oauth_grants_grant_id": ("GET", "/oauth/grants/{}", "grant_id"),
     "resources.oauth_grants_grant_id_delete": ("DELETE", "/oauth/grants/{}", "grant_id"),
     "resources.v1_consent_requests_request_id": ("GET", REQUESTS + "/{}", "request_id"),
@@ -404,7 +425,7 @@ def test_a_thing_of_another_client_is_as_one_that_is_not_there(
     method, path, name = CLIENTS_THINGS[endpoint]
     owner, theirs = victim, victim.ids()[name]
     before = victim.state()
-    missing = str(uuid4()) if name == "request_id" else "A" * len(theirs)
+    missing = "A" * len(theirs) if name == "grant_id" else str(uuid4())
     told = [problem(thief.bank.caller.request(method, path.format(one))) for one in (theirs, missing)]
     assert told[0] == told[1]
     assert told[0][0] == 404

@@ -19,7 +19,8 @@ from broker.api import openapi_schemas
 from broker.api.entitlement import CheckSchema
 from broker.api.openapi import _HEADERS as HEADERS
 from broker.api.openapi import OPENAPI_PATH, openapi_document
-from broker.api.openapi_operations import EXAMPLES, OPERATIONS
+from broker.api.openapi_examples import EXAMPLES
+from broker.api.openapi_operations import OPERATIONS
 from broker.api.openapi_words import MEMBERS, SCOPE_WORDS
 from broker.api.problems import PROBLEMS, problem_of
 from broker.api.resources import AUTHENTICATION

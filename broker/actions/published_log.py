@@ -1,0 +1,143 @@
+"""What a published log shows, read from its files: newest trees, proofs of inclusion and of consistency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from broker.evidence.checkpoint import Checkpoint, parse_checkpoint, shard_origin
+from broker.evidence.evidence_file import EvidenceFile, Sealed
+from broker.evidence.merkle import HASH_BYTES
+from broker.evidence.proof_file import ProofFile, check_proof_file
+from broker.evidence.signed_note import LOG_SIGNATURE, VerifierKey, parse_note
+from broker.evidence.tiles import ENTRIES, Tile, width_at
+from broker.evidence.tree import LogTiles
+
+
+class ShardFiles(Protocol):
+    """What one shard has published; `broker.storage.log_files` implements it. Raises StoreUnavailable."""
+
+    def read(self, tile: Tile) -> bytes | None:
+        """Return the bytes of a tile or bundle, or None where there is none."""
+        ...
+
+    def checkpoint(self) -> bytes | None:
+        """Return the published checkpoint, or None."""
+        ...
+
+
+class Places(Protocol):
+    """Which entry stands where; `broker.storage.log_positions` implements it."""
+
+    def find(self, reference: str) -> tuple[int, int] | None:
+        """Return shard and index of an entry, or None while it has no position. Raises StoreUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedTree:
+    """The tree of a published checkpoint. note: the checkpoint as it is published, with its signatures."""
+
+    checkpoint: Checkpoint
+    note: bytes
+    files: ShardFiles
+
+    @property
+    def size(self) -> int:
+        """How many entries the checkpoint tells of."""
+        return self.checkpoint.tree_size
+
+    def holds(self, tile: Tile) -> bool:
+        """Return whether a tile is one of this tree: what lies beyond it may still be written."""
+        return width_at(tile.level, tile.index, self.size) >= tile.width
+
+    def tiles(self, tree_size: int) -> LogTiles:
+        """Return the tree of its first tree_size leaves, 0 to its own size.
+
+        Partial tiles of sizes that were never published are cut from the wider ones that are there.
+        """
+        return LogTiles(self._read, tree_size)
+
+    def consistency(self, old: int, new: int) -> tuple[bytes, ...] | None:
+        """Return the proof that the tree of `new` entries begins with the one of `old` (RFC 6962, 2.1.2).
+
+        None where this tree is not as large, or old is larger than new. Raises EvidenceInvalid where the
+        published files do not hold it, StoreUnavailable.
+        """
+        return self.tiles(new).consistency_proof(old) if 0 <= old <= new <= self.size else None
+
+    def _read(self, tile: Tile) -> bytes | None:
+        content = self.files.read(tile)
+        if content is None and tile.level != ENTRIES:
+            wider = Tile(tile.level, tile.index, width_at(tile.level, tile.index, self.size))
+            content = self.files.read(wider)
+            content = None if content is None else content[: tile.width * HASH_BYTES]
+        return content
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedLog:
+    """The shards of one host. host: of their origins, "" where no log is kept.
+
+    public_keys: gives the keys of the log, 32 bytes each, those of earlier checkpoints too.
+    """
+
+    host: str
+    files: Callable[[str], ShardFiles]
+    places: Places
+    public_keys: Callable[[], Sequence[bytes]]
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a log here."""
+        return bool(self.host)
+
+    def tree(self, year: int) -> PublishedTree | None:
+        """Return the newest published tree of a year, or None where there is none.
+
+        Its signature is not looked at. Raises EvidenceInvalid for a checkpoint that is none,
+        StoreUnavailable.
+        """
+        if not self.host or not 2000 <= year <= 2999:
+            return None
+        files = self.files(shard_origin(self.host, year))
+        note = files.checkpoint()
+        return None if note is None else PublishedTree(parse_checkpoint(parse_note(note).text), note, files)
+
+    def keys(self, tree: PublishedTree) -> tuple[VerifierKey, ...]:
+        """Return the log's keys under the name of a tree's shard. Raises StoreUnavailable."""
+        origin = tree.checkpoint.origin
+        return tuple(VerifierKey(origin, LOG_SIGNATURE, key) for key in self.public_keys())
+
+    def prove(self, reference: str, entry: bytes) -> Evidence | None:
+        """Return an entry with the proof that it stands in the newest tree; None while it does not.
+
+        reference: text of a UUID. The proof is checked as anybody would, and so is the signature.
+        Raises EvidenceInvalid where the published files do not prove it, StoreUnavailable.
+        """
+        place = self.places.find(reference) if self.host else None
+        if place is None:
+            return None
+        year, leaf_index = place
+        tree = self.tree(year)
+        if tree is None or tree.size <= leaf_index:
+            return None
+        proof = ProofFile(leaf_index, tree.tiles(tree.size).inclusion_proof(leaf_index), tree.note)
+        keys = self.keys(tree)
+        check_proof_file(proof, entry, keys)
+        return Evidence(entry, proof, tree.checkpoint, keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """An entry and the proof that it stands in a signed tree. entry: RFC 8785 bytes. keys: of the log."""
+
+    entry: bytes
+    proof: ProofFile
+    checkpoint: Checkpoint
+    keys: tuple[VerifierKey, ...]
+
+    def file(self, data_subject: Sealed | None = None, payload: Sealed | None = None) -> bytes:
+        """Return it as an evidence file, with what opens the commitments where that is given."""
+        return EvidenceFile(self.entry, self.proof.content, data_subject, payload, log_keys=self.keys).content

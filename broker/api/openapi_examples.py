@@ -1,0 +1,64 @@
+"""One error for each row of the error table: what the OpenAPI document shows of refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from broker.errors import (
+    ConsentAskedTooSoon,
+    ConsentMoved,
+    ConsentRequestConflict,
+    ConsentTermsRefused,
+    ConsentTransitionRefused,
+    EntriesNotPublic,
+    EntryNotMerged,
+    EvidenceUnavailable,
+    InputFault,
+    ProofInvalid,
+    ReleaseRefused,
+    RequestMalformed,
+    ScopeInsufficient,
+    SourceOutage,
+    TokenInvalid,
+)
+from broker.oauth.client_metadata import MetadataRefused
+from broker.oauth.scopes import VERIFY_ENTITLEMENT
+
+EXAMPLE_REFERENCE: Final = "0193f0a0-0000-7000-8000-000000000002"
+
+EXAMPLES: Final[Mapping[str, Exception]] = {
+    "request-malformed": RequestMalformed(
+        (InputFault("/birth_date", "dd/MM/yyyy, ddMMyyyy, yyyy-MM-dd, MM/yyyy or yyyy"),)
+    ),
+    "client-metadata-refused": MetadataRefused(
+        [InputFault("/agreements/0", "One of bank_income_proof is needed.")]
+    ),
+    "token-invalid": TokenInvalid("the access token has expired"),
+    "proof-invalid": ProofInvalid("jti of the proof was used before"),
+    "scope-insufficient": ScopeInsufficient(VERIFY_ENTITLEMENT, reference=EXAMPLE_REFERENCE),
+    "release-refused": ReleaseRefused("agreement_not_active", reference=EXAMPLE_REFERENCE),
+    "acting-person-refused": ReleaseRefused(
+        "acting_person_unknown", reference=EXAMPLE_REFERENCE, gateway_code="054"
+    ),
+    "limit-reached": ReleaseRefused("limit_reached", reference=EXAMPLE_REFERENCE, retry_after_seconds=3600),
+    "source-answer-refused": ReleaseRefused(
+        "source_several_persons", reference=EXAMPLE_REFERENCE, gateway_code="100"
+    ),
+    "source-outage": SourceOutage(
+        reference=EXAMPLE_REFERENCE,
+        organisation_id="facility-70001",
+        facility_code="70001",
+        retry_after_seconds=5,
+    ),
+    "evidence-unavailable": EvidenceUnavailable(),
+    "consent-terms-refused": ConsentTermsRefused("fields_not_covered"),
+    "consent-request-conflict": ConsentRequestConflict(),
+    "consent-asked-too-soon": ConsentAskedTooSoon(2_592_000),
+    "consent-transition-refused": ConsentTransitionRefused("not_requested"),
+    "consent-moved": ConsentMoved(),
+    "entries-not-public": EntriesNotPublic(),
+    "entry-not-merged": EntryNotMerged(),
+    "clock-skewed": ReleaseRefused("clock_skewed", reference=EXAMPLE_REFERENCE),
+}
+"""Row of the error table → an error that gets it; rows without one have a page of their own and no kind."""
