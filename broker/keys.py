@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from broker.clock import Clock
 from broker.evidence.canonical import canonical_bytes
-from broker.oauth.jose import decode_segment
 from broker.oauth.jose_keys import Algorithm, LogSigner, SigningKey, VerifyingKey, import_public_jwk
 from broker.oauth.key_periods import LEAD_REFRESHES, PUBLISHED_FOR, REFRESH_SECONDS
 from broker.oauth.protector import ACCESS_TOKEN_TYPE
@@ -180,10 +179,6 @@ class KeyRing:
         """Return the key that signs checkpoints now. Raises SigningKeyUnavailable, StoreUnavailable."""
         return self._signing_key("log").log_signer()
 
-    def log_public_keys(self) -> list[bytes]:
-        """Return the log's public keys (32 bytes), the oldest first. Raises StoreUnavailable."""
-        return [decode_segment(one["x"].encode()) for one in self._published("log")]
-
     def find_consent_receipt_key(self, kid: str) -> VerifyingKey | None:
         """Return the published key named kid that signs citizens' receipts, or None; no other key.
 
@@ -208,12 +203,11 @@ class KeyRing:
 
         Not the log's: who orders the log holds it, and must not be taken for who signs tokens.
         """
-        return {"keys": [dict(one) for one in self._published(*(set(PURPOSES) - {"log"}))]}
+        return {"keys": [dict(stored.public_jwk) for stored in self.live_keys() if stored.purpose != "log"]}
 
-    def _published(self, *purposes: Purpose) -> list[Mapping[str, str]]:
-        now = self._clock()
-        live = [one for one in self._current().stored if _is_live(one, now) and one.purpose in purposes]
-        return [stored.public_jwk for stored in live]
+    def live_keys(self) -> tuple[StoredKey, ...]:
+        """Return the keys whose signatures may still have to be verified. Raises StoreUnavailable."""
+        return tuple(stored for stored in self._current().stored if _is_live(stored, self._clock()))
 
     def signing_algorithms(self, purpose: Purpose) -> list[str]:
         """Return the algorithms that signatures for a purpose have now or will have next.

@@ -17,6 +17,7 @@ from broker.clock import Clock
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.sequencing import year_of
 from broker.keys import KeyRing
+from broker.oauth.jose import decode_segment
 from broker.settings import Settings
 from broker.storage.client_entries import PostgresClientEntries
 from broker.storage.log_delay import LogDelay
@@ -45,7 +46,7 @@ class LogWiring:
             host=host,
             files=lambda origin: LogFiles(shard_directory(directory, origin)),
             places=self._positions(),
-            public_keys=self.key_ring.log_public_keys,
+            public_keys=self._public_keys,
         )
 
     def blueprint(self) -> Blueprint:
@@ -62,6 +63,11 @@ class LogWiring:
         if not self.settings.log_directory:
             return None
         return LogDelay(self._positions(), self.settings.log_directory, self.settings.issuer, self.clock)
+
+    def _public_keys(self) -> list[bytes]:
+        """Return the log's public keys (Ed25519, 32 bytes each), oldest first. Raises StoreUnavailable."""
+        live = [stored for stored in self.key_ring.live_keys() if stored.purpose == "log"]
+        return [decode_segment(stored.public_jwk["x"].encode()) for stored in live]
 
     def _positions(self) -> PostgresLogPositions:
         return PostgresLogPositions(self.store.engine, year_of)

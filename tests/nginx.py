@@ -23,7 +23,7 @@ from tests.doors import free_port, wait_until
 from tests.house.project import ROOT
 
 SHIPPED = ROOT / "deploy/nginx"
-FILES = ("insurance-broker.conf", "insurance-broker-server.inc")
+FILES = ("insurance-broker.conf", "insurance-broker-server.inc", "insurance-broker-log.inc")
 FIRST, MUTUAL = "broker.example", "mtls.broker.example"
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
 
@@ -42,12 +42,12 @@ class Nginx:
     """nginx in front of a broker (or an echo) on a port of 127.0.0.1, without root and without /etc.
 
     Only ports and paths of the shipped files are replaced; the names stay, and clients here know where
-    they live.
+    they live. has_log: whether it serves the files of the log, which then lie in `directory / "log"`.
     """
 
-    def __init__(self, directory: Path, upstream_port: int) -> None:
+    def __init__(self, directory: Path, upstream_port: int, *, has_log: bool = False) -> None:
         assert NGINX is not None
-        self.directory = directory
+        self.directory, self._has_log = directory, has_log
         self.port = free_port()
         self.authority = authority("CN=Authority of the servers")
         self.log = directory / "insurance-broker.log"
@@ -90,6 +90,8 @@ class Nginx:
             "127.0.0.1:8000": f"127.0.0.1:{upstream_port}",
             "listen [::]:443 ssl;": f"listen [::1]:{self.port} ssl;" if has_ipv6() else "",
             "listen 443 ssl;": f"listen 127.0.0.1:{self.port} ssl;",
+            **({"#include": "include"} if self._has_log else {}),
+            "/var/lib/insurance-broker-log/": f"{self.directory}/log/",
             "/etc/nginx/tls/": f"{self.directory}/",
             "/etc/nginx/": f"{self.directory}/",
             "/var/log/nginx/": f"{self.directory}/",

@@ -26,6 +26,10 @@ class ShardFiles(Protocol):
         """Return the published checkpoint, or None."""
         ...
 
+    def witnessed(self) -> bytes | None:
+        """Return the newest checkpoint that witnesses cosigned, or None."""
+        ...
+
 
 class Places(Protocol):
     """Which entry stands where; `broker.storage.log_positions` implements it."""
@@ -51,6 +55,15 @@ class PublishedTree:
     def holds(self, tile: Tile) -> bool:
         """Return whether a tile is one of this tree: what lies beyond it may still be written."""
         return width_at(tile.level, tile.index, self.size) >= tile.width
+
+    def shown(self, leaf_index: int) -> tuple[Checkpoint, bytes]:
+        """Return the checkpoint, and its note, under which a leaf is best proven: a cosigned one if any."""
+        note = self.files.witnessed()
+        if note is not None:
+            witnessed = parse_checkpoint(parse_note(note).text)
+            if leaf_index < witnessed.tree_size <= self.size:
+                return witnessed, note
+        return self.checkpoint, self.note
 
     def tiles(self, tree_size: int) -> LogTiles:
         """Return the tree of its first tree_size leaves, 0 to its own size.
@@ -111,9 +124,10 @@ class PublishedLog:
         return tuple(VerifierKey(origin, LOG_SIGNATURE, key) for key in self.public_keys())
 
     def prove(self, reference: str, entry: bytes) -> Evidence | None:
-        """Return an entry with the proof that it stands in the newest tree; None while it does not.
+        """Return an entry with the proof that it stands in a published tree; None while it does not.
 
-        reference: text of a UUID. The proof is checked as anybody would, and so is the signature.
+        reference: text of a UUID. The tree is the one that witnesses cosigned last, or the newest where that
+        one is older than the entry. The proof is checked as anybody would, and so is the log's signature.
         Raises EvidenceInvalid where the published files do not prove it, StoreUnavailable.
         """
         place = self.places.find(reference) if self.host else None
@@ -123,10 +137,11 @@ class PublishedLog:
         tree = self.tree(year)
         if tree is None or tree.size <= leaf_index:
             return None
-        proof = ProofFile(leaf_index, tree.tiles(tree.size).inclusion_proof(leaf_index), tree.note)
-        keys = self.keys(tree)
+        checkpoint, note = tree.shown(leaf_index)
+        path = tree.tiles(checkpoint.tree_size).inclusion_proof(leaf_index)
+        proof, keys = ProofFile(leaf_index, path, note), self.keys(tree)
         check_proof_file(proof, entry, keys)
-        return Evidence(entry, proof, tree.checkpoint, keys)
+        return Evidence(entry, proof, checkpoint, keys)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,11 @@ def published_log_blueprint(log: PublishedLog) -> Blueprint:
         """Give the newest checkpoint, verbatim."""
         return _changing(_tree(log, year).note)
 
+    @blueprint.get(f"{root}/witnessed-checkpoint")
+    def witnessed(year: str) -> Response:
+        """Give the newest checkpoint that witnesses cosigned, verbatim."""
+        return _changing(_found(_tree(log, year).files.witnessed()))
+
     @blueprint.get(f"{root}/vkey")
     def vkey(year: str) -> Response:
         """Give the log's verifier keys, one a line. Whoever distrusts this server has them from elsewhere."""

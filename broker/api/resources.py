@@ -104,6 +104,7 @@ AUTHENTICATION: Final = {
     "oauth.openid_configuration": "none: public document (OpenID Connect Discovery)",
     "oauth.jwks": "none: public keys",
     "log.checkpoint": "none: the signed state of the log, made to be seen by everybody",
+    "log.witnessed": "none: the same, as witnesses cosigned it",
     "log.vkey": "none: public keys",
     "log.tile": "none: hashes that tell nothing of what was hashed; bundles of entries are served to nobody",
     "log.consistency": "none: hashes that tell nothing of what was hashed",

@@ -11,7 +11,7 @@ from tests.house.project import product_modules
 
 _NOT_IMPORTABLE = {"broker.gunicorn_config", "broker.storage.migrations.env"}
 """Read by Gunicorn and by Alembic, inside them."""
-_SHOWN = {("broker.api.openapi_operations", "EXAMPLES"), ("broker.api.openapi", "EXAMPLES")}
+_SHOWN = {("broker.api.openapi_examples", "EXAMPLES"), ("broker.api.openapi", "EXAMPLES")}
 """Examples in the API's description: written down as documents, never raised."""
 
 

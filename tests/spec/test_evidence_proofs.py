@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -124,6 +125,32 @@ def test_with_the_entry_in_an_evidence_file_that_anybody_can_check(
     vkey = served.server.get(f"/evidence/{datetime.now(UTC).year}/vkey").body.decode().strip()
     done = CliRunner().invoke(main, ["evidence", "verify", str(path), "--vkey", vkey], catch_exceptions=False)
     assert done.exit_code == 0, done.output
+
+
+def test_it_is_proven_under_the_checkpoint_that_witnesses_cosigned_where_that_holds_it(
+    served: Served, world: World
+) -> None:
+    caller = served.caller()
+    first = asked(served, world, caller)
+    served.log.order()
+    year = datetime.now(UTC).year
+    files = served.log.files(year)
+    note = files.checkpoint()
+    assert note is not None
+    cosigned = note + "— witness.example/w0 ".encode() + base64.b64encode(bytes(76)) + b"\n"
+    second = asked(served, world, caller)
+    served.log.order()
+    place = files.directory / "witnessed-checkpoint"
+    place.write_bytes(cosigned)
+    try:
+        older, newer = (parse_proof_file(proof_of(caller, one).body) for one in (first, second))
+        assert older.note == cosigned
+        assert newer.note == files.checkpoint()
+        for proof, reference in ((older, first), (newer, second)):
+            entry = world.find_evidence(reference)[0].content
+            check_proof_file(proof, entry, [served.log.key(year)])
+    finally:
+        place.unlink()
 
 
 def test_a_refusal_is_proven_too(served: Served, world: World) -> None:

@@ -46,6 +46,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.check_receipt": "public",
     "operations.problem": "public",
     "log.checkpoint": "public",
+    "log.witnessed": "public",
     "log.vkey": "public",
     "log.tile": "public",
     "log.consistency": "public",

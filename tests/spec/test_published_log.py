@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from tests.serving import serving
 ISSUER = f"https://{HOST}"
 ROOT = f"/evidence/{YEAR}"
 SIZES = (200, 300, 520)
+WITNESS_LINE = "— witness.example/w0 ".encode() + base64.b64encode(bytes(76)) + b"\n"
 
 
 class Published:
@@ -92,6 +94,19 @@ class TestCheckpoint:
         assert (again.status_code, again.data) == (304, b"")
         other = published.get(f"{ROOT}/checkpoint", If_None_Match='"another"')
         assert (other.status_code, other.data) == (200, first.data)
+
+    def test_the_one_that_witnesses_cosigned_stands_beside_it(self, published: Published) -> None:
+        is_nothing(published.get(f"{ROOT}/witnessed-checkpoint"))
+        cosigned = published.file("checkpoint") + WITNESS_LINE
+        place = published.log.files().directory / "witnessed-checkpoint"
+        place.write_bytes(cosigned)
+        try:
+            answer = published.get(f"{ROOT}/witnessed-checkpoint")
+            assert (answer.status_code, answer.data) == (200, cosigned)
+            assert answer.headers["Cache-Control"] == "no-cache"
+            assert answer.content_type == "text/plain; charset=utf-8"
+        finally:
+            place.unlink()
 
     def test_its_keys_are_told_and_open_it(self, published: Published) -> None:
         answer = published.get(f"{ROOT}/vkey")
@@ -251,15 +266,15 @@ def test_where_no_log_is_kept_nothing_is_served(databases: LogDatabases, publish
 
 def test_keys_that_were_exchanged_are_still_told(published: Published) -> None:
     log = published.log
-    before = log.ring.log_public_keys()
-    log.ring.rotate("log")
+    before = published.get(f"{ROOT}/vkey").text.splitlines()
+    kid = log.ring.rotate("log")
     try:
         with running_app(log.settings) as app:
             told = Client(app).get(f"{ROOT}/vkey", base_url=ISSUER).text.splitlines()
-        assert [parse_vkey(line).public_key for line in told] == log.ring.log_public_keys()
-        assert len(told) == len(before) + 1
-        assert told[: len(before)] == [log.key().vkey]
+        assert told[:-1] == before
+        assert parse_vkey(told[-1]).name == log.origin()
+        assert len(set(told)) == len(before) + 1
     finally:
         with log.databases.owner.begin() as connection:
-            connection.execute(text("DELETE FROM signing_keys WHERE purpose = 'log' AND signs_until IS NULL"))
+            connection.execute(text("DELETE FROM signing_keys WHERE kid = :kid"), {"kid": kid})
             connection.execute(text("UPDATE signing_keys SET signs_until = NULL, published_until = NULL"))
