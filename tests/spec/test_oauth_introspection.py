@@ -14,6 +14,7 @@ from joserfc.jwk import KeySet
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from broker.keys import PURPOSES
 from broker.oauth.jose import encode_segment
 from broker.storage.grants import PostgresGrants
 from tests.certificates import Credential, make
@@ -366,4 +367,4 @@ class TestSignedAnswers:
         header, _ = verified(flow, introspect(flow, "unknown", accept=SIGNED))
         kids = {key.purpose: key.kid for key in flow.world.ring.stored_keys()}
         assert header["kid"] == kids["introspection"]
-        assert len(set(kids.values())) == 6
+        assert len(set(kids.values())) == len(PURPOSES)
