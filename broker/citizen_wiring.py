@@ -9,6 +9,7 @@ import uuid_utils
 
 from broker.actions.complain import Complain
 from broker.actions.decide_consent import DecideConsent
+from broker.actions.published_log import PublishedLog
 from broker.actions.represent import Represent
 from broker.actions.show_history import ShowHistory
 from broker.evidence.pseudonyms import KeyedPseudonyms
@@ -38,6 +39,7 @@ class CitizenWiring:
     store: Store
     source: Source
     families: Families
+    log: PublishedLog
 
     def own_parts(self, record: OwnRecords, preview: Previews, decisions: DecideConsent) -> OwnParts:
         """Return the verbs behind the pages. decisions: on requests.
@@ -57,7 +59,7 @@ class CitizenWiring:
         representation = RepresentationParts(
             self._represent(decisions), requests.names_of_organisations, told_of
         )
-        return OwnParts(history, record, preview, complaints, representation)
+        return OwnParts(history, record, preview, complaints, representation, self.log)
 
     def _represent(self, decisions: DecideConsent) -> Represent:
         pseudonyms = self._pseudonyms()

@@ -10,7 +10,7 @@ from flask import Response, request
 
 from broker.actions.show_history import ShowHistory
 from broker.evidence.history import RESULTS, HistoryFilter, is_reference
-from consent_ui.addresses import COMPLAINT_RULE, COMPLAINTS_RULE, HISTORY_RULE
+from consent_ui.addresses import COMPLAINT_RULE, COMPLAINTS_RULE, EVIDENCE_RULE, HISTORY_RULE
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.history import CHART_HEIGHT, entry_view, month_views, recipients
 from consent_ui.visit import Visit
@@ -57,12 +57,17 @@ class HistoryViews:
             older=self._address(whose, {**_chosen(wanted), "before": page.following})
             if page.following
             else "",
+            evidence={one.reference: self._evidence(whose, one.reference) for one in page.entries},
             complaint_action=self._visit.addresses.page(COMPLAINT_RULE),
             complaints=self._visit.addresses.page(COMPLAINTS_RULE, words.language),
             other_address=self._visit.addresses.page(
                 HISTORY_RULE, words.other, **{**_chosen(wanted), "before": wanted.before}
             ),
         )
+
+    def _evidence(self, whose: SignedInVisitor, reference: str) -> str:
+        rule = EVIDENCE_RULE.replace("<uuid:reference>", reference)
+        return self._visit.addresses.page(rule, whose.words.language)
 
     def _address(self, whose: SignedInVisitor, asked: dict[str, str]) -> str:
         return self._visit.addresses.page(HISTORY_RULE, whose.words.language, **asked)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint
 
 from broker.actions.complain import Complain
+from broker.actions.published_log import PublishedLog
 from broker.actions.show_history import ShowHistory
 from consent_ui.addresses import (
     CHILD_CONSENT_RULE,
@@ -14,11 +15,14 @@ from consent_ui.addresses import (
     CHILD_WITHDRAWAL_RULE,
     COMPLAINT_RULE,
     COMPLAINTS_RULE,
+    EVIDENCE_FILE_RULE,
+    EVIDENCE_RULE,
     HISTORY_RULE,
     RECORD_RULE,
     REPRESENTATION_RULE,
 )
 from consent_ui.complaint_views import ComplaintViews
+from consent_ui.evidence_views import EvidenceViews
 from consent_ui.history_views import HistoryViews
 from consent_ui.previews import Previewing, Previews
 from consent_ui.record_views import OwnRecords, RecordViews
@@ -38,17 +42,21 @@ class OwnParts:
     preview: Previews
     complaints: Complain
     representation: RepresentationParts
+    log: PublishedLog
 
 
 def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts: OwnParts) -> None:
     """Add the routes to the blueprint of the citizen's pages."""
     history = HistoryViews(visit, policies, parts.history)
+    evidence = EvidenceViews(visit, parts.history, parts.log)
     record = RecordViews(visit, policies, parts.record)
     complaints = ComplaintViews(visit, policies, parts.complaints)
     previewing = Previewing(visit, policies, parts.preview)
     representation = RepresentationViews(visit, policies, parts.representation, previewing)
     given = RepresentedConsentViews(visit, policies, parts.representation, representation)
     blueprint.add_url_rule(HISTORY_RULE, "who_saw", history.show, methods=["GET"])
+    blueprint.add_url_rule(EVIDENCE_RULE, "evidence", evidence.show, methods=["GET"])
+    blueprint.add_url_rule(EVIDENCE_FILE_RULE, "evidence_file", evidence.file, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "record", record.show, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "read_record", record.read, methods=["POST"])
     blueprint.add_url_rule(COMPLAINTS_RULE, "complaints", complaints.show, methods=["GET"])

@@ -69,6 +69,8 @@ AUTHENTICATION: Final = {
     "citizen.add_passkey": "browser: a citizen's session of level 2 of the last 300 s and a form token",
     "citizen.script": "none: the script of the pages of passkeys",
     "citizen.who_saw": "browser: a citizen's session",
+    "citizen.evidence": "browser: the session of the citizen whom the entry is about",
+    "citizen.evidence_file": "browser: the session of the citizen whom the entry is about",
     "citizen.record": "browser: a citizen's session",
     "citizen.read_record": "browser: a citizen's session of level 2 and a form token",
     "citizen.complaints": "browser: a citizen's session",

@@ -70,6 +70,8 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.complaints": "page",
     "citizen.representation": "page",
     "citizen.complaint_form": "thing",
+    "citizen.evidence": "thing",
+    "citizen.evidence_file": "thing",
     # Pages and files that name something.
     "citizen.consent": "thing",
     "citizen.withdrawal": "thing",
@@ -110,7 +112,7 @@ MATRIX: Final[Mapping[str, Kind]] = {
 QUERIES: Final[Mapping[str, str]] = {"citizen.complaint_form": "reference"}
 """Endpoint → parameter of its query that names what it is about."""
 PAGES_OF_THINGS: Final = {
-    *("citizen.consent", "citizen.withdrawal", "citizen.change", "citizen.complaint_form"),
+    *("citizen.consent", "citizen.withdrawal", "citizen.change", "citizen.complaint_form", "citizen.evidence"),
     *("citizen.child_request", "citizen.child_consent", "citizen.child_withdrawal"),
 }
 """Pages that name something and to which the links of other pages lead."""

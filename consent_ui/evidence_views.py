@@ -1,0 +1,97 @@
+"""An entry about whoever is signed in, with all that somebody else needs to check it: a page and a file."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import UUID
+
+from flask import Response
+
+from broker.actions.published_log import Evidence, PublishedLog
+from broker.actions.show_history import OpenedEntry, ShowHistory
+from broker.evidence.evidence_file import Sealed
+from consent_ui.addresses import EVIDENCE_FILE_RULE, EVIDENCE_RULE, HISTORY_RULE, Addresses
+from consent_ui.frame import SignedInVisitor, own_page, visitor
+from consent_ui.history_views import HISTORY_PAGE
+from consent_ui.pages import guarded
+from consent_ui.visit import Visit
+
+SUFFIX: Final = ".evidence.json"
+VERIFYING: Final = "broker evidence verify"
+KEY_OPTION: Final = "--vkey"
+"""What somebody types who checks a file: it is said in no language."""
+
+
+class EvidenceViews:
+    """Views of /citizen/history/<reference>/evidence. What is another's is as what is not there (404)."""
+
+    def __init__(self, visit: Visit, history: ShowHistory, log: PublishedLog) -> None:
+        self._visit = visit
+        self._history = history
+        self._log = log
+
+    def show(self, reference: UUID) -> Response:
+        """Say how the entry stands in the log, what its file tells, and how anybody checks it."""
+        whose = visitor(self._visit, HISTORY_PAGE)
+        if isinstance(whose, Response):
+            return whose
+        opened = self._history.open_entry(whose.citizen_id, str(reference))
+        if opened is None:
+            return self._unknown(whose)
+        evidence = self._log.prove(str(reference), opened.entry)
+        addresses, language = self._visit.addresses, whose.words.language
+        return own_page(
+            self._visit,
+            whose,
+            "evidence.html",
+            HISTORY_PAGE,
+            reference=str(reference),
+            is_kept=self._log.is_kept,
+            evidence=evidence,
+            number="" if evidence is None else whose.words.number(evidence.proof.leaf_index + 1),
+            command=VERIFYING,
+            option=KEY_OPTION,
+            file_name=f"{reference}{SUFFIX}",
+            file=evidence_address(addresses, EVIDENCE_FILE_RULE, str(reference), language),
+            history=addresses.page(HISTORY_RULE, language),
+        )
+
+    def file(self, reference: UUID) -> Response:
+        """Give the evidence file; 409 while there is nothing that proves the entry."""
+        whose = visitor(self._visit, HISTORY_PAGE)
+        if isinstance(whose, Response):
+            return whose
+        opened = self._history.open_entry(whose.citizen_id, str(reference))
+        if opened is None:
+            return self._unknown(whose)
+        evidence = self._log.prove(str(reference), opened.entry)
+        if evidence is None:
+            return self._waits(whose, str(reference))
+        response = Response(_content(evidence, opened), mimetype="application/json")
+        response.headers["Content-Disposition"] = f'attachment; filename="{reference}{SUFFIX}"'
+        return guarded(response)
+
+    def _waits(self, whose: SignedInVisitor, reference: str) -> Response:
+        words = whose.words
+        told = words("evidence_waits" if self._log.is_kept else "evidence_no_log")
+        back = evidence_address(self._visit.addresses, EVIDENCE_RULE, reference, words.language)
+        return self._visit.pages.notice(words, 409, words("evidence_title"), told, back)
+
+    def _unknown(self, whose: SignedInVisitor) -> Response:
+        words = whose.words
+        back = self._visit.addresses.page(HISTORY_RULE, words.language)
+        return self._visit.pages.notice(words, 404, words("evidence_title"), words("complaint_unknown"), back)
+
+
+def evidence_address(addresses: Addresses, rule: str, reference: str, language: str) -> str:
+    """Return the path of the page or the file of one entry."""
+    return addresses.page(rule.replace("<uuid:reference>", reference), language)
+
+
+def _content(evidence: Evidence, opened: OpenedEntry) -> bytes:
+    """Return the file. Of the answer the broker has the salt alone: who got the answer can add it."""
+    subject, payload = opened.data_subject_salt, opened.payload_salt
+    return evidence.file(
+        None if subject is None else Sealed(subject, opened.data_subject.encode()),
+        None if payload is None else Sealed(payload),
+    )
