@@ -217,8 +217,12 @@ class LogWorld:
 
 
 def ordered(session: LogSession) -> int:
-    """Do rounds until none has more; return how many entries they merged."""
+    """Do rounds until none has more; return how many entries they merged.
+
+    The lease of a process that was killed is free a moment later only.
+    """
     merged = 0
+    wait_until(session.lease.hold, "the lease is free", 30)
     while True:
         done = session.sequencer.run()
         assert done.has_lease

@@ -401,7 +401,7 @@ class TestTwoAtOnce:
             session.lease._held.close()
             with pytest.raises(Exception, match="the head store does not answer"):
                 session.sequencer.run()
-            assert session.sequencer.run().has_lease
+            wait_until(lambda: session.sequencer.run().has_lease, "it has the lease again", 30)
 
     @pytest.mark.parametrize("step", ["swap", "place"])
     def test_without_a_lease_the_swap_stops_the_slower_one(self, log: LogWorld, step: str) -> None:
