@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -25,14 +27,17 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 
 from broker.api.openapi import OPENAPI_PATH
 from broker.cli.caller import Caller
+from broker.cli.embedded import EmbeddedCluster
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord
 from tests.consent_world import RECORD_PATH, ConsentWorld, Reader
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server
+from tests.log_reader import all_faults
 from tests.oauth_flow import INCOME
 from tests.oauth_world import ASSERTION_TYPE, Party
 from tests.release_world import AGREEMENT, BATCH, CHECKS, Hospital, World
+from tests.served_log import ServedLog, served_log
 from tests.serving import serving
 
 CHECKED = {
@@ -205,6 +210,14 @@ class Desk:
         )
         return grant_id
 
+    def answered(self) -> str:
+        """Return the reference of a check that this client was answered."""
+        body = json.dumps(self.question()).encode()
+        headers = {**self.headers("POST", CHECKS), "Content-Type": "application/json"}
+        answer = urllib3.request("POST", self.issuer + CHECKS, body=body, headers=headers)
+        assert answer.status == 200, answer.data
+        return str(answer.json()["evidence_reference"])
+
     def notice(self) -> str:
         """Return the id of a notice that this client has been told."""
         message_id = str(uuid4())
@@ -218,6 +231,25 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
+def server(
+    world: World, release_environ: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """A real server that publishes a log."""
+    directory = tmp_path_factory.mktemp("server")
+    server = Server(release_environ, directory, {"BROKER_LOG_DIRECTORY": str(directory / "log")})
+    try:
+        yield server
+    finally:
+        server.stop()
+    assert all_faults(server.log, world) == []
+
+
+@pytest.fixture(scope="module")
+def log(cluster: EmbeddedCluster, world: World, server: Server) -> ServedLog:
+    return served_log(cluster, world, Path(server.settings.log_directory), server.issuer)
+
+
+@pytest.fixture(scope="module")
 def desk(server: Server, world: World, insurance: InsuranceDatabase) -> Iterator[Desk]:
     bank = BankDesk(server.issuer, world, insurance)
     try:
@@ -227,7 +259,7 @@ def desk(server: Server, world: World, insurance: InsuranceDatabase) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def document(server: Server, desk: Desk) -> dict[str, Any]:
+def document(server: Server, desk: Desk, log: ServedLog) -> dict[str, Any]:
     """The document as served; to it come, for every operation, values that find something (made up)."""
     read: dict[str, Any] = json.loads(server.get(OPENAPI_PATH).body)
     bodies = {
@@ -240,7 +272,10 @@ def document(server: Server, desk: Desk) -> dict[str, Any]:
     }
     for path, body in bodies.items():
         read["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"] = body
+    proven = desk.answered()
+    log.order()
     for path, name, found in (
+        ("/evidence/proof/{reference}", "reference", partial(str, proven)),
         ("/oauth/grants/{grant_id}", "grant_id", desk.grant),
         (REQUEST, "request_id", desk.bank.asked),
     ):
