@@ -112,7 +112,13 @@ MATRIX: Final[Mapping[str, Kind]] = {
 QUERIES: Final[Mapping[str, str]] = {"citizen.complaint_form": "reference"}
 """Endpoint → parameter of its query that names what it is about."""
 PAGES_OF_THINGS: Final = {
-    *("citizen.consent", "citizen.withdrawal", "citizen.change", "citizen.complaint_form", "citizen.evidence"),
+    *(
+        "citizen.consent",
+        "citizen.withdrawal",
+        "citizen.change",
+        "citizen.complaint_form",
+        "citizen.evidence",
+    ),
     *("citizen.child_request", "citizen.child_consent", "citizen.child_withdrawal"),
 }
 """Pages that name something and to which the links of other pages lead."""
