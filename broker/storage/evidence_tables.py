@@ -1,10 +1,36 @@
-"""What lies beside the log: what opens commitments, sealed, and the keys that open it."""
+"""The entries of the log, and what lies beside it: what opens commitments, sealed, and its keys."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, LargeBinary, SmallInteger, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, Index, LargeBinary, SmallInteger, Table, Text, Uuid, text
 
 from broker.storage.columns import instant, metadata
+
+evidence_entries = Table(
+    "evidence_entries",
+    metadata,
+    Column("reference", Uuid, primary_key=True),
+    Column("kind", Text, nullable=False),
+    # RFC 8785 bytes, exactly as they will be hashed into the log; their length is bounded where they are
+    # made, because PostgreSQL parses a check constraint anew for every statement.
+    Column("entry", LargeBinary, nullable=False),
+    instant("recorded_at", now=True),
+    # The number of the transaction that entered it (64 bits, never used twice): whoever orders entries waits
+    # until all transactions with smaller numbers have ended. Filled by the default alone.
+    Column(
+        "entered_transaction",
+        BigInteger,
+        nullable=False,
+        server_default=text("(pg_current_xact_id()::text)::bigint"),
+    ),
+    # Numbers grow with the table: a block-range index finds the newest at next to no cost for the release.
+    Index(
+        "ix_evidence_entries_entered_transaction",
+        "entered_transaction",
+        postgresql_using="brin",
+        postgresql_with={"autosummarize": "on"},
+    ),
+)
 
 evidence_annex = Table(
     "evidence_annex",

@@ -21,8 +21,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    Uuid,
-    text,
 )
 from sqlalchemy.dialects.postgresql import CIDR, JSONB
 
@@ -46,7 +44,12 @@ from broker.storage.consent_tables import (
     outbox_messages,
     sign_in_challenges,
 )
-from broker.storage.evidence_tables import evidence_annex, evidence_keys, evidence_openings
+from broker.storage.evidence_tables import (
+    evidence_annex,
+    evidence_entries,
+    evidence_keys,
+    evidence_openings,
+)
 from broker.storage.log_tables import log_horizon, log_positions
 
 __all__ = [
@@ -243,30 +246,4 @@ usage_counters = Table(
     CheckConstraint("used_count <= limit_count", name="within_limit"),
     # Room on each page keeps the updates on it (heap-only tuples).
     postgresql_with={"fillfactor": "50"},
-)
-
-evidence_entries = Table(
-    "evidence_entries",
-    metadata,
-    Column("reference", Uuid, primary_key=True),
-    Column("kind", Text, nullable=False),
-    # RFC 8785 bytes, exactly as they will be hashed into the log; their length is bounded where they are
-    # made, because PostgreSQL parses a check constraint anew for every statement.
-    Column("entry", LargeBinary, nullable=False),
-    instant("recorded_at", now=True),
-    # The number of the transaction that entered it (64 bits, never used twice): whoever orders entries waits
-    # until all transactions with smaller numbers have ended. Filled by the default alone.
-    Column(
-        "entered_transaction",
-        BigInteger,
-        nullable=False,
-        server_default=text("(pg_current_xact_id()::text)::bigint"),
-    ),
-    # Numbers grow with the table: a block-range index finds the newest at next to no cost for the release.
-    Index(
-        "ix_evidence_entries_entered_transaction",
-        "entered_transaction",
-        postgresql_using="brin",
-        postgresql_with={"autosummarize": "on"},
-    ),
 )
