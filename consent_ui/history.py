@@ -23,7 +23,10 @@ _WIDTH: Final = 18
 
 @dataclass(frozen=True, slots=True)
 class EntryView:
-    """One release or refused attempt in words. fields: label and form; withheld: label and why."""
+    """One entry in words. fields: label and form; withheld: label and why.
+
+    is_look: a release or refused attempt; of any other entry only what happened is told, as its result.
+    """
 
     reference: str
     moment: str
@@ -40,6 +43,7 @@ class EntryView:
     reason: str
     by_consent: bool
     has_acting_person: bool
+    is_look: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +83,13 @@ def entry_view(entry: HistoryEntry, policies: PolicySet, words: Words) -> EntryV
             (_field(name, policies, words), form_name(form, words)) for name, form in entry.released
         ),
         withheld=_withheld(entry, policies, words),
-        result=words(f"history_result_{entry.result}"),
+        result=words(f"history_result_{entry.result}") if entry.is_look else _what_happened(entry, words),
         is_released=entry.result == "released",
         reason=reason_in_words(entry.reason, words) if entry.reason else "",
         by_consent=bool(entry.consent),
         # Who represents somebody is no member of anybody's staff; the name says already who acted.
         has_acting_person=entry.has_acting_person and entry.recipient != CHILD_PAGES.organisation_id,
+        is_look=entry.is_look,
     )
 
 
@@ -94,7 +99,14 @@ def organisation_name(recipient: str, names: tuple[str, str], words: Words) -> s
         return words("history_yourself")
     if recipient == CHILD_PAGES.organisation_id:
         return words("history_representative")
-    return names[words.index] or names[1 - words.index] or recipient
+    return names[words.index] or names[1 - words.index] or recipient or words("history_agency")
+
+
+def _what_happened(entry: HistoryEntry, words: Words) -> str:
+    """Return what an entry notes that is no look; an event that has no words is told by its code."""
+    family = "consents_event" if entry.kind == "consent" else f"history_{entry.kind}"
+    key = f"{family}_{entry.event}"
+    return words(key) if key in WORDS else f"{entry.kind}: {entry.event}"
 
 
 def reason_in_words(reason: str, words: Words) -> str:

@@ -17,6 +17,8 @@ from consent_ui.visit import Visit
 from policies.compile import PolicySet
 
 HISTORY_PAGE: Final = "who_saw"
+EVERYTHING: Final = "everything"
+"""What an address says that asks for every entry about the person, not for looks alone."""
 _MONTH: Final = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
 
 
@@ -85,10 +87,12 @@ def _wanted() -> HistoryFilter:
         recipient=recipient if recipient.isprintable() else "",
         result=result if result in RESULTS else "",
         before=before if is_reference(before) else "",
+        is_everything=asked.get("rows") == EVERYTHING,
     )
 
 
 def _chosen(wanted: HistoryFilter) -> dict[str, str]:
     """Return the filters as an address has them, "" for one that is not set."""
     month = "" if wanted.month is None else f"{wanted.month:%Y-%m}"
-    return {"month": month, "recipient": wanted.recipient, "result": wanted.result}
+    rows = EVERYTHING if wanted.is_everything else ""
+    return {"month": month, "recipient": wanted.recipient, "result": wanted.result, "rows": rows}

@@ -33,7 +33,7 @@ class HistoryStore(Protocol):
         ...
 
     def find_entry(self, refs: Sequence[bytes], reference: str) -> HistoryEntry | None:
-        """Return the one entry under a reference (text of a UUID), None for one about anybody else."""
+        """Return the one look under a reference (text of a UUID), None for one about anybody else."""
         ...
 
     def find_opening(self, refs: Sequence[bytes], reference: str) -> KeptOpening | None:
@@ -114,7 +114,7 @@ class ShowHistory:
         )
 
     def find_entry(self, citizen_id: str, reference: str) -> HistoryEntry | None:
-        """Return one entry about an account's holder; None for anybody else's, as for one that is not.
+        """Return one look at an account holder's data; None for anybody else's, as for one that is not.
 
         Raises StoreUnavailable, also for an entry that is not found while the source cannot be asked: then
         nobody knows whose it is, and it is said of none that it is another's.

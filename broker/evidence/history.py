@@ -13,7 +13,11 @@ from policies.civil_time import VIET_NAM
 
 Result: TypeAlias = Literal["released", "answered_without_data", "refused", "error"]
 RESULTS: Final[tuple[Result, ...]] = get_args(Result)
+LOOKS: Final = ("release", "refusal")
+"""Kinds of entries that are somebody's look at the data, or the attempt; the others are notes about them."""
 PAGE_SIZE: Final = 20
+_EVENTS: Final = {"consent": "event", "log_read": "reader", "erasure": "result"}
+"""Kind of a note → the member that says what happened."""
 _REFERENCE: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CHART_MONTHS: Final = 12
 
@@ -23,21 +27,23 @@ class HistoryFilter:
     """What is looked for. month: its first day, in Viet Nam's civil time, None for any.
 
     recipient, result: "" for any. before: reference (UUIDv7 text) of the entry after which the page begins,
-    "" for the newest.
+    "" for the newest. is_everything: every entry about the person, of whatever kind; else looks alone.
     """
 
     month: date | None = None
     recipient: str = ""
     result: str = ""
     before: str = ""
+    is_everything: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """One release or refused attempt. at: aware UTC. recipient_names: Vietnamese and English, "" if unknown.
+    """One entry about a person. at: aware UTC. recipient_names: Vietnamese and English, "" if unknown.
 
-    released: (field, form); withheld: (field, reason). consent: id, "" without. has_acting_person: whether
-    a member of the recipient's staff was named.
+    kind: of the entry. A release or refused attempt has a result; any other has an event instead, a word of
+    its kind, and of the rest what its kind knows. released: (field, form); withheld: (field, reason).
+    consent: id, "" without. has_acting_person: whether a member of the recipient's staff was named.
     """
 
     reference: str
@@ -48,12 +54,19 @@ class HistoryEntry:
     purpose: str
     legal_basis: str
     agreement: str
-    result: Result
+    result: Result | Literal[""]
     reason: str
     released: tuple[tuple[str, str], ...]
     withheld: tuple[tuple[str, str], ...]
     consent: str
     has_acting_person: bool
+    kind: str = "release"
+    event: str = ""
+
+    @property
+    def is_look(self) -> bool:
+        """Whether somebody looked, or tried to."""
+        return self.kind in LOOKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,23 +94,26 @@ class KeptOpening:
 
 
 def history_entry(entry: bytes, recipient_names: tuple[str, str]) -> HistoryEntry:
-    """Return an entry of the log (RFC 8785 bytes of kind release or refusal) as a value."""
+    """Return an entry of the log about a person (RFC 8785 bytes, of any kind) as a value."""
     held: Mapping[str, Any] = json.loads(entry)
+    kind = held["kind"]
     return HistoryEntry(
         reference=held["reference"],
         at=datetime.fromisoformat(held["at"]),
-        recipient=held["recipient"],
+        recipient=held.get("recipient", ""),
         recipient_names=recipient_names,
-        action=held["action"],
-        purpose=held["purpose"],
-        legal_basis=held["legal_basis"],
-        agreement=held["agreement"],
-        result=held["result"],
-        reason=held["reason"],
-        released=tuple((field, form) for field, form in held["released"]),
-        withheld=tuple((field, reason) for field, reason in held["withheld"]),
-        consent=held["consent"] or "",
-        has_acting_person=held["acting_person"] is not None,
+        action=held.get("action", ""),
+        purpose=held.get("purpose", ""),
+        legal_basis=held.get("legal_basis", ""),
+        agreement=held.get("agreement", ""),
+        result=held["result"] if kind in LOOKS else "",
+        reason=held.get("reason", ""),
+        released=tuple((field, form) for field, form in held.get("released", ())),
+        withheld=tuple((field, reason) for field, reason in held.get("withheld", ())),
+        consent=held.get("consent") or "",
+        has_acting_person=held.get("acting_person") is not None,
+        kind=kind,
+        event="" if kind in LOOKS else str(held[_EVENTS[kind]]),
     )
 
 

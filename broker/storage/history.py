@@ -35,7 +35,8 @@ WITH mine AS MATERIALIZED (
 )"""
 _PAGE_TAIL: Final = """, told AS (
   SELECT e.reference, e.entry, convert_from(e.entry, 'UTF8')::jsonb AS document
-  FROM mine JOIN evidence_entries e USING (reference) WHERE e.kind IN ('release', 'refusal')
+  FROM mine JOIN evidence_entries e USING (reference)
+  WHERE CAST(:is_everything AS boolean) OR e.kind IN ('release', 'refusal')
 )
 SELECT t.entry, coalesce(o.name_vi, '') AS name_vi, coalesce(o.name_en, '') AS name_en
 FROM told t LEFT JOIN organisations o ON o.organisation_id = t.document ->> 'recipient'
@@ -79,13 +80,14 @@ class PostgresHistory:
             "before": before,
             "recipient": wanted.recipient,
             "result": wanted.result,
+            "is_everything": wanted.is_everything,
             "count": PAGE_SIZE + 1,
         }
         with store_answers(), self._engine.connect() as connection:
             return [_entry(row) for row in connection.execute(_PAGE, parameters)]
 
     def find_entry(self, refs: Sequence[bytes], reference: str) -> HistoryEntry | None:
-        """Return the one entry under a reference, None also for one about anybody else."""
+        """Return the one look under a reference, None also for one about anybody else, and for a note."""
         number = UUID(reference).int
         parameters = {
             **self._whose(refs),
@@ -93,6 +95,7 @@ class PostgresHistory:
             "before": str(UUID(int=min(number + 1, 2**128 - 1))),
             "recipient": "",
             "result": "",
+            "is_everything": False,
             "count": 1,
         }
         with store_answers(), self._engine.connect() as connection:

@@ -146,6 +146,7 @@ def test_ten_thousand_entries_are_read_by_the_index_and_in_time(
         "before": statements._LAST,
         "recipient": "",
         "result": "",
+        "is_everything": False,
         "count": PAGE_SIZE + 1,
     }
     with world.owner.connect() as connection:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import get_args
 
 import pytest
 
 from broker.actions import entitlement_outcome
 from broker.actions.entitlement_outcome import EntitlementOutcome
+from broker.evidence.consent_entry import CONSENT_EVENTS
 from broker.evidence.history import HistoryCount, HistoryEntry
+from broker.evidence.log_read_entry import Reader
 from connectors.base import SourceTooSlow, SourceUnavailable
 from consent_ui.history import entry_view, month_views, reason_in_words
 from consent_ui.words import WORDS, Words
@@ -118,3 +122,24 @@ def test_bars_are_in_proportion_and_something_is_never_nothing() -> None:
     )
     assert (november.released_height, november.stopped_height) == (79, 2)
     assert november.stopped_y + november.stopped_height == november.released_y
+
+
+def test_an_entry_that_is_no_look_says_in_words_what_it_notes() -> None:
+    given = replace(ENTRY, kind="consent", event="given", result="", released=(), withheld=())
+    view = entry_view(given, shipped_policies(), Words("en"))
+    assert (view.is_look, view.result, view.organisation) == (False, "Given", "clinic-9")
+    erased = replace(given, kind="erasure", event="kept", recipient="")
+    view = entry_view(erased, shipped_policies(), Words("en"))
+    assert view.result == "A year of evidence was to be erased; the law keeps it"
+    assert view.organisation == "The agency that keeps the data"
+    unknown = replace(given, event="something_new")
+    assert entry_view(unknown, shipped_policies(), Words("vi")).result == "consent: something_new"
+
+
+def test_every_note_that_the_log_can_hold_about_a_person_has_words() -> None:
+    noted = {
+        *(f"consents_event_{one}" for one in CONSENT_EVENTS),
+        *(f"history_log_read_{one}" for one in get_args(Reader)),
+        "history_erasure_kept",
+    }
+    assert noted <= WORDS.keys()
