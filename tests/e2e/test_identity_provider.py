@@ -231,9 +231,9 @@ def test_nothing_that_the_provider_told_reaches_a_bank_or_a_receipt(
         page = walker.follow(page)
     there = walker.follow(walker.send(page, "/with/trial"))
     page = walker.send(there, "/verify/user", username=PERSON, password=PASSWORD)
-    upstream = json.loads((directory_of(broker) / "token.json").read_text())
     while page.status == 303:
         page = walker.follow(page)
+    upstream = json.loads((directory_of(broker) / "token.json").read_text())
     form = next(one for one in Forms(page.data.decode()).forms if ("choice", "give") in one.buttons)
     box = next(one for one in form.boxes if one.endswith("salary_base"))
     given = walker.open(form.action, {**form.fields, "field": box, "choice": "give"})
