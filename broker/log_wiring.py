@@ -23,6 +23,7 @@ from broker.storage.client_entries import PostgresClientEntries
 from broker.storage.log_delay import LogDelay
 from broker.storage.log_files import LogFiles, log_host, shard_directory
 from broker.storage.log_positions import PostgresLogPositions
+from broker.storage.log_timestamps import TimestampFiles
 from broker.storage.session import Store
 
 
@@ -45,6 +46,7 @@ class LogWiring:
         return PublishedLog(
             host=host,
             files=lambda origin: LogFiles(shard_directory(directory, origin)),
+            stamps=lambda origin: TimestampFiles(shard_directory(directory, origin)),
             places=self._positions(),
             public_keys=self._public_keys,
         )

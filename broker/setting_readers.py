@@ -113,6 +113,13 @@ def read_authorities(text: str) -> str:
     return pem
 
 
+def read_oid(text: str) -> str:
+    """Read an object identifier in dotted decimal."""
+    if not re.fullmatch(r"[0-2](\.(0|[1-9][0-9]*)){1,32}", text, re.ASCII):
+        raise ValueError("an object identifier: numbers with dots between them")
+    return text
+
+
 def read_readable_file(text: str) -> str:
     """Check that a file can be read; return its path."""
     try:

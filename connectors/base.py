@@ -66,6 +66,12 @@ class WitnessUnreachable(ConnectorError):
     kind: ClassVar[str] = "witness_unreachable"
 
 
+class AuthorityUnreachable(ConnectorError):
+    """A time-stamp authority gave no answer, or none in time. The text is fixed words."""
+
+    kind: ClassVar[str] = "authority_unreachable"
+
+
 @dataclass(frozen=True, slots=True)
 class Child:
     """Somebody whose own record names the person who asks as father or mother, held in the same household.

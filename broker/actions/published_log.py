@@ -31,6 +31,22 @@ class ShardFiles(Protocol):
         ...
 
 
+class ShardStamps(Protocol):
+    """What of a shard is stamped; `broker.storage.log_timestamps` implements it. Raises StoreUnavailable."""
+
+    def newest(self) -> bytes | None:
+        """Return the newest checkpoint with a token, or None."""
+        ...
+
+    def note(self, tree_size: int) -> bytes | None:
+        """Return the stamped checkpoint of a size, or None."""
+        ...
+
+    def token(self, tree_size: int) -> bytes | None:
+        """Return the token over it, or None."""
+        ...
+
+
 class Places(Protocol):
     """Which entry stands where; `broker.storage.log_positions` implements it."""
 
@@ -41,11 +57,15 @@ class Places(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PublishedTree:
-    """The tree of a published checkpoint. note: the checkpoint as it is published, with its signatures."""
+    """The tree of a published checkpoint. note: the checkpoint as it is published, with its signatures.
+
+    stamps: of its shard.
+    """
 
     checkpoint: Checkpoint
     note: bytes
     files: ShardFiles
+    stamps: ShardStamps
 
     @property
     def size(self) -> int:
@@ -98,6 +118,7 @@ class PublishedLog:
 
     host: str
     files: Callable[[str], ShardFiles]
+    stamps: Callable[[str], ShardStamps]
     places: Places
     public_keys: Callable[[], Sequence[bytes]]
 
@@ -114,9 +135,12 @@ class PublishedLog:
         """
         if not self.host or not 2000 <= year <= 2999:
             return None
-        files = self.files(shard_origin(self.host, year))
+        origin = shard_origin(self.host, year)
+        files = self.files(origin)
         note = files.checkpoint()
-        return None if note is None else PublishedTree(parse_checkpoint(parse_note(note).text), note, files)
+        if note is None:
+            return None
+        return PublishedTree(parse_checkpoint(parse_note(note).text), note, files, self.stamps(origin))
 
     def keys(self, tree: PublishedTree) -> tuple[VerifierKey, ...]:
         """Return the log's keys under the name of a tree's shard. Raises StoreUnavailable."""

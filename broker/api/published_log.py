@@ -25,6 +25,8 @@ FOR_EVER: Final = "public, max-age=31536000, immutable"
 WHILE_PARTIAL: Final = "public, max-age=60"
 """A tile that is not full never changes either, but is deleted when the full one is there."""
 ASK_EACH_TIME: Final = "no-cache"
+TEXT: Final = "text/plain; charset=utf-8"
+TIMESTAMP: Final = "application/timestamp-reply"
 _YEAR: Final = re.compile(r"2[0-9]{3}", re.ASCII)
 T = TypeVar("T")
 
@@ -43,6 +45,24 @@ def published_log_blueprint(log: PublishedLog) -> Blueprint:
     def witnessed(year: str) -> Response:
         """Give the newest checkpoint that witnesses cosigned, verbatim."""
         return _changing(_found(_tree(log, year).files.witnessed()))
+
+    @blueprint.get(f"{root}/timestamped-checkpoint")
+    def timestamped(year: str) -> Response:
+        """Give the newest checkpoint that a time-stamp authority stamped, verbatim."""
+        return _changing(_found(_tree(log, year).stamps.newest()))
+
+    @blueprint.get(f"{root}/timestamp/<size>.checkpoint")
+    def stamped(year: str, size: str) -> Response:
+        """Give the bytes that were stamped when the log had a size."""
+        stamps, number = _tree(log, year).stamps, _number(size)
+        # Before its token is there it may still become another one.
+        note = stamps.note(number) if stamps.token(number) is not None else None
+        return _for_ever(_found(note), TEXT)
+
+    @blueprint.get(f"{root}/timestamp/<size>.tsr")
+    def token(year: str, size: str) -> Response:
+        """Give the authority's answer over them (RFC 3161)."""
+        return _for_ever(_found(_tree(log, year).stamps.token(_number(size))), TIMESTAMP)
 
     @blueprint.get(f"{root}/vkey")
     def vkey(year: str) -> Response:
@@ -66,10 +86,7 @@ def published_log_blueprint(log: PublishedLog) -> Blueprint:
     def consistency(year: str, old: str, new: str) -> Response:
         """Give the proof that a tree begins with an older one: hashes in base64, one a line."""
         proof = _found(_tree(log, year).consistency(_number(old), _number(new)))
-        lines = "".join(f"{base64_text(one)}\n" for one in proof)
-        response = Response(lines, content_type="text/plain; charset=utf-8")
-        response.headers["Cache-Control"] = FOR_EVER
-        return response
+        return _for_ever("".join(f"{base64_text(one)}\n" for one in proof).encode(), TEXT)
 
     return blueprint
 
@@ -78,9 +95,15 @@ def _tree(log: PublishedLog, year: str) -> PublishedTree:
     return _found(log.tree(int(year)) if _YEAR.fullmatch(year) else None)
 
 
+def _for_ever(content: bytes, media_type: str) -> Response:
+    response = Response(content, content_type=media_type)
+    response.headers["Cache-Control"] = FOR_EVER
+    return response
+
+
 def _changing(content: bytes) -> Response:
     """Return text of which a copy may be kept if one asks each time whether it is still the newest."""
-    response = Response(content, content_type="text/plain; charset=utf-8")
+    response = Response(content, content_type=TEXT)
     response.headers["Cache-Control"] = ASK_EACH_TIME
     response.set_etag(hashlib.sha256(content).hexdigest()[:32])
     response.make_conditional(request)

@@ -12,7 +12,7 @@ from typing import Final
 
 from broker.cli.evidence_given import InputUnreadable, read_bytes
 from broker.evidence.canonical import ENTRY_BYTES_MAX
-from broker.evidence.checkpoint import SignedCheckpoint, open_checkpoint
+from broker.evidence.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
 from broker.evidence.cosignature import Witnessed, check_witnesses
 from broker.evidence.log_replay import EMPTY_EDGE, Finding, Step, replayed
 from broker.evidence.merkle import HASH_BYTES
@@ -176,10 +176,16 @@ def tile_reader(find: FindFile) -> TileReader:
 
 @contextmanager
 def replay_of(
-    find: FindFile, head: Head, kept: Sequence[Kept], edge: RightEdge, *, is_far: bool
+    find: FindFile,
+    head: Head,
+    kept: Sequence[Kept],
+    edge: RightEdge,
+    stamped: Sequence[Checkpoint] = (),
+    *,
+    is_far: bool,
 ) -> Iterator[Iterator[Step]]:
     """Give the steps of a replay from an edge to the head; files that are far away are read ahead."""
-    others = [one.opened.checkpoint for one in kept]
+    others = [*(one.opened.checkpoint for one in kept), *stamped]
     if head.witnessed is not None:
         others.append(head.witnessed.checkpoint)
     checkpoint = head.opened.checkpoint

@@ -24,6 +24,9 @@ from broker.cli.audit import (
     replay_of,
     tile_reader,
 )
+from broker.cli.audit_stamps import Stamps, read_stamps
+from broker.cli.audit_stamps import told as stamps_told
+from broker.cli.audit_words import AUDIT
 from broker.cli.demo_steps import Lang
 from broker.cli.evidence_given import InputUnreadable, read_keys, read_text
 from broker.cli.evidence_options import (
@@ -34,10 +37,13 @@ from broker.cli.evidence_options import (
     json_option,
     lang_option,
     needed_option,
+    timestamp_policy_option,
+    timestamp_roots_option,
     vkey_option,
     witness_option,
 )
-from broker.cli.evidence_words import AUDIT, REASONS
+from broker.cli.evidence_stamps import read_trust
+from broker.cli.evidence_words import REASONS
 from broker.cli.output import CommandRefused
 from broker.cli.progress import progress_bar
 from broker.evidence.log_replay import Finding
@@ -60,6 +66,7 @@ class Audit:
     entry_count: int = 0
     root_hash: bytes | None = None
     seconds: float = 0.0
+    stamps: Stamps | None = None
 
     def take(self, findings: Iterable[Finding]) -> None:
         """Count findings, and keep as many as will be told."""
@@ -92,6 +99,8 @@ class Audit:
 @click.option(
     "--ca-file", type=file_type, help="Authorities in PEM for an https address; default: the system's."
 )
+@timestamp_roots_option
+@timestamp_policy_option
 @click.option(
     "--most",
     type=click.IntRange(1),
@@ -111,6 +120,8 @@ def audit_command(
     since: int,
     keep_file: Path | None,
     ca_file: Path | None,
+    timestamp_roots: Path | None,
+    timestamp_policy: str | None,
     most: int,
     progress: bool,
     lang: Lang,
@@ -128,6 +139,9 @@ def audit_command(
     Going on:        broker evidence audit --tiles ... --vkey log.vkey --witness-vkey ... \\
                          --checkpoint mine.checkpoint --since 70000 --keep mine.checkpoint
 
+    With --timestamp-roots each time stamp of the log is checked too, behind an address the newest: it must be
+    over a checkpoint that the log signed, on this very history.
+
     Keep checkpoints where the log's operator cannot reach them, and exchange them with other auditors: two
     that contradict each other, both signed, are proof of a fork that nobody can talk away.
 
@@ -139,11 +153,13 @@ def audit_command(
             raise click.UsageError("say the key of the log: --vkey")
         needed = len({key.public_key for key in witness_keys})
         trust = Trust(log_keys, witness_keys, needed if witnesses_needed is None else witnesses_needed)
-        kept = read_kept(kept_files, trust)
+        kept, authorities = read_kept(kept_files, trust), read_trust(timestamp_roots, timestamp_policy)
         with files_of(tiles, "" if ca_file is None else read_text(ca_file)) as (find, is_far):
-            audit = _audited(
-                find, kept, trust, Audit(None, since, most, []), is_far=is_far, progress=progress
-            )
+            audit = Audit(None, since, most, [])
+            if authorities is not None:
+                audit.stamps = read_stamps(tiles, find, since, trust, authorities)
+                audit.take(audit.stamps.findings)
+            _audited(find, kept, trust, audit, is_far=is_far, progress=progress)
         if keep_file is not None and audit.head is not None and not audit.finding_count:
             keep(keep_file, audit.head)
     except (InputUnreadable, LogUnreadable) as fault:
@@ -155,23 +171,24 @@ def audit_command(
 
 def _audited(
     find: FindFile, kept: Sequence[Kept], trust: Trust, audit: Audit, *, is_far: bool, progress: bool
-) -> Audit:
-    """Return what a replay finds. Raises InputUnreadable, LogUnreadable."""
+) -> None:
+    """Take in what a replay finds. Raises InputUnreadable, LogUnreadable."""
     try:
         audit.head = head = find_head(find, kept, trust)
     except NothingToReplay as nothing:
         audit.take([nothing.finding])
-        return audit
+        return
     audit.take(head.findings)
     edge, findings = read_since(tile_reader(find), kept, audit.since, head)
     audit.take(findings)
     if edge is None:
-        return audit
+        return
     size = head.opened.checkpoint.tree_size
+    stamped = () if audit.stamps is None else audit.stamps.checkpoints
     started = perf_counter()
     with (
         progress_bar(size - edge.size, "entries", progress) as advance,
-        replay_of(find, head, kept, edge, is_far=is_far) as steps,
+        replay_of(find, head, kept, edge, stamped, is_far=is_far) as steps,
     ):
         for step in steps:
             audit.take(step.findings)
@@ -179,7 +196,6 @@ def _audited(
             audit.root_hash = step.root_hash
             advance(audit.entry_count)
     audit.seconds = perf_counter() - started
-    return audit
 
 
 def _told(audit: Audit, lang: Lang) -> dict[str, Any]:
@@ -200,6 +216,7 @@ def _told(audit: Audit, lang: Lang) -> dict[str, Any]:
             {"name": one.witness.name, "at": instant(one.at_seconds)}
             for one in (() if audit.head is None else audit.head.witnesses)
         ],
+        "timestamps": None if audit.stamps is None else stamps_told(audit.stamps),
         "finding_count": audit.finding_count,
         "findings": [{**asdict(one), "words": REASONS[one.reason].say(lang)} for one in audit.findings],
     }
@@ -212,12 +229,26 @@ def _lines(told: Mapping[str, Any], lang: Lang) -> list[str]:
         lines.append(AUDIT["read"].say(lang).format(**told))
     size = told["witnessed_size"]
     lines += [AUDIT["witness"].say(lang).format(size=size, **one) for one in told["witnesses"]]
+    lines += _stamp_lines(told["timestamps"], lang)
     lines += [_line(one, lang) for one in told["findings"]]
     left = told["finding_count"] - len(told["findings"])
     if left:
         lines.append(AUDIT["more"].say(lang).format(count=left))
     lines.append(AUDIT["faultless" if told["faultless"] else "found"].say(lang).format(**told))
     return lines
+
+
+def _stamp_lines(stamps: Mapping[str, Any] | None, lang: Lang) -> list[str]:
+    if stamps is None:
+        return []
+    if not stamps["count"]:
+        return [AUDIT["unstamped"].say(lang)]
+    ends = {
+        f"{end}_{name}": stamps[end][member]
+        for end in ("first", "last")
+        for name, member in (("size", "tree_size"), ("at", "at"))
+    }
+    return [AUDIT["stamped"].say(lang).format(count=stamps["count"], **ends)]
 
 
 def _line(finding: Mapping[str, Any], lang: Lang) -> str:

@@ -22,10 +22,13 @@ from broker.cli.evidence_options import (
     json_option,
     lang_option,
     needed_option,
+    timestamp_policy_option,
+    timestamp_roots_option,
     vkey_option,
     witness_option,
 )
 from broker.cli.evidence_replay import replay_command
+from broker.cli.evidence_stamps import read_timestamp, stamp_told
 from broker.cli.evidence_words import HOLDS, NOT_CHECKED, REASONS, RESULTS, VERIFY
 from broker.cli.output import CommandRefused
 from broker.cli.seal_command import seal_command
@@ -68,6 +71,19 @@ evidence_group.add_command(seal_command, "seal")
 @click.option("--identifier", help="Identifier to test the entry with; - to type it unseen.")
 @click.option("--payload-salt", type=file_type, help="File with the salt: 32 bytes, hex or base64.")
 @click.option("--payload", type=file_type, help="File with the payload to test the entry with.")
+@click.option("--timestamp", type=file_type, help="Time stamp over the checkpoint (RFC 3161, .tsr).")
+@timestamp_roots_option
+@timestamp_policy_option
+@click.option(
+    "--timestamp-checkpoint",
+    type=file_type,
+    help="The stamped checkpoint, where it is a later one than the proof's.",
+)
+@click.option(
+    "--timestamp-consistency",
+    type=file_type,
+    help="Hashes that lead from the proof's checkpoint to that one: the log's consistency/OLD/NEW.",
+)
 @lang_option
 @json_option
 def verify_command(
@@ -89,6 +105,8 @@ def verify_command(
     broker evidence verify my.evidence.json --vkey log.vkey --identifier -
     broker evidence verify entry.json --proof entry.tlog-proof --vkey log.vkey \\
         --witness-vkey witness.vkey --payload-salt payload.salt --payload answer.json
+    broker evidence verify my.evidence.json --vkey log.vkey \\
+        --timestamp 300.tsr --timestamp-roots authority.pem
 
     Each check holds, fails with one sentence that says why, or was not asked for. An identifier that fails is
     not the person's: the salt makes guesses useless to everybody who has not got it.
@@ -101,9 +119,12 @@ def verify_command(
         identifier = click.prompt("identifier", hide_input=True, err=True)
     try:
         log_keys, witness_keys = read_keys(vkeys, LOG_SIGNATURE), read_keys(witness_vkeys, COSIGNATURE)
+        stamp = read_timestamp({name: rest.pop(name) for name in list(rest) if name.startswith("timestamp")})
     except InputUnreadable as fault:
         raise CommandRefused(fault.detail, UNREADABLE) from None
-    loose = Loose(identifier=identifier, log_keys=log_keys, witness_keys=witness_keys, **rest)
+    loose = Loose(
+        identifier=identifier, log_keys=log_keys, witness_keys=witness_keys, timestamp=stamp, **rest
+    )
     told = [_told(path, loose, lang) for path in files]
     click.echo(json.dumps(told, ensure_ascii=False, indent=2) if as_json else _as_text(told, lang))
     raise SystemExit(max(one["exit_code"] for one in told))
@@ -128,6 +149,7 @@ def _told(path: Path, loose: Loose, lang: Lang) -> dict[str, Any]:
         question.trust,
         data_subject=question.data_subject,
         payload=question.payload,
+        timestamp=loose.timestamp,
     )
     return {
         "file": str(path),
@@ -171,6 +193,7 @@ def _found(outcome: Verification) -> Mapping[str, Any]:
             "root_hash": checkpoint.root_hash.hex(),
         },
         "witnesses": [{"name": one.witness.name, "at": instant(one.at_seconds)} for one in outcome.witnesses],
+        "timestamp": None if outcome.stamped is None else stamp_told(outcome.stamped),
     }
 
 
@@ -205,4 +228,7 @@ def _facts(told: Mapping[str, Any], lang: Lang) -> list[str]:
         .say(lang)
         .format(index=told["leaf_index"], size=checkpoint["tree_size"], origin=checkpoint["origin"]),
     ]
-    return [*facts, *(VERIFY["witness"].say(lang).format(**one) for one in told["witnesses"])]
+    facts += [VERIFY["witness"].say(lang).format(**one) for one in told["witnesses"]]
+    if told["timestamp"] is not None:
+        facts.append(VERIFY["stamped"].say(lang).format(**told["timestamp"]))
+    return facts

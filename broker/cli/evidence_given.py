@@ -13,6 +13,7 @@ from broker.evidence.canonical import SALT_BYTES
 from broker.evidence.evidence_file import FILE_BYTES_MAX, EvidenceFile, Sealed, parse_evidence_file
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.signed_note import COSIGNATURE, VerifierKey, parse_vkey
+from broker.evidence.timestamps import TimeStamp
 from broker.evidence.verifier import Opening, Trust
 
 _KEY_FILE_BYTES_MAX: Final = 65_536
@@ -42,6 +43,7 @@ class Loose:
     log_keys: Sequence[VerifierKey] = ()
     witness_keys: Sequence[VerifierKey] = ()
     witnesses_needed: int | None = None
+    timestamp: TimeStamp | None = None
 
 
 @dataclass(frozen=True, slots=True)

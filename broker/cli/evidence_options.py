@@ -29,6 +29,15 @@ needed_option = click.option(
     help="How many of these witnesses must have cosigned; default: all of them.",
 )  # fmt: skip
 
+timestamp_roots_option = click.option(
+    "--timestamp-roots", type=file_type,
+    help="Certificates in PEM of the authorities whose time stamps count.",
+)  # fmt: skip
+timestamp_policy_option = click.option(
+    "--timestamp-policy", metavar="OID",
+    help="Policy under which a time stamp must have been issued; default: any.",
+)  # fmt: skip
+
 
 def instant(at_seconds: int) -> str:
     """Return an instant for people and programs; a witness may tell one that no calendar has."""

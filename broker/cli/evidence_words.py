@@ -29,6 +29,10 @@ HOLDS: Final[Mapping[CheckName, Words]] = {
         "Đủ số nhân chứng được tin đã cùng ký điểm kiểm tra này.",
         "As many trusted witnesses as asked for have cosigned this checkpoint.",
     ),
+    "timestamp": Words(
+        "Cơ quan cấp dấu thời gian được tin đã ký rằng điểm kiểm tra này đã có vào lúc đó.",
+        "An authority that is trusted here has signed that this checkpoint was there at that time.",
+    ),
     "inclusion": Words(
         "Mục này đứng trong nhật ký, đúng ở vị trí đã nêu.",
         "The entry stands in the log, at the very place that the proof tells.",
@@ -53,6 +57,10 @@ NOT_CHECKED: Final[Mapping[CheckName, Words]] = {
     "witnesses": Words(
         "Không ai yêu cầu nhân chứng, hoặc chữ ký của nhật ký đã sai.",
         "No witnesses were asked for, or the log's signature already fails.",
+    ),
+    "timestamp": Words(
+        "Không đưa dấu thời gian, hoặc chữ ký của nhật ký đã sai.",
+        "No time stamp was given, or the log's signature already fails.",
     ),
     "inclusion": Words(
         "Không xét được vị trí vì điểm kiểm tra không được nhật ký ký đúng.",
@@ -178,6 +186,33 @@ REASONS: Final[Mapping[Reason, Words]] = {
     "file_malformed": Words(
         "Tệp bằng chứng không đúng dạng.", "The evidence file is not of its form."
     ),
+    "timestamp_malformed": Words(
+        "Tệp dấu thời gian không đúng dạng (RFC 3161).",
+        "The time stamp is not of its form (RFC 3161).",
+    ),
+    "timestamp_refused": Words(
+        "Cơ quan cấp dấu thời gian đã từ chối, trong tệp không có dấu nào.",
+        "The authority refused: there is no time stamp in the file.",
+    ),
+    "timestamp_differs": Words(
+        "Dấu thời gian này đóng lên một điểm kiểm tra khác.",
+        "This time stamp is over another checkpoint.",
+    ),
+    "timestamp_untrusted": Words(
+        "Dấu thời gian không do cơ quan nào được tin ký bằng chứng thư còn hiệu lực vào lúc đó.",
+        "Nobody under a trusted root signed this time stamp with a certificate that was good at its time.",
+    ),
+    "timestamp_nonce": Words(
+        "Dấu thời gian trả lời một yêu cầu khác.", "The time stamp answers another request."
+    ),
+    "timestamp_policy": Words(
+        "Dấu thời gian được cấp theo chính sách khác với chính sách được yêu cầu.",
+        "The time stamp was issued under another policy than the one that is asked for.",
+    ),
+    "timestamp_time": Words(
+        "Giờ trong dấu thời gian lệch với đồng hồ ở đây.",
+        "The time in the time stamp is not the time of the clock here.",
+    ),
 }  # fmt: skip
 
 VERIFY: Final[Mapping[str, Words]] = {
@@ -195,28 +230,10 @@ VERIFY: Final[Mapping[str, Words]] = {
         "mục số {index} trong {size} mục của {origin}", "entry {index} of the {size} in {origin}"
     ),
     "witness": Words("nhân chứng {name} lúc {at}", "witness {name} at {at}"),
+    "stamped": Words(
+        "điểm kiểm tra đã có muộn nhất lúc {at}, theo dấu thời gian của {authority}",
+        "the checkpoint existed at {at} at the latest: that is what the time stamp of {authority} says",
+    ),
     "entry": Words("mục", "entry"),
     "kind": Words("loại {kind}, lúc {at}", "kind {kind}, at {at}"),
-}  # fmt: skip
-
-AUDIT: Final[Mapping[str, Words]] = {
-    "log": Words(
-        "{origin}: {tree_size:,} mục theo điểm kiểm tra", "{origin}: {tree_size:,} entries by its checkpoint"
-    ),
-    "read": Words(
-        "đã đọc lại {entries_read:,} mục, từ mục số {since:,}, trong {seconds:.1f} giây",
-        "{entries_read:,} entries read again, from entry {since:,} on, in {seconds:.1f} s",
-    ),
-    "witness": Words(
-        "nhân chứng {name} đã cùng ký cỡ {size:,} lúc {at}",
-        "size {size:,} cosigned by witness {name} at {at}",
-    ),
-    "entry": Words(", mục số {number}", ", entry {number}"),
-    "size": Words(", cỡ {number}", ", size {number}"),
-    "more": Words("  và {count:,} phát hiện nữa", "  and {count:,} findings more"),
-    "faultless": Words("Nhật ký không có lỗi.", "The log is faultless."),
-    "found": Words(
-        "{finding_count:,} phát hiện: nhật ký này KHÔNG đứng vững.",
-        "{finding_count:,} findings: this log does NOT hold.",
-    ),
 }  # fmt: skip

@@ -10,6 +10,7 @@ import click
 
 from broker.actions.sequence_log import Round
 from broker.cli.log_session import LogSession, open_log_session
+from broker.cli.log_timestamps import with_timestamps
 from broker.cli.log_witnesses import with_witnesses
 from broker.cli.output import CommandRefused, refusals
 from broker.cli.standing import json_line, plain_line, stopped_by_signals
@@ -111,7 +112,12 @@ def sequencer_command(once: bool, as_json: bool) -> None:
     somebody has looked: the sentence says at what.
     """
     tell = json_line if as_json else plain_line
-    with refusals(), open_log_session() as session, with_witnesses(session, tell) as sequencer:
+    with (
+        refusals(),
+        open_log_session() as session,
+        with_witnesses(session, tell) as witnessed,
+        with_timestamps(session, witnessed, tell) as sequencer,
+    ):
         standing = Standing(sequencer.run, lambda: waiting_in(session), tell)
         with stopped_by_signals(standing.stop):
             try:

@@ -36,6 +36,13 @@ Reason: TypeAlias = Literal[
     "checkpoint_forked",
     "checkpoint_beyond_log",
     "file_malformed",
+    "timestamp_malformed",
+    "timestamp_refused",
+    "timestamp_differs",
+    "timestamp_untrusted",
+    "timestamp_nonce",
+    "timestamp_policy",
+    "timestamp_time",
 ]
 
 REASONS: Final[Mapping[Reason, str]] = {
@@ -69,6 +76,13 @@ REASONS: Final[Mapping[Reason, str]] = {
     "checkpoint_forked": "another checkpoint tells a root that this log never had at that size",
     "checkpoint_beyond_log": "another checkpoint tells of more entries than this log has",
     "file_malformed": "the evidence file is not of its form: members, salts or keys",
+    "timestamp_malformed": "the time stamp is no answer of an authority in the form of RFC 3161",
+    "timestamp_refused": "the authority has granted no time stamp",
+    "timestamp_differs": "the time stamp is over other bytes than this checkpoint",
+    "timestamp_untrusted": "nobody under a trusted root has signed the time stamp with a good certificate",
+    "timestamp_nonce": "the time stamp answers another request: it repeats another nonce",
+    "timestamp_policy": "the time stamp was issued under another policy than the one that is asked for",
+    "timestamp_time": "the time stamp tells another time than the clock here",
 }
 """Each code in plain words, for developers; what citizens and auditors read is said where it is shown."""
 

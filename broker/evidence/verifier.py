@@ -19,12 +19,14 @@ from broker.evidence.merkle import check_inclusion, leaf_hash
 from broker.evidence.proof_file import ProofFile, parse_proof_file
 from broker.evidence.reasons import EvidenceInvalid, Reason
 from broker.evidence.signed_note import COSIGNATURE, LOG_SIGNATURE, VerifierKey
+from broker.evidence.timestamps import Stamped, TimeStamp, stamped_at
 
 CheckName: TypeAlias = Literal[
     "entry_form",
     "proof_form",
     "log_signature",
     "witnesses",
+    "timestamp",
     "inclusion",
     "data_subject",
     "payload",
@@ -78,6 +80,7 @@ class Verification:
     """All checks in the order of CHECK_NAMES, and what could be read; None where it could not.
 
     entry: its members. leaf_index, proven: of the proof file and its checkpoint. witnesses: who cosigned it.
+    stamped: by whom and since when it was there.
     """
 
     checks: tuple[Check, ...]
@@ -85,6 +88,7 @@ class Verification:
     leaf_index: int | None = None
     proven: SignedCheckpoint | None = None
     witnesses: tuple[Witnessed, ...] = ()
+    stamped: Stamped | None = None
 
     @property
     def holds(self) -> bool:
@@ -106,18 +110,21 @@ def verified(
     *,
     data_subject: Opening | None = None,
     payload: Opening | None = None,
+    timestamp: TimeStamp | None = None,
 ) -> Verification:
     """Return what holds of an entry and its proof file. Never raises for anything that bytes can be."""
     checks: dict[CheckName, Check] = {}
     members = _run(checks, "entry_form", parse_entry, entry)
     held = _run(checks, "proof_form", parse_proof_file, proof)
-    opened, witnesses = None, None
+    opened, witnesses, stamped = None, None, None
     if held is not None:
         opened = _run(checks, "log_signature", open_checkpoint, held.note, trust.log_keys)
     # Whatever stands in a checkpoint that its log has not signed says nothing.
     if held is not None and opened is not None:
         if trust.witness_keys or trust.witnesses_needed:
             witnesses = _run(checks, "witnesses", _witnesses, opened, trust)
+        if timestamp is not None:
+            stamped = _run(checks, "timestamp", stamped_at, opened, timestamp, trust.log_keys)
         _run(checks, "inclusion", _check_included, entry, held, opened)
     if members is not None and data_subject is not None:
         _run(checks, "data_subject", _check_opened, members, "data_subject", data_subject)
@@ -129,6 +136,7 @@ def verified(
         None if held is None else held.leaf_index,
         opened,
         witnesses or (),
+        stamped,
     )
 
 

@@ -6,10 +6,8 @@ and what is there is never replaced by anything else, whoever else writes at the
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -19,11 +17,11 @@ from broker.evidence.checkpoint import parse_checkpoint, shard_of, shard_origin
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.signed_note import parse_note
 from broker.evidence.tiles import Tile
+from broker.storage.whole_files import force, made, placed, read_file, replaced
 
 CHECKPOINT: Final = "checkpoint"
 WITNESSED: Final = "witnessed-checkpoint"
 """Of the newest tree that witnesses cosigned: it may be some seconds behind the newest one of all."""
-_MODE: Final = 0o444
 
 
 def shard_directory(log_directory: str, origin: str) -> Path:
@@ -81,8 +79,8 @@ class LogFiles:
         try:
             for tile, content in contents.items():
                 path = self.directory / tile.path
-                touched |= _made(path.parent)
-                if not _placed(path, content) and path.read_bytes() != content:
+                touched |= made(path.parent)
+                if not placed(path, content) and path.read_bytes() != content:
                     raise LogStopped(
                         f"{path} holds other bytes than the log must have there: a disk turned a bit, or "
                         "files or head are of another state. If no signed tree reaches it, remove it and "
@@ -90,7 +88,7 @@ class LogFiles:
                     )
                 touched.add(path.parent)
             for directory in touched:
-                _force(directory)
+                force(directory)
         except OSError as fault:
             raise StoreUnavailable(f"the log's files cannot be written: {fault.strerror}") from None
 
@@ -123,19 +121,13 @@ class LogFiles:
 
     def _replace(self, name: str, content: bytes) -> None:
         try:
-            for directory in _made(self.directory):
-                _force(directory)
-            new = _written(self.directory / name, content)
-            new.replace(self.directory / name)
-            _force(self.directory)
+            replaced(self.directory / name, content)
         except OSError as fault:
             raise StoreUnavailable(f"the log's files cannot be written: {fault.strerror}") from None
 
     def _read(self, path: Path) -> bytes | None:
         try:
-            return path.read_bytes()
-        except FileNotFoundError:
-            return None
+            return read_file(path)
         except OSError as fault:
             raise StoreUnavailable(f"the log's files cannot be read: {fault.strerror}") from None
 
@@ -147,49 +139,3 @@ def _fullness(content: bytes) -> tuple[int, int]:
         return parse_checkpoint(note.text).tree_size, len(note.signatures)
     except EvidenceInvalid:
         return -1, 0
-
-
-def _placed(path: Path, content: bytes) -> bool:
-    """Put a file into its place; return False, and change nothing, if there is one."""
-    if path.exists():
-        return False
-    new = _written(path, content)
-    try:
-        os.link(new, path)
-    except FileExistsError:
-        return False
-    finally:
-        new.unlink()
-    return True
-
-
-def _written(path: Path, content: bytes) -> Path:
-    """Write a new file beside a place and force it to disk; return where it lies."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        new.unlink()  # of an earlier process of the same number, which was killed
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        # What is read back before anybody signs shall come from the disk.
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return new
-
-
-def _made(directory: Path) -> set[Path]:
-    """Make a directory; return those whose list of files has changed by it."""
-    if directory.is_dir():
-        return set()
-    changed = _made(directory.parent)
-    directory.mkdir(exist_ok=True)
-    return changed | {directory.parent}
-
-
-def _force(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -23,7 +23,9 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """nginx beside the files of a log of 300 entries, in front of a server that answers with what it got."""
     directory = tmp_path_factory.mktemp("nginx")
     write_log(log_of(300), directory / PLACE)
-    (directory / PLACE / "witnessed-checkpoint").write_bytes(b"witnessed")
+    for name in ("witnessed-checkpoint", "timestamped-checkpoint", "timestamp/300.tsr"):
+        (directory / PLACE / name).parent.mkdir(exist_ok=True)
+        (directory / PLACE / name).write_bytes(name.encode())
     for path in (directory, *directory.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     with echoing() as port:
@@ -43,6 +45,8 @@ def test_nginx_accepts_it_without_a_warning(nginx: Nginx) -> None:
     [
         ("checkpoint", "text/plain; charset=utf-8", "no-cache"),
         ("witnessed-checkpoint", "text/plain; charset=utf-8", "no-cache"),
+        ("timestamped-checkpoint", "text/plain; charset=utf-8", "no-cache"),
+        ("timestamp/300.tsr", "application/timestamp-reply", "public, max-age=31536000, immutable"),
         ("tile/0/000", "application/octet-stream", "public, max-age=31536000, immutable"),
         ("tile/0/001.p/44", "application/octet-stream", "public, max-age=60"),
         ("tile/1/000.p/1", "application/octet-stream", "public, max-age=60"),
@@ -71,6 +75,13 @@ def test_a_checkpoint_has_no_tag_that_two_of_one_second_could_share(nginx: Nginx
         *("tile/entries/000", "tile/entries/001.p/44", "tile/0/001", "tile/0/001.p/43", "tile/0/x000/000"),
         *("tile/8/000", "tile/0/000.p/0", "vkey", "consistency/1/2", "tile/0/000/", "tile/0/../entries/000"),
         *("tile/0/..%2fentries/000", "tile/%65ntries/000", ".checkpoint.1", "../2026x/checkpoint"),
+        *(
+            "timestamp/301.tsr",
+            "timestamp/300.checkpoint",
+            "timestamp/.300.tsr.77",
+            "timestamp/",
+            "timestamp",
+        ),
     ],
 )
 def test_all_else_is_the_brokers_to_answer(nginx: Nginx, path: str) -> None:

@@ -45,18 +45,19 @@ def test_root_on_debian_gets_what_is_missing_once(clone: Path) -> None:
     program(clone, "id", "echo 0")
     program(clone, "chromium")
     program(clone, "apt-get", 'echo "$DEBIAN_FRONTEND $*"')
-    assert run(clone) == "installing nginx-light chromium-driver for the tests that need them ...\n"
+    assert run(clone) == "installing nginx-light chromium-driver openssl for the tests that need them ...\n"
     said = (clone / ".venv/system-packages.log").read_text().splitlines()
     assert said == [
         "noninteractive update --quiet",
         "noninteractive install --quiet --yes --no-install-recommends nginx-light",
         "noninteractive install --quiet --yes --no-install-recommends chromium-driver",
+        "noninteractive install --quiet --yes --no-install-recommends openssl",
     ]
     assert run(clone) == ""
 
 
 def test_what_is_there_is_left_alone(clone: Path) -> None:
-    for name in ("nginx", "chromium", "chromedriver"):
+    for name in ("nginx", "chromium", "chromedriver", "openssl"):
         program(clone, name)
     program(clone, "id", "echo 0")
     program(clone, "apt-get", f"touch {clone}/called")
@@ -78,5 +79,5 @@ def test_where_nothing_can_be_installed_it_goes_on(clone: Path, apt: str | None,
 def test_a_failing_installation_ends_nothing(clone: Path) -> None:
     program(clone, "id", "echo 0")
     program(clone, "apt-get", "echo no network >&2; exit 100")
-    assert run(clone).startswith("installing nginx-light chromium chromium-driver")
+    assert run(clone).startswith("installing nginx-light chromium chromium-driver openssl")
     assert "no network" in (clone / ".venv/system-packages.log").read_text()

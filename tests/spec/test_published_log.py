@@ -20,6 +20,7 @@ from broker.evidence.merkle import check_consistency
 from broker.evidence.signed_note import base64_bytes, parse_vkey
 from broker.evidence.tiles import ENTRIES, Tile
 from broker.evidence.tree import LogTiles
+from broker.storage.log_timestamps import TimestampFiles
 from connectors.log_files import HttpFiles
 from tests.doors import running_app
 from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, log_databases
@@ -107,6 +108,40 @@ class TestCheckpoint:
             assert answer.content_type == "text/plain; charset=utf-8"
         finally:
             place.unlink()
+
+    def test_stamped_ones_stand_beside_it_with_their_tokens(self, published: Published) -> None:
+        names = ("timestamped-checkpoint", "timestamp/300.checkpoint", "timestamp/300.tsr")
+        for name in names:
+            is_nothing(published.get(f"{ROOT}/{name}"))
+        files = TimestampFiles(published.log.files().directory)
+        note = published.file("checkpoint")
+        try:
+            files.keep(300, note, b"token")
+            newest, stamped, token = (published.get(f"{ROOT}/{name}") for name in names)
+            assert (newest.data, stamped.data, token.data) == (note, note, b"token")
+            assert [one.content_type for one in (newest, stamped, token)] == [
+                "text/plain; charset=utf-8",
+                "text/plain; charset=utf-8",
+                "application/timestamp-reply",
+            ]
+            for_ever = "public, max-age=31536000, immutable"
+            assert [one.headers["Cache-Control"] for one in (newest, stamped, token)] == [
+                "no-cache",
+                for_ever,
+                for_ever,
+            ]
+            assert newest.headers["ETag"]
+            (files.directory / names[2]).unlink()
+            # As long as there is no token, what lies there may not be what will be stamped.
+            is_nothing(published.get(f"{ROOT}/{names[1]}"))
+        finally:
+            for name in names:
+                (files.directory / name).unlink(missing_ok=True)
+
+    @pytest.mark.parametrize("size", ["0300", "-1", "x", "", "300.0", "9223372036854775808", "../../x", "٣"])
+    def test_what_is_no_size_has_no_stamp(self, published: Published, size: str) -> None:
+        for suffix in ("tsr", "checkpoint"):
+            is_nothing(published.get(f"{ROOT}/timestamp/{size}.{suffix}"))
 
     def test_its_keys_are_told_and_open_it(self, published: Published) -> None:
         answer = published.get(f"{ROOT}/vkey")

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from broker.cli import main
-from broker.cli.evidence_words import AUDIT, REASONS
+from broker.cli.audit_words import AUDIT
+from broker.cli.evidence_words import REASONS
 from broker.evidence.checkpoint import Checkpoint, signed_checkpoint
 from broker.evidence.reasons import ALL_REASONS
 from broker.evidence.signed_note import NoteSignature

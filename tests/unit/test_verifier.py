@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.evidence.checkpoint import signed_checkpoint
 from broker.evidence.reasons import ALL_REASONS, REASONS, EvidenceInvalid
-from broker.evidence.signed_note import COSIGNATURE
+from broker.evidence.signed_note import COSIGNATURE, LOG_SIGNATURE, base64_text
+from broker.evidence.timestamps import OpenToken, Stamped, TimeStamp, parse_consistency
 from broker.evidence.verifier import CHECK_NAMES, Opening, Trust, Verification, verified
 from tests.evidence_entries import (
     PAYLOAD,
@@ -21,13 +24,28 @@ from tests.evidence_entries import (
     refusal,
     release,
 )
-from tests.evidence_log import LOG_KEY, WITNESS_KEYS, MemoryLog, log_of
+from tests.evidence_log import LOG_KEY, WITNESS_KEYS, MemoryLog, key_of, log_of
 
 LOG: Final = log_of(20)
 PROOF: Final = LOG.proof_file(7, 2)
 TRUST: Final = Trust([LOG_KEY], WITNESS_KEYS, 2)
 PERSON: Final = Opening(SUBJECT_SALT, SUBJECT)
 ANSWER: Final = Opening(PAYLOAD_SALT, PAYLOAD)
+STAMPED: Final = Stamped(datetime(2026, 11, 22, 5, tzinfo=UTC), "1.2.3", "CN=Authority")
+
+
+def over(content: bytes) -> OpenToken:
+    """Return what opens a token over bytes, and over nothing else."""
+
+    def opened(told: bytes) -> Stamped:
+        if told != content:
+            raise EvidenceInvalid("timestamp_differs")
+        return STAMPED
+
+    return opened
+
+
+STAMP: Final = TimeStamp(over(LOG.note().content))
 
 
 def results(said: Verification) -> dict[str, str]:
@@ -37,8 +55,9 @@ def results(said: Verification) -> dict[str, str]:
 
 
 def test_everything_that_is_asked_holds() -> None:
-    said = verified(release(7), PROOF, TRUST, data_subject=PERSON, payload=ANSWER)
+    said = verified(release(7), PROOF, TRUST, data_subject=PERSON, payload=ANSWER, timestamp=STAMP)
     assert set(results(said).values()) == {"holds"}
+    assert said.stamped == STAMPED
     assert said.holds
     assert said.reasons == ()
     assert (said.leaf_index, said.entry and said.entry["request_id"]) == (7, "desk-7")
@@ -52,9 +71,11 @@ def test_what_is_not_asked_is_not_checked_and_hinders_nothing() -> None:
     assert said.holds
     assert {name for name, result in results(said).items() if result == "not_checked"} == {
         "witnesses",
+        "timestamp",
         "data_subject",
         "payload",
     }
+    assert said.stamped is None
 
 
 @pytest.mark.parametrize("kind", one_of_each_kind())
@@ -110,6 +131,7 @@ def test_what_cannot_be_read_leaves_the_rest_unchecked() -> None:
         "proof_form": "proof_malformed",
         "log_signature": "not_checked",
         "witnesses": "not_checked",
+        "timestamp": "not_checked",
         "inclusion": "not_checked",
         "data_subject": "not_checked",
         "payload": "not_checked",
@@ -185,3 +207,71 @@ def test_a_detail_holds_nothing_that_a_terminal_would_obey() -> None:
     broken = EvidenceInvalid("entry_schema", "\x1b[2Jmembers\n" + "x" * 400)
     assert broken.detail == "?[2Jmembers?" + "x" * 188
     assert str(broken) == f"entry_schema: {broken.detail}"
+
+
+class TestTimeStamps:
+    """A stamp is over the proof's checkpoint, or over one whose tree begins with it."""
+
+    LATER: Final = log_of(300)
+
+    def of(self, stamp: TimeStamp, trust: Trust = TRUST) -> tuple[str, Stamped | None]:
+        said = verified(release(7), PROOF, trust, timestamp=stamp)
+        assert said.holds is (results(said)["timestamp"] == "holds")
+        return results(said)["timestamp"], said.stamped
+
+    @pytest.mark.parametrize("cosigned", [0, 1, 2])
+    def test_the_logs_own_lines_are_enough_and_so_is_the_proofs_own_note(self, cosigned: int) -> None:
+        said = self.of(TimeStamp(over(LOG.note(cosigned).content)))
+        # PROOF has two cosignatures: a stamp over the checkpoint with one of them is over other bytes.
+        assert said == (("timestamp_differs", None) if cosigned == 1 else ("holds", STAMPED))
+
+    def test_another_checkpoint_is_not_the_proofs(self) -> None:
+        assert self.of(TimeStamp(over(self.LATER.note().content))) == ("timestamp_differs", None)
+
+    def test_why_the_token_does_not_hold_is_told(self) -> None:
+        def untrusted(_: bytes) -> Stamped:
+            raise EvidenceInvalid("timestamp_untrusted")
+
+        assert self.of(TimeStamp(untrusted)) == ("timestamp_untrusted", None)
+
+    def test_a_later_checkpoint_does_with_the_proof_that_leads_there(self) -> None:
+        content = self.LATER.note().content
+        proof = self.LATER.tiles().consistency_proof(20)
+        assert self.of(TimeStamp(over(content), content, proof)) == ("holds", STAMPED)
+        assert self.of(TimeStamp(over(content), content, proof[:-1]))[0] == "consistency_not_proven"
+        assert self.of(TimeStamp(over(content), content))[0] == "consistency_not_proven"
+        assert self.of(TimeStamp(over(b"else"), content, proof)) == ("timestamp_differs", None)
+
+    def test_the_same_tree_needs_no_proof(self) -> None:
+        content = LOG.note(1).content
+        assert self.of(TimeStamp(over(content), content)) == ("holds", STAMPED)
+
+    def test_an_earlier_checkpoint_says_nothing_of_the_proofs(self) -> None:
+        content = log_of(19).note().content
+        proof = LOG.tiles().consistency_proof(19)
+        assert self.of(TimeStamp(over(content), content, proof))[0] == "consistency_not_proven"
+
+    def test_a_checkpoint_that_the_log_did_not_sign_is_none_of_it(self) -> None:
+        forged = LOG.note().content.replace(b"20\n", b"21\n", 1)
+        assert self.of(TimeStamp(over(forged), forged))[0] == "log_signature_invalid"
+        assert self.of(TimeStamp(over(b"x"), b"x"))[0] == "note_malformed"
+
+    def test_another_logs_checkpoint_is_none_of_it(self) -> None:
+        private, key = key_of(9, "audit.other.example/2026", LOG_SIGNATURE)
+        checkpoint = replace(LOG.checkpoint(), origin=key.name)
+        content = signed_checkpoint(checkpoint, key, private.sign).content
+        trust = Trust([LOG_KEY, key], WITNESS_KEYS, 2)
+        assert self.of(TimeStamp(over(content), content), trust)[0] == "timestamp_differs"
+
+    def test_without_the_logs_signature_no_stamp_counts(self) -> None:
+        other = Trust([key_of(5, LOG_KEY.name, LOG_SIGNATURE)[1]])
+        assert results(verified(release(7), PROOF, other, timestamp=STAMP))["timestamp"] == "not_checked"
+
+    def test_proofs_of_consistency_are_read_as_the_log_serves_them(self) -> None:
+        proof = self.LATER.tiles().consistency_proof(20)
+        served = "".join(f"{base64_text(one)}\n" for one in proof)
+        assert parse_consistency(served) == proof
+        assert parse_consistency("") == ()
+        for content in (served[:-1], served + "\n", "x\n", served * 40):
+            with pytest.raises(EvidenceInvalid, match="proof_malformed"):
+                parse_consistency(content)
