@@ -68,7 +68,7 @@ def read_question(path: Path, loose: Loose) -> Question:
     return Question(
         told.entry,
         told.proof,
-        Trust(log_keys, witness_keys, _needed(told, loose)),
+        _trust(log_keys, witness_keys, _needed(told, loose)),
         _opening(told.data_subject),
         _opening(told.payload),
         bool(loose.log_keys),
@@ -152,6 +152,13 @@ def _with_content(sealed: Sealed | None, content: bytes, option: str) -> Sealed:
     if sealed is None:
         raise InputUnreadable(f"nothing opens that commitment without its salt: {option}")
     return replace(sealed, content=content)
+
+
+def _trust(log_keys: Sequence[VerifierKey], witness_keys: Sequence[VerifierKey], needed: int) -> Trust:
+    try:
+        return Trust(log_keys, witness_keys, needed)
+    except ValueError:
+        raise InputUnreadable("the log's own key is given as a witness's", "key_malformed") from None
 
 
 def _opening(sealed: Sealed | None) -> Opening | None:

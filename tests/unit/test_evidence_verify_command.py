@@ -16,6 +16,7 @@ from broker.cli.demo_steps import Words
 from broker.cli.evidence_words import HOLDS, NOT_CHECKED, REASONS, RESULTS, VERIFY
 from broker.evidence.evidence_file import EvidenceFile, Sealed
 from broker.evidence.reasons import ALL_REASONS
+from broker.evidence.signed_note import COSIGNATURE
 from broker.evidence.verifier import CHECK_NAMES
 from tests.evidence_entries import PAYLOAD, PAYLOAD_SALT, SUBJECT, SUBJECT_SALT, release
 from tests.evidence_log import LOG_KEY, ORIGIN, WITNESS_KEYS, key_of, log_of
@@ -213,6 +214,14 @@ def test_what_cannot_be_read_is_said_and_exits_2(keep: Any, tmp_path: Path) -> N
 def test_wrong_keys_and_wrong_usage_exit_2(keep: Any, arguments: tuple[str, ...], words: str) -> None:
     result = run(keep(WHOLE), *arguments)
     assert (result.exit_code, words in result.stderr) == (2, True), result.stderr
+
+
+def test_a_log_that_is_named_as_its_own_witness_is_said_and_exits_2(keep: Any) -> None:
+    own = replace(LOG_KEY, kind=COSIGNATURE)
+    code, [told] = in_json(keep(replace(WHOLE, witness_keys=(own,), witnesses_needed=1)))
+    assert code == 2
+    assert (told["reason"], told["detail"]) == ("key_malformed", "the log's own key is given as a witness's")
+    assert run(keep(WHOLE), "--witness-vkey", own.vkey).exit_code == 2
 
 
 def test_a_file_that_begins_evil_sequences_shows_no_control_characters(keep: Any) -> None:
