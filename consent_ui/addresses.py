@@ -26,6 +26,9 @@ EVIDENCE_FILE_RULE: Final = "/citizen/history/<uuid:reference>/evidence.json"
 RECORD_RULE: Final = "/citizen/record"
 COMPLAINTS_RULE: Final = "/citizen/complaints"
 COMPLAINT_RULE: Final = "/citizen/complaints/new"
+VERIFY_RULE: Final = "/citizen/verify"
+VERIFY_SCRIPT_RULE: Final = "/citizen/verify.js"
+VERIFY_OFFLINE_RULE: Final = "/citizen/verify.html"
 REPRESENTATION_RULE: Final = "/citizen/representation"
 CHILD_REQUEST_RULE: Final = "/citizen/representation/<consent_id>"
 CHILD_CONSENT_RULE: Final = "/citizen/representation/consents/<consent_id>"
@@ -119,6 +122,10 @@ class Addresses:
     def script(self, version: str) -> str:
         """Return the path of the script of passkeys; another version is another address."""
         return f"{self.root}{SCRIPT_RULE}?v={version}"
+
+    def verify_script(self, version: str) -> str:
+        """Return the path of the script that checks evidence; another version is another address."""
+        return f"{self.root}{VERIFY_SCRIPT_RULE}?v={version}"
 
 
 def origin_of(url: str) -> str:

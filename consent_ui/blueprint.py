@@ -45,6 +45,7 @@ from consent_ui.receipt_views import ReceiptParts, ReceiptViews
 from consent_ui.sessions import SessionViews
 from consent_ui.sign_in import SignInViews
 from consent_ui.sign_in_page import BUSY_SECONDS, SignInPage
+from consent_ui.verify_views import VerifyViews
 from consent_ui.visit import Visit, words_of_request
 from consent_ui.ways import Ways, can_have_passkeys
 from consent_ui.words import Words
@@ -123,6 +124,7 @@ def citizen_blueprint(
     blueprint.add_url_rule(SCRIPT_RULE, "script", script_response, methods=["GET"])
 
     HomeViews(visit, consents).add_to(blueprint)
+    VerifyViews(visit).add_to(blueprint)
     ReceiptViews(visit, receipts).add_to(blueprint)
     if consents is not None:
         mine = OwnConsents(visit, policies, consents)

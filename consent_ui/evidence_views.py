@@ -10,16 +10,14 @@ from flask import Response
 from broker.actions.published_log import Evidence, PublishedLog
 from broker.actions.show_history import OpenedEntry, ShowHistory
 from broker.evidence.evidence_file import Sealed
-from consent_ui.addresses import EVIDENCE_FILE_RULE, EVIDENCE_RULE, HISTORY_RULE, Addresses
+from consent_ui.addresses import EVIDENCE_FILE_RULE, EVIDENCE_RULE, HISTORY_RULE, VERIFY_RULE, Addresses
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.history_views import HISTORY_PAGE
 from consent_ui.pages import guarded
+from consent_ui.verifying import KEY_OPTION, PROGRAM, SCRIPT_VERSION, SENTENCES
 from consent_ui.visit import Visit
 
 SUFFIX: Final = ".evidence.json"
-VERIFYING: Final = "broker evidence verify"
-KEY_OPTION: Final = "--vkey"
-"""What somebody types who checks a file: it is said in no language."""
 
 
 class EvidenceViews:
@@ -31,7 +29,10 @@ class EvidenceViews:
         self._log = log
 
     def show(self, reference: UUID) -> Response:
-        """Say how the entry stands in the log, what its file tells, and how anybody checks it."""
+        """Say how the entry stands in the log, what its file tells, and how anybody checks it.
+
+        The page brings the file along, for the script that checks it there: it asks for nothing more.
+        """
         whose = visitor(self._visit, HISTORY_PAGE)
         if isinstance(whose, Response):
             return whose
@@ -48,8 +49,12 @@ class EvidenceViews:
             reference=str(reference),
             is_kept=self._log.is_kept,
             evidence=evidence,
+            script=addresses.verify_script(SCRIPT_VERSION) if evidence is not None else "",
+            sentences=SENTENCES[language],
+            content="" if evidence is None else _content(evidence, opened).decode(),
+            verify=addresses.page(VERIFY_RULE, language),
             number="" if evidence is None else whose.words.number(evidence.proof.leaf_index + 1),
-            command=VERIFYING,
+            program=PROGRAM,
             option=KEY_OPTION,
             file_name=f"{reference}{SUFFIX}",
             file=evidence_address(addresses, EVIDENCE_FILE_RULE, str(reference), language),

@@ -59,8 +59,8 @@ class Pages:
         """Return a complete HTML document. content: what the template names; escaped wherever it goes."""
         shown = {"other_address": "", "is_error": False, "signed_in_as": "", **content}
         help_address = self.addresses.page(HELP_RULE, words.language)
-        return _ENVIRONMENT.get_template(template).render(
-            t=words, style=self.addresses.style(STYLE_VERSION), help_address=help_address, **shown
+        return rendered(
+            template, t=words, style=self.addresses.style(STYLE_VERSION), help_address=help_address, **shown
         )
 
     def page(
@@ -70,19 +70,19 @@ class Pages:
         status: int = 200,
         *,
         goes_to: str = "",
-        has_script: bool = False,
+        script: str = "",
         **content: Any,
     ) -> Response:
         """Return a page. goes_to: origins to which the answer to its form may redirect, with spaces between.
 
-        has_script: whether it may run the one script there is, that of passkeys.
+        script: address of the one script that it may run, of our own; "" for none.
         Browsers hold form-action against redirects of a form's answer too, so that origin must be named.
         """
-        if has_script:
-            content["script"] = self.addresses.script(SCRIPT_VERSION)
-        response = Response(self.html(template, words, **content), status, mimetype="text/html")
+        response = Response(
+            self.html(template, words, script=script, **content), status, mimetype="text/html"
+        )
         response.headers["Content-Language"] = words.language
-        return guarded(response, goes_to, has_script=has_script)
+        return guarded(response, goes_to, has_script=bool(script))
 
     def notice(
         self, words: Words, status: int, heading: str, told: str, again: str = "", home: str = ""
@@ -116,6 +116,11 @@ class Pages:
         return self.html("fault.html", words, reason=words(key if key in WORDS else "fault_request_unknown"))
 
 
+def rendered(template: str, **content: Any) -> str:
+    """Return what a template makes of a content; it is escaped wherever it goes."""
+    return _ENVIRONMENT.get_template(template).render(**content)
+
+
 def guarded(response: Response, goes_to: str = "", *, has_script: bool = False) -> Response:
     """Return a response with what keeps other sites, caches and scripts away from it."""
     response.headers.update(GUARDS)
@@ -130,22 +135,23 @@ def guarded(response: Response, goes_to: str = "", *, has_script: bool = False) 
 
 def style_response() -> Response:
     """Return the style sheet; its address changes with it, so it may be kept."""
-    return _to_keep(Response(STYLE, mimetype="text/css"))
+    return to_keep(Response(STYLE, mimetype="text/css"))
 
 
 def script_response() -> Response:
     """Return the script of passkeys; its address changes with it, so it may be kept."""
-    return _to_keep(Response(SCRIPT, mimetype="text/javascript"))
+    return to_keep(Response(SCRIPT, mimetype="text/javascript"))
 
 
 def font_response(name: str) -> Response:
     """Return a file of letters; 404 for any name that is not of the list."""
     if name not in FONTS:
         return guarded(Response(status=404))
-    return _to_keep(Response(FONTS[name], mimetype="font/woff2"))
+    return to_keep(Response(FONTS[name], mimetype="font/woff2"))
 
 
-def _to_keep(response: Response) -> Response:
+def to_keep(response: Response) -> Response:
+    """Return what is the same for everybody, and may be kept for a day."""
     response.cache_control.public = True
     response.cache_control.max_age = STYLE_SECONDS
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -1,4 +1,4 @@
-"""Passkeys: signing in with one, and looking after one's own. The only pages with a script."""
+"""Passkeys: signing in with one, and looking after one's own. Pages with a script."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from broker.oauth.passkeys import LABEL_MAX, Passkey, PasskeyRefused, handle_byt
 from consent_ui.addresses import NEW_PASSKEY_RULE, PASSKEY_SIGN_IN_RULE, PASSKEYS_RULE
 from consent_ui.browser_kind import browser_kind
 from consent_ui.frame import SignedInVisitor, own_page, visitor
+from consent_ui.pages import SCRIPT_VERSION
 from consent_ui.sign_in_page import SignInPage, form_of
 from consent_ui.visit import Visit, words_of_request
 from consent_ui.ways import Ways
@@ -149,7 +150,7 @@ class PasskeyViews:
         return visit.pages.page(
             "passkey.html",
             words,
-            has_script=True,
+            script=self._visit.addresses.script(SCRIPT_VERSION),
             options=options,
             is_new=action == NEW_PASSKEY_RULE,
             action=visit.addresses.page(action),

@@ -306,23 +306,31 @@ class Form:
 
 
 class Forms(HTMLParser):
-    """Reads the forms of a page."""
+    """Reads the forms of a page. What stands in none is sent by no browser, and is not read."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.forms: list[Form] = []
+        self._is_open = False
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
             self.forms.append(Form(given["action"]))
+            self._is_open = True
+        elif not self._is_open:
+            return
         elif tag == "input" and given.get("type") == "checkbox":
             self.forms[-1].boxes[given["value"]] = "checked" in given
         elif tag == "input":
             self.forms[-1].fields[given["name"]] = given.get("value", "")
         elif tag == "button":
             self.forms[-1].buttons.append((given.get("name", ""), given.get("value", "")))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._is_open = False
 
 
 class Browser:

@@ -135,6 +135,8 @@ class _Demo:
         self._say("try_proof")
         for line in proof_lines(self.options.command, file, shown, self.options.lang):
             click.echo(f"  {line}")
+        self._say("try_browser", path=file, page=f"{ready.issuer}/citizen/verify?lang={self.options.lang}")
+        click.echo(f"  {shown.key.vkey}")
         return True
 
     def _say(self, name: str, **values: object) -> None:

@@ -106,6 +106,10 @@ START: Final[Mapping[str, Words]] = {
         "Tự kiểm một mục, và cả nhật ký, chỉ bằng tệp (không cần máy chủ):",
         "Check the entry, and the whole log, with files alone (no server needed):",
     ),
+    "try_browser": Words(
+        "Hoặc trong trình duyệt, khi máy chủ chạy: chọn {path} ở {page}, và dán khóa:",
+        "Or in a browser, while the server runs: choose {path} on {page}, and paste the key:",
+    ),
     "transcript": Words("Biên bản: {path}", "Transcript: {path}"),
     "left": Words(
         "Máy chủ vẫn chạy. Mở cửa sổ lệnh thứ hai và dán:",

@@ -32,6 +32,20 @@ def names_in(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
+def said_by_scripts() -> set[str]:
+    """Return the words that the check in the browser says: by their key, or by its beginning or end."""
+    text = "\n".join(path.read_text("utf-8") for path in sorted(PACKAGE.glob("static/verify/*.js")))
+    quoted = set(re.findall(r'"([a-z_]+)"', text))
+    begun = tuple(re.findall(r"`([a-z_]+_)\$\{", text))
+    ended = set(re.findall(r"`\$\{[a-z]+\}(_[a-z]+)`", text))
+    said = {key: key.removeprefix("verify_js_") for key in WORDS if key.startswith("verify_js_")}
+    return {
+        key
+        for key, one in said.items()
+        if one in quoted or one.startswith(begun) or any(one.removesuffix(end) in quoted for end in ended)
+    }
+
+
 class TestWords:
     def test_every_entry_is_there_in_both_languages_and_filled_in_alike(self) -> None:
         for key, (vietnamese, english) in WORDS.items():
@@ -45,7 +59,8 @@ class TestWords:
         english_with_marks = {key for key, (_, english) in WORDS.items() if _VIETNAMESE.search(english)}
         assert english_with_marks == swapped
         plain = {key for key, (vietnamese, _) in WORDS.items() if not _VIETNAMESE.search(vietnamese)}
-        assert plain == {"edges", "other_language", "value_sex_male", "representation_father"}
+        without_marks = {"value_sex_male", "representation_father", "verify_js_result_fails"}
+        assert plain == {"edges", "other_language", *without_marks}
 
     def test_every_word_is_used_and_every_word_used_is_there(self) -> None:
         sources = [*PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.html")]
@@ -64,6 +79,7 @@ class TestWords:
         computed = {key for key in WORDS if key.startswith(families)}
         # Keys that a view chooses among stand in the sources as plain text.
         computed |= {key for key in WORDS if f'"{key}"' in text}
+        computed |= said_by_scripts()
         assert {key for key in used if not key.endswith("_")} - set(WORDS) == set()
         assert set(WORDS) - used - computed - {"fault_title"} == set()
 
