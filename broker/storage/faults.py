@@ -9,17 +9,26 @@ from sqlalchemy import exc
 
 from broker.errors import LogStopped, StoreUnavailable
 
+_NOT_NOW = frozenset({"25006", "25P03"})
+"""read_only_sql_transaction (a standby, or made read-only), idle_in_transaction_session_timeout."""
 _NOT_PREPARED = frozenset({"42501", "42P01", "42703"})
 """insufficient_privilege, undefined_table, undefined_column."""
 
 
 @contextmanager
 def store_answers() -> Iterator[None]:
-    """Turn "no connection", "too slow" and "server gone" into StoreUnavailable; let defects through."""
+    """Turn "no connection", "too slow", "server gone", "disk full" and "read-only" into StoreUnavailable.
+
+    Defects are let through.
+    """
     try:
         yield
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as fault:
         raise StoreUnavailable(f"the store does not answer: {type(fault).__name__}") from None
+    except exc.InternalError as fault:
+        if getattr(fault.orig, "sqlstate", None) not in _NOT_NOW:
+            raise
+        raise StoreUnavailable("the store takes no writes now") from None
 
 
 @contextmanager
@@ -33,5 +42,5 @@ def log_answers() -> Iterator[None]:
             raise
         raise LogStopped(
             "a table or a privilege of the log is missing: broker prepare makes them, in both databases, and "
-            "the role must be allowed to EXECUTE pg_control_system()"
+            "the role must be allowed to EXECUTE pg_control_system(), or BROKER_LOG_EPOCH be set"
         ) from None
