@@ -161,6 +161,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             },
             informative={
                 "source": lambda: None if source.is_available() else "unavailable",
+                "releases": logs.standing().fault,
                 **({} if log_delay is None else {"log": log_delay.fault}),
             },
             metrics_directory=settings.metrics_directory,
@@ -182,6 +183,7 @@ def enforcement_of(settings: Settings, store: Store, policy_set: PolicySet) -> E
             PostgresOpenings(store, settings.key_encryption_key_file.reveal()),
             deadline_seconds=settings.store_deadline_seconds,
             clock_skew_seconds=settings.clock_skew_seconds,
+            needs_log=settings.log_required == "yes",
         ),
         facts=CachedRegister(
             PreparedRegister(store.prepared, settings.store_deadline_seconds).find_client,

@@ -176,6 +176,12 @@ class LogStopped(BrokerError):
     kind = "log_stopped"
 
 
+class MigrationRefused(BrokerError):
+    """The database is not brought to the newest revision: something has to be done before. detail: what."""
+
+    kind = "migration_refused"
+
+
 class ConsentNotFound(BrokerError):
     """There is no such consent for this person: none at all, or somebody else's; nobody can tell which."""
 

@@ -23,6 +23,7 @@ from broker.storage.client_entries import PostgresClientEntries
 from broker.storage.log_delay import LogDelay
 from broker.storage.log_files import LogFiles, log_host, shard_directory
 from broker.storage.log_positions import PostgresLogPositions
+from broker.storage.log_standing import LogStanding
 from broker.storage.log_timestamps import TimestampFiles
 from broker.storage.session import Store
 
@@ -66,10 +67,15 @@ class LogWiring:
             return None
         return LogDelay(self._positions(), self.settings.log_directory, self.settings.issuer, self.clock)
 
+    def standing(self) -> LogStanding:
+        """Return what says whether releases stop because the log does."""
+        is_needed = self.settings.log_required == "yes"
+        return LogStanding(self.store.prepared, self.settings.clock_skew_seconds, is_needed=is_needed)
+
     def _public_keys(self) -> list[bytes]:
         """Return the log's public keys (Ed25519, 32 bytes each), oldest first. Raises StoreUnavailable."""
         live = [stored for stored in self.key_ring.live_keys() if stored.purpose == "log"]
         return [decode_segment(stored.public_jwk["x"].encode()) for stored in live]
 
     def _positions(self) -> PostgresLogPositions:
-        return PostgresLogPositions(self.store.engine, year_of)
+        return PostgresLogPositions(self.store.engine, year_of, self.settings.log_epoch)

@@ -155,6 +155,13 @@ def read_count(most: int) -> Callable[[str], int]:
     return read
 
 
+def read_epoch(text: str) -> str:
+    """Return a name of a database cluster, or "". Raises ValueError."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{0,64}", text):
+        raise ValueError("at most 64 letters, digits, dots, hyphens and underscores, such as 2026-11-moved")
+    return text
+
+
 def read_word(*allowed: str) -> Callable[[str], str]:
     """Return a reader of one of these words."""
 

@@ -18,6 +18,7 @@ from broker.setting_readers import (
     read_authorities,
     read_bind,
     read_count,
+    read_epoch,
     read_hosts,
     read_issuer,
     read_networks,
@@ -136,6 +137,16 @@ class Settings:
     )
     log_directory: str = _setting(
         str, "Directory of the log's published files, below it HOST/YEAR; empty: no log here.", ""
+    )
+    log_epoch: str = _setting(
+        read_epoch,
+        "Name of the present database cluster, where its role may not ask PostgreSQL for one; empty: it may.",
+        "",
+    )
+    log_required: str = _setting(
+        read_word("yes", "no"),
+        "Whether ordinary releases stop while the log stands, or where none was made.",
+        "yes",
     )
     evidence_retention_years: int = _setting(
         read_positive(int, 100),

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+from alembic import command
 from psycopg import sql
 from sqlalchemy import Engine, create_engine, text
 
@@ -24,7 +25,7 @@ from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.evidence_secrets import EvidenceKeySeal, EvidenceSecretUnreadable, open_salts
 from broker.storage.consent_writes import record_evidence
-from broker.storage.migrate import migrate
+from broker.storage.migrate import alembic_config, migrate
 from broker.storage.openings import PostgresOpenings
 from broker.storage.session import Store, open_store
 from connectors.base import LookupKey, SourceUnavailable
@@ -32,7 +33,9 @@ from policies.model import Record
 
 KEY, PSEUDONYM_KEY = bytes([1]) * 32, bytes([2]) * 32
 PSEUDONYMS = KeyedPseudonyms(PSEUDONYM_KEY)
-TABLES = ("evidence_entries", "evidence_openings", "evidence_annex", "evidence_keys")
+TABLES = ("evidence_entries", "evidence_openings", "evidence_keys")
+PLAIN = "evidence_annex"
+"""Until revision 0009 there was a table of salts in the clear too."""
 PAYLOAD = b'{"hi_card":"HC4797912345678"}'
 Dump = Mapping[str, Sequence[Mapping[str, Any]]]
 """Table → its rows, as a backup has them."""
@@ -45,6 +48,7 @@ class EvidenceStore:
     store: Store
     owner: Engine
     entries: dict[str, list[bytes]] = field(default_factory=dict)
+    tables: tuple[str, ...] = TABLES
 
     @property
     def application(self) -> Engine:
@@ -67,7 +71,7 @@ class EvidenceStore:
     def record_plainly(self, name: str, year: int) -> str:
         """Record a release as a release of the broker before revision 0007 did; return its reference."""
         row = release_about(name, datetime(year, 5, 1, tzinfo=UTC))
-        with self.application.begin() as connection:
+        with self.owner.begin() as connection:
             connection.execute(
                 text(
                     "INSERT INTO evidence_entries (reference, kind, entry) VALUES"
@@ -92,13 +96,13 @@ class EvidenceStore:
         with self.owner.connect() as connection:
             found = {
                 table: [dict(row) for row in connection.execute(text(f"SELECT * FROM {table}")).mappings()]  # noqa: S608
-                for table in TABLES
+                for table in self.tables
             }
         return {table: sorted(rows, key=repr) for table, rows in found.items()}
 
     def empty(self) -> None:
         with self.owner.begin() as connection:
-            connection.execute(text(f"TRUNCATE {', '.join(TABLES)}"))
+            connection.execute(text(f"TRUNCATE {', '.join(self.tables)}"))
         self.entries.clear()
 
 
@@ -162,7 +166,7 @@ class _Copy:
     """A copy of the database in the hands of somebody who has both secret files."""
 
     def __init__(self, dump: Dump) -> None:
-        self._plain = dump["evidence_annex"]
+        self._plain = dump.get(PLAIN, [])
         self._years: dict[int, dict[str, bytes]] = {}
         for row in dump["evidence_keys"]:
             sealed = EvidenceKeySeal(KEY).open(row["key_name"], bytes(row["key_encrypted"]))
@@ -223,8 +227,10 @@ def found_by_trying(dump: Dump, population: Sequence[str]) -> set[tuple[str, str
 
 
 @contextmanager
-def evidence_store(cluster: EmbeddedCluster, name: str) -> Iterator[EvidenceStore]:
-    """Give a migrated database of its own on the cluster."""
+def evidence_store(
+    cluster: EmbeddedCluster, name: str, *, is_before_0009: bool = False
+) -> Iterator[EvidenceStore]:
+    """Give a migrated database of its own on the cluster. is_before_0009: with the table in the clear."""
     with psycopg.connect(cluster.administrator_url, autocommit=True) as connection:
         database = sql.Identifier(name)
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(database))
@@ -237,8 +243,11 @@ def evidence_store(cluster: EmbeddedCluster, name: str) -> Iterator[EvidenceStor
             open_store(application_url, deadline_seconds=60.0, pool_size=16),
             create_engine(owner_url),
         )
+        if is_before_0009:
+            with owner.begin() as downgraded:
+                command.downgrade(alembic_config(downgraded), "0008")
         try:
-            yield EvidenceStore(store, owner)
+            yield EvidenceStore(store, owner, tables=(*TABLES, PLAIN) if is_before_0009 else TABLES)
         finally:
             store.close()
             owner.dispose()

@@ -22,9 +22,6 @@ _OPENING = text(
     "INSERT INTO evidence_openings (reference, key_year, person_link)"
     " VALUES (CAST(:reference AS uuid), :year, :link)"
 )
-_ANNEX = text(
-    "INSERT INTO evidence_annex (reference, data_subject_ref) VALUES (CAST(:reference AS uuid), :ref)"
-)
 
 
 def reference_at(at: datetime, number: int) -> str:
@@ -75,12 +72,10 @@ class Told:
         return entry_bytes(Circumstances(**circumstances), outcome)
 
 
-def keep(world: World, told: Iterable[Told], *, is_plain: bool = False) -> None:
-    """Put entries into the log as if they had happened. is_plain: as a release before revision 0007 did."""
+def keep(world: World, told: Iterable[Told]) -> None:
+    """Put entries into the log as if they had happened."""
     told = list(told)
-    rows = [
-        {"reference": one.reference, "kind": one.kind, "entry": one.content(), "ref": one.ref} for one in told
-    ]
+    rows = [{"reference": one.reference, "kind": one.kind, "entry": one.content()} for one in told]
     links = [world.openings.seal(_row(one)) for one in told]
     sealed = [
         {"reference": one.reference, "year": opening.key_year, "link": opening.person_link}
@@ -88,7 +83,7 @@ def keep(world: World, told: Iterable[Told], *, is_plain: bool = False) -> None:
     ]
     with world.owner.begin() as connection:
         connection.execute(_ENTRY, rows)
-        connection.execute(*(_ANNEX, rows) if is_plain else (_OPENING, sealed))
+        connection.execute(_OPENING, sealed)
 
 
 def _row(told: Told) -> EvidenceRow:

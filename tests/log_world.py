@@ -51,7 +51,7 @@ class LogDatabases:
     def empty(self) -> None:
         """Leave nothing of earlier tests."""
         with self.owner.begin() as connection:
-            beside = "evidence_annex, evidence_openings, log_positions, log_horizon, signing_keys"
+            beside = "evidence_openings, log_positions, log_horizon, log_published, signing_keys"
             connection.execute(text(f"TRUNCATE evidence_entries, {beside}"))
         with self.head_owner.begin() as connection:
             connection.execute(text("TRUNCATE log_heads"))

@@ -56,7 +56,6 @@ KEPT = {
     "agreements",
     "agreement_revisions",
     "evidence_entries",
-    "evidence_annex",
     "evidence_openings",
     "evidence_keys",
 }

@@ -64,7 +64,7 @@ class ServedLog:
 def served_log(cluster: EmbeddedCluster, world: World, directory: Path, issuer: str) -> ServedLog:
     """Begin the log of an issuer anew, without an entry in it."""
     create_head_store(cluster.head_owner_url)
-    world.execute("TRUNCATE log_positions, log_horizon")
+    world.execute("TRUNCATE log_positions, log_horizon, log_published")
     with psycopg.connect(cluster.head_owner_url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute("TRUNCATE log_heads")
     return ServedLog(cluster, replace(world.settings, issuer=issuer, log_directory=str(directory)))

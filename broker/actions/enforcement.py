@@ -7,10 +7,11 @@ ends in `refuse`, which records first and raises then.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NoReturn, Protocol
 
 from broker.actions.doors import Facts, Ledger, Pseudonyms, Salts
+from broker.actions.emergency import RETRY_SECONDS, goes_on, marked
 from broker.actions.evidence_rows import refusal_row
 from broker.actions.limits import LimitNotCountable, counter_steps
 from broker.actions.limits import retry_after_seconds as longest_wait_seconds
@@ -32,6 +33,8 @@ _TOLD: Final = {
     "not_active_inapplicable": "not_active_expired",
 }
 """Recorded reason → what the recipient is told instead; the person's own history has the recorded one."""
+_WAITS: Final = frozenset({"frequency_exceeded", "log_stopped"})
+"""Refusals that say when to come again, besides full limits."""
 _STAFF_CODES: Final = {"acting_person_unknown": "054", "acting_person_mismatch": "055"}
 
 
@@ -213,18 +216,22 @@ class Enforcement:
             )
         except LimitNotCountable:
             self.refuse(matter, "limit_not_countable")
-        judgement = self.ledger.record_release(
-            ReleaseRecord(
-                context,
-                decision,
-                matter.staff_ref,
-                matter.staff_name_key,
-                (*steps, *more_steps) if more_steps else steps,
-                rows,
-                matter.consent,
-                matter.own_session,
-            )
+        record = ReleaseRecord(
+            context,
+            decision,
+            matter.staff_ref,
+            matter.staff_name_key,
+            (*steps, *more_steps) if more_steps else steps,
+            rows,
+            matter.consent,
+            matter.own_session,
         )
+        judgement = self.ledger.record_release(record)
+        if judgement.verdict == "log_stopped":
+            wait_seconds = RETRY_SECONDS
+            if goes_on(matter):
+                flagged = replace(record, rows=marked(rows), in_emergency=True)
+                judgement = self.ledger.record_release(flagged)
         if judgement.verdict != "recorded":
             self.refuse(
                 matter,
@@ -232,5 +239,5 @@ class Enforcement:
                 data_subject=data_subjects[0] if len(data_subjects) == 1 else None,
                 gateway_code=_STAFF_CODES.get(judgement.verdict),
                 limits=judgement.limits_reached,
-                retry_after_seconds=wait_seconds if judgement.reason == "frequency_exceeded" else None,
+                retry_after_seconds=wait_seconds if judgement.reason in _WAITS else None,
             )

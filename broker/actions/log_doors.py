@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from broker.evidence.sequencing import LogHead, Placed
@@ -27,6 +28,14 @@ class Positions(Protocol):
 
     def place(self, years: frozenset[int]) -> Placed:
         """Give the next entries their positions, durably. Raises LogStopped, StoreUnavailable."""
+        ...
+
+    def note_published(self, sizes: Mapping[int, int], complete_at: datetime) -> None:
+        """Tell releases how much is published.
+
+        sizes: of the published trees, by year. complete_at: all that was recorded before stands in one of
+        them. Raises LogStopped, StoreUnavailable.
+        """
         ...
 
     def size(self, year: int) -> int:

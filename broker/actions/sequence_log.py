@@ -90,11 +90,16 @@ class Sequencer:
         placed = self.positions.place(frozenset(head.year for head in heads))
         merged = checkpoints = 0
         has_more = placed.has_more
+        sizes: dict[int, int] = {}
         for head, edge in shards:
             count = self._grow(head, edge)
             merged += count
             checkpoints += bool(count)
             has_more = has_more or count == GROWTH
+            sizes[head.year] = head.checkpoint.tree_size + count
+        if placed.complete_at is not None and not has_more:
+            # All of it is published by now: only then is it told to whoever asks before a release.
+            self.positions.note_published(sizes, placed.complete_at)
         return Round(True, merged, checkpoints, has_more, placed.strange)
 
     def _checked(self, head: LogHead) -> RightEdge:

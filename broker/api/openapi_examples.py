@@ -60,5 +60,6 @@ EXAMPLES: Final[Mapping[str, Exception]] = {
     "entries-not-public": EntriesNotPublic(),
     "entry-not-merged": EntryNotMerged(),
     "clock-skewed": ReleaseRefused("clock_skewed", reference=EXAMPLE_REFERENCE),
+    "log-stopped": ReleaseRefused("log_stopped", reference=EXAMPLE_REFERENCE, retry_after_seconds=60),
 }
 """Row of the error table → an error that gets it; rows without one have a page of their own and no kind."""

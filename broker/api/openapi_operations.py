@@ -116,7 +116,7 @@ OPERATIONS: Final = (
         tells=ConsentedRecordSchema,
         receipt=True,
         query=("consent_id",),
-        refuses=tuple(one for one in _RELEASE if one != "acting-person-refused"),
+        refuses=(*(one for one in _RELEASE if one != "acting-person-refused"), "log-stopped"),
     ),
     Operation(
         method="GET",

@@ -94,6 +94,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         ),
         Problem("source-outage", 503, "Cơ sở dữ liệu tạm ngừng", "The insurance database does not answer"),
         Problem("evidence-unavailable", 503, "Không ghi được bằng chứng", "Evidence cannot be recorded"),
+        Problem("log-stopped", 503, "Nhật ký bằng chứng đang dừng", "The log of evidence stands still"),
         Problem("clock-skewed", 503, "Đồng hồ hệ thống lệch", "The clocks disagree"),
         INTERNAL,
     )
@@ -127,6 +128,7 @@ _BY_REASON: Final[Mapping[str, str]] = {
     "proof_replayed": "proof-invalid",
     "limit_reached": "limit-reached",
     "clock_skewed": "clock-skewed",
+    "log_stopped": "log-stopped",
     "acting_person_unknown": "acting-person-refused",
     "acting_person_mismatch": "acting-person-refused",
 }

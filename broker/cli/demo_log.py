@@ -100,6 +100,8 @@ def ordered_log(cluster: EmbeddedCluster, settings: Settings, store: Store) -> I
         for year in _years(store):
             session.sequencer.create(year)
         standing = Standing(session.sequencer.run, lambda: waiting_in(session), lambda _: None)
+        # What an earlier run left waiting would stop the first release of this one.
+        standing.run_once()
         thread = Thread(target=_run, args=[standing], name="sequencer")
         thread.start()
         try:

@@ -79,7 +79,12 @@ def opened(options: Options, console: Console, say: Callable[..., None]) -> Iter
     BrokerError, RevisionNotNewer, AlreadyRegistered, CaseMissing, OSError, psycopg and SQLAlchemy errors.
     """
     issuer = f"http://{HOST}:{options.port}"
-    own = {"BROKER_ISSUER": issuer, "BROKER_BIND": f"{HOST}:{options.port}"}
+    own = {
+        "BROKER_ISSUER": issuer,
+        "BROKER_BIND": f"{HOST}:{options.port}",
+        # A sequencer runs beside the story: what needs a log may need it here too.
+        "BROKER_LOG_REQUIRED": "yes",
+    }
     others = {name: value for name, value in os.environ.items() if not name.startswith("BROKER_")}
     with ExitStack() as stack:
         stack.enter_context(_alone_in(options))

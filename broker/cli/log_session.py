@@ -77,7 +77,7 @@ def log_session(
     head_store = open_store(head_url, deadline_seconds=10.0)
     lease = PostgresLease(head_url, host)
     try:
-        positions = PostgresLogPositions(store.engine, year_of)
+        positions = PostgresLogPositions(store.engine, year_of, settings.log_epoch)
         heads = PostgresLogHeads(head_store.engine)
         sequencer = Sequencer(
             host=host,

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from broker.errors import BrokerError, LogStopped
+from broker.errors import BrokerError, LogStopped, MigrationRefused
 from broker.oauth.client_metadata import MetadataRefused
 from broker.oauth.registration import JwksRefused
 from broker.storage.clients import AlreadyRegistered, NotRegistered
@@ -45,6 +45,8 @@ def refusals() -> Iterator[None]:
         raise CommandRefused(str(fault), 2) from None
     except LogStopped as fault:
         raise CommandRefused(fault.detail, LOG_STOPPED) from None
+    except MigrationRefused as fault:
+        raise CommandRefused(fault.detail) from None
     except BrokerError as fault:
         raise CommandRefused(f"{fault.kind}: {fault.detail}") from None
 

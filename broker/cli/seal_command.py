@@ -18,15 +18,18 @@ from broker.storage.sealing import PostgresSealing
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--progress", is_flag=True, help="Show progress even where nobody watches.")
 def seal_command(as_json: bool, progress: bool) -> None:
-    """Seal what a release before revision 0007 kept in the clear, once after the upgrade.
+    """Seal what a release before revision 0007 kept in the clear, where broker prepare refuses to go on.
 
-    As the owner role (BROKER_OWNER_DATABASE_URL), beside running servers, a transaction for each few thousand
-    rows: a run that was stopped is simply run again. Servers of the earlier release go on to write in the
-    clear: say it when the last one is gone, or once more.
+    As the owner role (BROKER_OWNER_DATABASE_URL), a transaction for each few thousand rows: a run that was
+    stopped is simply run again. Servers of such a release go on to write in the clear: say it when the last
+    one is gone. Since revision 0009 there is nothing to seal.
     """
     with refusals(), open_session() as session, session.open_owner() as owner:
         openings = PostgresOpenings(session.store, session.settings.key_encryption_key_file.reveal())
         sealing = PostgresSealing(owner, openings)
+        if not sealing.is_needed():
+            show([{"sealed": 0, "left": 0}], as_json)
+            return
         pages = sealing.count_pages()
         with progress_bar(pages, "pages sealed", progress) as advance:
             sealed = sealing.seal(pages, advance)

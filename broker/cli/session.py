@@ -13,7 +13,7 @@ from sqlalchemy import Engine, create_engine
 
 from broker.cli.embedded import EmbeddedCluster, embedded_cluster, secret_files
 from broker.cli.prepare import prepare
-from broker.errors import SettingsInvalid
+from broker.errors import MigrationRefused, SettingsInvalid
 from broker.settings import Settings, companion, read_settings
 from broker.storage.agreements import RevisionNotNewer
 from broker.storage.log_heads import create_head_store
@@ -69,7 +69,7 @@ def deployment() -> Iterator[tuple[Mapping[str, str], EmbeddedCluster | None]]:
         try:
             prepare(cluster.owner_url, settings)
             create_head_store(cluster.head_owner_url)
-        except RevisionNotNewer as fault:
+        except (RevisionNotNewer, MigrationRefused) as fault:
             raise click.ClickException(str(fault)) from None
         yield environ, cluster
 
@@ -82,6 +82,8 @@ def embedded_environment(
         "BROKER_ISSUER": "http://127.0.0.1:8000",
         "BROKER_SOURCE_URL": cluster.source_reader_url,
         "BROKER_LOG_DIRECTORY": str(directory / "log"),
+        # First steps and tests run without a sequencer.
+        "BROKER_LOG_REQUIRED": "no",
         **secret_files(directory / "secrets"),
         **environ,
         "BROKER_DATABASE_URL": cluster.application_url,

@@ -7,16 +7,20 @@ salted; the salts lie beside the log).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from broker.evidence.canonical import ENTRY_BYTES_MAX, INTEGER_MAX, Json, trusted_bytes
 from broker.evidence.shapes import is_instant
 
 SCHEMA_VERSION: Final = 1
+LOG_STOPPED_RULE: Final = "emergency:log_stopped"
+"""Among the determining rules of a release: it was recorded while the log stood still, which ends what is
+ordinary. No agreement can have a rule of this form."""
 
 Kind: TypeAlias = Literal["release", "refusal"]
 Result: TypeAlias = Literal["released", "answered_without_data", "refused", "error"]
@@ -114,6 +118,25 @@ def entry_bytes(circumstances: Circumstances, outcome: Outcome) -> bytes:
     if len(content) > ENTRY_BYTES_MAX:
         raise ValueError("the entry is too long for the log")
     return content
+
+
+def in_emergency(content: bytes) -> bytes:
+    """Return a release's entry with LOG_STOPPED_RULE, behind the rules that it has.
+
+    Raises ValueError when it would be too long for the log.
+    """
+    entry = json.loads(content)
+    entry["determining_rules"].append(LOG_STOPPED_RULE)
+    marked = trusted_bytes(entry)
+    if len(marked) > ENTRY_BYTES_MAX:
+        raise ValueError("the entry is too long for the log")
+    return marked
+
+
+def without_emergency(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a decoded entry as it would be had the log been at work."""
+    rules = [one for one in entry["determining_rules"] if one != LOG_STOPPED_RULE]
+    return {**entry, "determining_rules": rules}
 
 
 def instant_text(instant: datetime) -> str:

@@ -95,7 +95,8 @@ class ReleaseRecord:
     staff_ref, staff_name_key: who acts (keyed hash of organisation and id) and the name as given
     (`policies.names.name_key`); None when nobody acts and the agreement does not ask for it. consent: None
     for a release that rests on none. own_session: of a person who looks at the own record; client and token
-    are not judged then. With either of the two there is one row.
+    are not judged then. With either of the two there is one row. in_emergency: recorded although the log
+    stands; the rows say so themselves.
     """
 
     context: AccessContext
@@ -106,6 +107,7 @@ class ReleaseRecord:
     rows: Sequence[EvidenceRow]
     consent: ConsentBasis | None = None
     own_session: OwnSession | None = None
+    in_emergency: bool = False
 
 
 CONSENT_FREQUENCY: Final = "consent_frequency"
@@ -126,6 +128,7 @@ Verdict: TypeAlias = Literal[
     "consent_changed",
     "frequency_exceeded",
     "session_not_active",
+    "log_stopped",
 ]
 """What the recording statement says: recorded, or the first thing that is no longer so."""
 

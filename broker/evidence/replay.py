@@ -8,16 +8,16 @@ possible values; the entry must be what the policies say for one of them, and th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
 
 from broker.evidence.canonical import Json
-from broker.evidence.entry import check_entry
+from broker.evidence.entry import LOG_STOPPED_RULE, check_entry, without_emergency
 from broker.evidence.history import is_reference
 from broker.evidence.replay_consent import consent_facts, find_denial, undecided
 from broker.evidence.replay_facts import ActionFacts, ConsentThen, NotReplayable, RevisionThen
-from broker.evidence.replay_notes import notes_of
+from broker.evidence.replay_notes import EMERGENCY_NOTE, notes_of
 from broker.evidence.replay_outcome import expected
 from broker.evidence.replay_questions import Question, questions
 from policies.decide import decide
@@ -82,6 +82,21 @@ def replay(
     of the schema.
     """
     check_replayable(entry)
+    if not _is_marked(entry):
+        return _made_again(entry, revision, consent, facts)
+    found = _made_again(without_emergency(entry), revision, consent, facts)
+    return replace(
+        found,
+        recorded=_marked(found.recorded),
+        replayed=_marked(found.replayed),
+        not_replayed=(EMERGENCY_NOTE, *found.not_replayed),
+    )
+
+
+def _made_again(
+    entry: Mapping[str, Any], revision: RevisionThen, consent: ConsentThen | None, facts: ActionFacts
+) -> Replay:
+    """Do so for an entry that was recorded while the log was at work."""
     if facts.rests_on_consent and consent is None:
         raise NotReplayable("the consent that the entry rests on is not given")
     if _is_before_decision(entry, facts) and consent is not None:
@@ -122,6 +137,16 @@ def _check_facts(entry: Mapping[str, Any]) -> None:
         return
     if not isinstance(consent, str) or not is_reference(consent) or type(version) is not int:
         raise ValueError("consent and consent_version are an id and a number, or both null")
+
+
+def _is_marked(entry: Mapping[str, Any]) -> bool:
+    """Return whether a release says that it went on while the log stood; none that rests on a consent may."""
+    is_lawful = entry["kind"] == "release" and entry["consent"] is None
+    return is_lawful and LOG_STOPPED_RULE in entry["determining_rules"]
+
+
+def _marked(members: Mapping[str, Any]) -> Mapping[str, Json]:
+    return {**members, "determining_rules": [*members["determining_rules"], LOG_STOPPED_RULE]}
 
 
 def _is_before_decision(entry: Mapping[str, Any], facts: ActionFacts) -> bool:

@@ -16,6 +16,7 @@ _SUPPOSED: Final = {
     "item_count": "whether the person was one of a batch",
     "asked_fields": "which fields were asked for",
 }
+EMERGENCY_NOTE: Final = "whether the log stood still then, as the entry says: no decision depends on it"
 _ALWAYS: Final = (
     "the program that decided then: today's decides now",
     "token, client, address and clock at the moment of recording",

@@ -15,6 +15,8 @@ from broker.evidence.shapes import is_instant
 
 MERGE_DELAY_SECONDS = 120
 """An entry that is older and stands in no signed tree is an alarm."""
+STOP_SECONDS = 900
+"""Where one is older than this, the log stands still: nothing leaves any more but what must go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,15 @@ class Strange:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """One round of giving positions. count: entries that got one. has_more: whether others may wait."""
+    """One round of giving positions. count: entries that got one. has_more: whether others may wait.
+
+    complete_at: all that was recorded before has a position; None where that is not known (has_more).
+    """
 
     count: int
     has_more: bool
     strange: tuple[Strange, ...] = ()
+    complete_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

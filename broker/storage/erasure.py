@@ -26,12 +26,6 @@ _COUNT: Final = text(
     "SELECT count(*) FROM evidence_openings WHERE person_link = ANY(CAST(:links AS bytea[]))"
 )
 _DELETE: Final = text("DELETE FROM evidence_openings WHERE person_link = ANY(CAST(:links AS bytea[]))")
-# What was not sealed yet has no year of its own: that of its entry counts.
-_PLAIN: Final = """FROM evidence_annex a WHERE a.data_subject_ref = ANY(CAST(:refs AS bytea[]))
-  AND EXISTS (SELECT FROM evidence_entries e WHERE e.reference = a.reference
-    AND left(convert_from(e.entry, 'UTF8')::json ->> 'at', 4) = CAST(:year AS text))"""
-_COUNT_PLAIN: Final = text("SELECT count(*) " + _PLAIN)
-_DELETE_PLAIN: Final = text("DELETE " + _PLAIN)
 _KEYS: Final = evidence_keys.c
 
 
@@ -70,7 +64,6 @@ class PostgresErasure:
             connection.execute(_HELD)
             found = self._count(connection, refs, year)
             if found:
-                connection.execute(_DELETE_PLAIN, {"refs": list(refs), "year": str(year)})
                 for ref in refs:
                     self._take_away(connection, ref, year)
                 record_evidence(connection, row, SealedOpening(row.year, None, None))
@@ -86,9 +79,7 @@ class PostgresErasure:
     def _count(self, connection: Connection, refs: Sequence[bytes], year: int) -> int:
         places = [self._place(connection, ref, year) for ref in refs]
         links = [place.link for place in places if place is not None]
-        sealed = connection.execute(_COUNT, {"links": links}).scalar_one()
-        plain = connection.execute(_COUNT_PLAIN, {"refs": list(refs), "year": str(year)}).scalar_one()
-        return int(sealed) + int(plain)
+        return int(connection.execute(_COUNT, {"links": links}).scalar_one())
 
     def _take_away(self, connection: Connection, ref: bytes, year: int) -> None:
         """Delete what is found under a person's key, and leave no way to that key."""

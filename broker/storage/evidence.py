@@ -17,8 +17,6 @@ _CONSENT: Final = text(
     """
 WITH mine AS MATERIALIZED (
   SELECT reference FROM evidence_openings WHERE person_link = ANY(CAST(:links AS bytea[]))
-  UNION ALL
-  SELECT reference FROM evidence_annex WHERE data_subject_ref = :ref
 ), told AS MATERIALIZED (
   SELECT e.entry, convert_from(e.entry, 'UTF8')::jsonb AS document
   FROM mine JOIN evidence_entries e USING (reference) WHERE e.kind = 'consent'
@@ -85,7 +83,7 @@ class EvidenceByPerson(PostgresEvidence):
         Of a person's year that was erased nothing is found. Raises EvidenceSecretUnreadable besides.
         """
         links = list(self._openings.links([ref]))
-        parameters = {"ref": ref, "links": links, "consent": consent_id, "version": version}
+        parameters = {"links": links, "consent": consent_id, "version": version}
         with store_answers(), self._engine.connect() as connection:
             found = connection.execute(_CONSENT, parameters).scalar_one_or_none()
         return None if found is None else bytes(found)

@@ -32,18 +32,6 @@ evidence_entries = Table(
     ),
 )
 
-evidence_annex = Table(
-    "evidence_annex",
-    metadata,
-    # Until revision 0007 what opens commitments lay here in the clear. `broker evidence seal` moves it to
-    # evidence_openings and leaves this table empty; a release of the time before still writes it.
-    Column("reference", Uuid, nullable=False),
-    Column("data_subject_ref", LargeBinary, nullable=True, index=True),
-    Column("data_subject_salt", LargeBinary, nullable=True),
-    Column("payload_salt", LargeBinary, nullable=True),
-    Index("ix_evidence_annex_reference", "reference", postgresql_using="brin"),
-)
-
 evidence_openings = Table(
     "evidence_openings",
     metadata,

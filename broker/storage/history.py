@@ -23,14 +23,11 @@ from broker.storage.openings import PostgresOpenings
 
 _FIRST: Final = str(UUID(int=0))
 _LAST: Final = str(UUID(int=2**128 - 1))
-# The person's references come out of their indexes first (the annex holds what was not sealed yet): without
+# The person's references come out of their index first: without
 # MATERIALIZED the planner may walk the whole log backwards instead, in the hope of an early end.
 _MINE: Final = """
 WITH mine AS MATERIALIZED (
   SELECT reference FROM evidence_openings WHERE person_link = ANY(CAST(:links AS bytea[]))
-    AND reference >= CAST(:first AS uuid) AND reference < CAST(:before AS uuid)
-  UNION ALL
-  SELECT reference FROM evidence_annex WHERE data_subject_ref = ANY(CAST(:refs AS bytea[]))
     AND reference >= CAST(:first AS uuid) AND reference < CAST(:before AS uuid)
 )"""
 _PAGE_TAIL: Final = """, told AS (
@@ -117,7 +114,7 @@ class PostgresHistory:
 
     def _whose(self, refs: Sequence[bytes]) -> Mapping[str, Any]:
         """Return the parameters that say whose entries are looked for."""
-        return {"refs": list(refs), "links": list(self._openings.links(refs))}
+        return {"links": list(self._openings.links(refs))}
 
 
 def _entry(row: Any) -> HistoryEntry:

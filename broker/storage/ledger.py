@@ -15,7 +15,6 @@ from broker.errors import EvidenceUnavailable, StoreUnavailable
 from broker.evidence.recording import (
     CONSENT_FREQUENCY,
     AccessContext,
-    CounterStep,
     EvidenceRow,
     Judgement,
     OwnSession,
@@ -23,6 +22,7 @@ from broker.evidence.recording import (
     Verdict,
 )
 from broker.oauth.evidence_secrets import EvidenceSecretUnreadable
+from broker.storage.log_standing import STOP, LogStanding
 from broker.storage.openings import SealedOpening
 from broker.storage.release_sql import (
     CHECK_VIOLATION,
@@ -37,6 +37,7 @@ from broker.storage.release_sql import (
     STEPS_MAX,
     UNIQUE_VIOLATION,
 )
+from broker.storage.statement_values import byteas, integers, number, plain_steps, step_arrays
 from connectors.postgres import DatabaseError, DatabaseRefused, PreparedConnections, PreparedStatement, Row
 from policies.civil_time import civil_date
 
@@ -56,6 +57,9 @@ _OWN_JUDGED: Final[tuple[tuple[int, Verdict], ...]] = (
     (3, "clock_skewed"),
     (2, "agreement_not_active"),
 )
+# Told only where nothing else stands in the way: column of the answer, and of a look at the own record.
+_LOG_FITS: Final = 8
+_OWN_LOG_FITS: Final = 4
 
 
 class Sealer(Protocol):
@@ -74,7 +78,7 @@ class PostgresLedger:
 
     openings: seals what opens the commitments. deadline_seconds: for one statement, connecting included.
     clock_skew_seconds: greatest difference between this process's clock and the database's before everything
-    is refused.
+    is refused. needs_log: whether nothing ordinary may be released while the log stands.
     """
 
     def __init__(
@@ -84,16 +88,36 @@ class PostgresLedger:
         *,
         deadline_seconds: float,
         clock_skew_seconds: float,
+        needs_log: bool,
     ) -> None:
         self._connections = connections
         self._openings = openings
         self._deadline_seconds = deadline_seconds
         self._skew = f"{clock_skew_seconds} s".encode()
+        self._log = LogStanding(connections, clock_skew_seconds, is_needed=needs_log)
 
     def record_release(self, record: ReleaseRecord) -> Judgement:
         """Judge and record; see `broker.actions.doors.Ledger`."""
+        asked = None if record.in_emergency or not self._log.is_needed else STOP
+        judgement = self._judged(record, asked)
+        if judgement.verdict == "log_stopped" and not self._log_stands(record.context):
+            # Long ago something was published last, and nothing waits since: an idle log.
+            return self._judged(record, None)
+        return judgement
+
+    def _log_stands(self, context: AccessContext) -> bool:
         try:
-            statement, parameters = self._statement(record)
+            return self._log.stands(min(self._deadline_seconds, context.left_seconds()))
+        except DatabaseError as fault:
+            raise EvidenceUnavailable(f"how the log stands is not known: {type(fault).__name__}") from fault
+
+    def _judged(self, record: ReleaseRecord, complete_within: bytes | None) -> Judgement:
+        """Run the recording statement once.
+
+        complete_within: how long ago the published log may have been complete, None for nothing of it.
+        """
+        try:
+            statement, parameters = self._statement(record, complete_within)
             return _judgement(record, self._execute(record.context, statement, parameters))
         except DatabaseRefused as refused:
             if (refused.sqlstate, refused.constraint) == (UNIQUE_VIOLATION, PROOF_USED):
@@ -102,26 +126,28 @@ class PostgresLedger:
                 return self._limited(record)
             raise EvidenceUnavailable(f"the ledger refused to record: {refused}") from refused
 
-    def _statement(self, record: ReleaseRecord) -> tuple[PreparedStatement, list[bytes | None]]:
+    def _statement(
+        self, record: ReleaseRecord, complete_within: bytes | None
+    ) -> tuple[PreparedStatement, list[bytes | None]]:
         """Return the statement for a record and its parameters."""
         if record.own_session is not None:
-            own = self._own_judged(record, record.own_session)
+            own = self._own_facts(record, record.own_session, complete_within)
             return RELEASE_OWN[len(record.steps)], [
                 *own,
                 *self._one(record.context, record.rows[0]),
-                *_plain(record.steps),
+                *plain_steps(record.steps),
             ]
-        judged, basis = self._judged(record), record.consent
+        judged, basis = self._facts(record, complete_within), record.consent
         if basis is not None:
             consent = [basis.consent_id.encode(), b"%d" % basis.version]
             one = self._one(record.context, record.rows[0])
-            return RELEASE_CONSENTED[len(record.steps)], [*judged, *one, *consent, *_plain(record.steps)]
+            return RELEASE_CONSENTED[len(record.steps)], [*judged, *one, *consent, *plain_steps(record.steps)]
         if len(record.rows) == 1 and len(record.steps) <= STEPS_MAX:
             one = self._one(record.context, record.rows[0])
-            return RELEASE_ONE[len(record.steps)], [*judged, *one, *_plain(record.steps)]
-        return RELEASE_MANY, [*judged, *self._many(record.context, record.rows), *_arrays(record.steps)]
+            return RELEASE_ONE[len(record.steps)], [*judged, *one, *plain_steps(record.steps)]
+        return RELEASE_MANY, [*judged, *self._many(record.context, record.rows), *step_arrays(record.steps)]
 
-    def _judged(self, record: ReleaseRecord) -> list[bytes | None]:
+    def _facts(self, record: ReleaseRecord, complete_within: bytes | None) -> list[bytes | None]:
         context, decision = record.context, record.decision
         return [
             context.client_id.encode(),
@@ -132,13 +158,16 @@ class PostgresLedger:
             context.at.isoformat().encode(),
             self._skew,
             civil_date(context.at).isoformat().encode(),
-            _number(context.proof_issued_at_seconds),
+            number(context.proof_issued_at_seconds),
             context.proof_hash,
             None if record.staff_name_key is None else record.staff_name_key.encode(),
             context.source_address.encode() or None,
+            complete_within,
         ]
 
-    def _own_judged(self, record: ReleaseRecord, session: OwnSession) -> list[bytes | None]:
+    def _own_facts(
+        self, record: ReleaseRecord, session: OwnSession, complete_within: bytes | None
+    ) -> list[bytes | None]:
         at, decision = record.context.at, record.decision
         return [
             session.citizen_id.encode(),
@@ -148,11 +177,12 @@ class PostgresLedger:
             civil_date(at).isoformat().encode(),
             at.isoformat().encode(),
             self._skew,
+            complete_within,
         ]
 
     def _limited(self, record: ReleaseRecord) -> Judgement:
         """Say which counters are full, after one of them has undone the release."""
-        reached = self._execute(record.context, REACHED, _arrays(record.steps))
+        reached = self._execute(record.context, REACHED, step_arrays(record.steps))
         names = {record.steps[int(row[0] or b"1") - 1].limit_name for row in reached}
         if CONSENT_FREQUENCY in names:
             return Judgement("frequency_exceeded")
@@ -160,7 +190,7 @@ class PostgresLedger:
 
     def record_refusal(self, context: AccessContext, row: EvidenceRow) -> bool:
         """Burn the proof and record a refusal; see `broker.actions.doors.Ledger`."""
-        proof = [_number(context.proof_issued_at_seconds), context.proof_hash]
+        proof = [number(context.proof_issued_at_seconds), context.proof_hash]
         try:
             return self._execute(context, REFUSAL, [*proof, *self._one(context, row)])[0][0] == b"t"
         except DatabaseRefused as refused:
@@ -184,10 +214,10 @@ class PostgresLedger:
         return [
             ("{" + ",".join([row.reference for row in rows]) + "}").encode(),
             ("{" + ",".join([row.kind for row in rows]) + "}").encode(),
-            _byteas([row.entry for row in rows]),
-            _integers([one.key_year for one in sealed]),
-            _byteas([one.person_link for one in sealed]),
-            _byteas([one.sealed_salts for one in sealed]),
+            byteas([row.entry for row in rows]),
+            integers([one.key_year for one in sealed]),
+            byteas([one.person_link for one in sealed]),
+            byteas([one.sealed_salts for one in sealed]),
         ]
 
     def _sealed(self, context: AccessContext, row: EvidenceRow) -> SealedOpening:
@@ -209,54 +239,20 @@ class PostgresLedger:
             raise EvidenceUnavailable(f"the ledger did not record: {type(fault).__name__}") from fault
 
 
-def _number(value: int | None) -> bytes | None:
-    return None if value is None else b"%d" % value
-
-
 def _judgement(record: ReleaseRecord, answer: Sequence[Row]) -> Judgement:
     if not answer:
         return Judgement("client_not_active")
     row = answer[0]
     # A withdrawal ends its tokens too: of the two the consent is what is told.
-    if record.consent is not None and row[8] != b"active":
-        return Judgement("consent_not_active", consent_state=(row[8] or b"").decode())
+    if record.consent is not None and row[9] != b"active":
+        return Judgement("consent_not_active", consent_state=(row[9] or b"").decode())
     for column, verdict in _JUDGED if record.own_session is None else _OWN_JUDGED:
         if row[column] != b"t":
             return Judgement(verdict)
-    if record.consent is not None and row[9] != b"t":
+    if record.consent is not None and row[10] != b"t":
         return Judgement("consent_changed")
+    if row[_LOG_FITS if record.own_session is None else _OWN_LOG_FITS] != b"t":
+        return Judgement("log_stopped")
     if row[0] != b"t":
         raise EvidenceUnavailable("the ledger's answer contradicts itself")
     return Judgement("recorded")
-
-
-def _plain(steps: Sequence[CounterStep]) -> list[bytes]:
-    return [
-        part
-        for step in steps
-        for part in (
-            b"%d" % step.window_start_seconds,
-            step.counter_ref,
-            b"%d" % step.add_count,
-            b"%d" % step.limit_count,
-        )
-    ]
-
-
-def _arrays(steps: Sequence[CounterStep]) -> list[bytes]:
-    return [
-        _integers([step.window_start_seconds for step in steps]),
-        _byteas([step.counter_ref for step in steps]),
-        _integers([step.add_count for step in steps]),
-        _integers([step.limit_count for step in steps]),
-    ]
-
-
-def _integers(values: Sequence[int]) -> bytes:
-    return b"{" + b",".join([b"%d" % value for value in values]) + b"}"
-
-
-def _byteas(values: Sequence[bytes | None]) -> bytes:
-    return (
-        "{" + ",".join(["NULL" if value is None else f'"\\\\x{value.hex()}"' for value in values]) + "}"
-    ).encode()

@@ -6,23 +6,26 @@ will ever be. Up to there everything gets a position; one whose transaction is o
 runs merely waits.
 
 The horizon says how far that has come. Transaction numbers mean something in one PostgreSQL cluster only: in
-another one (a dump that was restored, an upgrade) every entry without a position is looked for once.
+another one (a dump that was restored, an upgrade) every entry without a position is looked for once. Which
+one it is, its system identifier says, or an epoch that the operator sets; numbers that went back say it too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row, TextClause, text
 from sqlalchemy.exc import IntegrityError
 
 from broker.errors import LogStopped
 from broker.evidence.reasons import EvidenceInvalid, Reason
 from broker.evidence.sequencing import Placed, Strange, Waiting
 from broker.storage.faults import log_answers
-from broker.storage.log_unplaced import NOTHING, Horizon, all_unplaced, next_unplaced
+from broker.storage.log_published import note_published
+from broker.storage.log_unplaced import NOTHING, Horizon, all_unplaced, complete_at, next_unplaced
 
 BATCH: Final = 8_192
 COUNTED: Final = 10_000
@@ -32,12 +35,12 @@ KEEP_BEHIND: Final = 10_000
 
 YearOf = Callable[[bytes], tuple[int, Reason | None]]
 
-_SNAPSHOT: Final = text(
-    """SELECT h.epoch, h.entered_transaction, h.reference,
-         pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS ended_below,
-         (pg_control_system()).system_identifier::text AS cluster
+_CLUSTER: Final = "(pg_control_system()).system_identifier::text"
+_NEXT: Final = "pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+_SNAPSHOT: Final = """SELECT h.epoch, h.entered_transaction, h.reference,
+         pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS ended_below, {next} AS next_transaction,
+         {cluster} AS cluster
     FROM log_horizon h"""
-)
 # The table is never read as a whole for the few newest of it, whatever the planner knows of them.
 _BY_INDEX: Final = text("SET LOCAL enable_seqscan = off")
 _SIZE: Final = text("SELECT coalesce(max(leaf_index) + 1, 0) FROM log_positions WHERE shard = :shard")
@@ -50,23 +53,26 @@ _PLACE_OF: Final = text("SELECT shard, leaf_index FROM log_positions WHERE refer
 _MOVE: Final = text(
     "UPDATE log_horizon SET epoch = :epoch, entered_transaction = :transaction, reference = :reference"
 )
-_BEGIN: Final = text(
-    """INSERT INTO log_horizon (epoch, entered_transaction, reference)
-    SELECT (pg_control_system()).system_identifier::text, 0, :nothing ON CONFLICT DO NOTHING"""
-)
+_BEGIN: Final = """INSERT INTO log_horizon (epoch, entered_transaction, reference)
+    SELECT {cluster}, 0, :nothing ON CONFLICT DO NOTHING"""
 _ENTRIES: Final = text(
     """SELECT p.leaf_index, p.reference, e.entry
     FROM log_positions p LEFT JOIN evidence_entries e USING (reference)
     WHERE p.shard = :shard AND p.leaf_index >= :first ORDER BY p.leaf_index LIMIT :most"""
 )
 # Rows are looked at one by one and only so many: a log that stands still must not cost more each minute.
-_WAITING: Final = text(
-    """WITH unplaced AS (
+# Of a moved database numbers of the cluster before, which all have their positions, are passed over.
+_WAITING: Final = """WITH unplaced AS (
       SELECT e.recorded_at
       FROM (
-        SELECT CASE epoch WHEN (pg_control_system()).system_identifier::text
-          THEN entered_transaction ELSE 0 END AS looked_below FROM log_horizon
-      ) h JOIN evidence_entries e ON e.entered_transaction >= h.looked_below
+        SELECT CASE WHEN is_known THEN entered_transaction ELSE 0 END AS looked_from,
+          CASE WHEN is_known THEN {next} ELSE 9223372036854775807 END AS looked_to
+        FROM (
+          SELECT entered_transaction, epoch = {cluster} AND entered_transaction <= {next} AS is_known
+          FROM log_horizon
+        ) k
+      ) h JOIN evidence_entries e ON e.entered_transaction >= h.looked_from
+        AND e.entered_transaction < h.looked_to
       WHERE (SELECT p.shard FROM log_positions p WHERE p.reference = e.reference) IS NULL LIMIT :most
     ), unsigned AS (
       SELECT (SELECT e.recorded_at FROM evidence_entries e WHERE e.reference = p.reference) AS recorded_at
@@ -78,20 +84,23 @@ _WAITING: Final = text(
     )
     SELECT count(*) AS waiting, min(recorded_at) AS oldest_at
     FROM (TABLE unplaced UNION ALL TABLE unsigned) AS unmerged"""
-)
 
 
 class PostgresLogPositions:
-    """Implements `broker.actions.log_doors.Positions`, as the role `broker_sequencer`."""
+    """Implements `broker.actions.log_doors.Positions`, as the role `broker_sequencer`.
 
-    def __init__(self, engine: Engine, year_of: YearOf) -> None:
+    epoch: what the operator calls the present cluster, "" where PostgreSQL itself is asked.
+    """
+
+    def __init__(self, engine: Engine, year_of: YearOf, epoch: str = "") -> None:
         self._engine = engine
         self._year_of = year_of
+        self._epoch = epoch
 
     def begin(self) -> None:
         """Write the first horizon, below everything; leave one that is there. Raises StoreUnavailable."""
         with log_answers(), self._engine.begin() as connection:
-            connection.execute(_BEGIN, {"nothing": NOTHING})
+            connection.execute(self._knowing(_BEGIN), {"nothing": NOTHING})
 
     def place(self, years: frozenset[int]) -> Placed:
         """Give the next entries their positions; all of it is one transaction.
@@ -108,10 +117,10 @@ class PostgresLogPositions:
 
     def _place(self, connection: Connection, years: frozenset[int], most: int) -> Placed:
         connection.execute(_BY_INDEX)
-        seen = connection.execute(_SNAPSHOT).one_or_none()
+        seen = connection.execute(self._knowing(_SNAPSHOT)).one_or_none()
         if seen is None:
             raise LogStopped("no log was ever made here: broker log create")
-        is_known = seen.epoch == seen.cluster
+        is_known = seen.epoch == seen.cluster and seen.entered_transaction <= seen.next_transaction
         before = Horizon(seen.entered_transaction, seen.reference)
         if is_known:
             found = next_unplaced(connection, before, seen.ended_below, most)
@@ -129,7 +138,21 @@ class PostgresLogPositions:
         # In another cluster numbers count only when every entry that was there has its position.
         if is_far if is_known else not has_more:
             self._move(connection, seen.cluster, horizon)
-        return Placed(placed, has_more, strange)
+        return Placed(
+            placed, has_more, strange, None if has_more else complete_at(connection, seen.ended_below)
+        )
+
+    def _knowing(self, statement: str) -> TextClause:
+        """Return a statement that knows which cluster this is. A set epoch is never a system identifier."""
+        if not self._epoch:
+            return text(statement.format(next=_NEXT, cluster=_CLUSTER))
+        told = text(statement.format(next=_NEXT, cluster="CAST(:cluster AS text)"))
+        return told.bindparams(cluster=f"set:{self._epoch}")
+
+    def note_published(self, sizes: Mapping[int, int], complete_at: datetime) -> None:
+        """Tell releases how much is published. Raises StoreUnavailable."""
+        with log_answers(), self._engine.begin() as connection:
+            note_published(connection, sizes, complete_at)
 
     def _sorted(
         self, rows: Sequence[Row[Any]], years: frozenset[int]
@@ -200,5 +223,5 @@ class PostgresLogPositions:
         with log_answers(), self._engine.connect() as connection, connection.begin():
             connection.execute(_BY_INDEX)
             given = {"shards": list(sizes), "sizes": list(sizes.values()), "most": COUNTED}
-            row = connection.execute(_WAITING, given).one()
+            row = connection.execute(self._knowing(_WAITING), given).one()
         return Waiting(row.waiting, row.oldest_at)

@@ -1,4 +1,4 @@
-"""Tables of the log in the broker's own database: which entry stands where, and how far has been looked."""
+"""Tables of the log in the broker's own database: which entry stands where, and how far that has come."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqlalchemy import (
     Uuid,
 )
 
-from broker.storage.columns import metadata
+from broker.storage.columns import instant, metadata
 
 log_positions = Table(
     "log_positions",
@@ -38,4 +38,15 @@ log_horizon = Table(
     Column("entered_transaction", BigInteger, nullable=False),
     Column("reference", Uuid, nullable=False),
     CheckConstraint("only_row", name="only_row"),
+)
+
+log_published = Table(
+    "log_published",
+    metadata,
+    # How much of each shard stands in a published tree, as the sequencer writes it after publishing.
+    Column("shard", SmallInteger, primary_key=True, autoincrement=False),
+    Column("tree_size", BigInteger, nullable=False),
+    # All that was recorded before, of whatever shard, stands in a published tree. The recording statement
+    # asks for it: when it is too long ago, what waits is looked at, and ordinary releases stop.
+    instant("complete_at"),
 )

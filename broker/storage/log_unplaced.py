@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,6 +26,13 @@ _LATER: Final = text(
     f"""{_COLUMNS}
     WHERE e.entered_transaction >= :first AND e.entered_transaction < :end AND {_WITHOUT}
     ORDER BY e.entered_transaction, e.reference LIMIT :most"""
+)
+# Numbers of another cluster, in a database that was moved, may be larger than any of this one.
+_COMPLETE: Final = text(
+    """SELECT least(now(), min(e.recorded_at)) FROM evidence_entries e
+    WHERE e.entered_transaction >= :ended_below
+      AND e.entered_transaction < pg_snapshot_xmax(pg_current_snapshot())::text::bigint
+      AND (SELECT p.shard FROM log_positions p WHERE p.reference = e.reference) IS NULL"""
 )
 _ALL: Final = text(f"{_COLUMNS} WHERE {_WITHOUT} ORDER BY e.reference LIMIT :most")
 
@@ -74,6 +82,12 @@ def all_unplaced(connection: Connection, ended_below: int, most: int) -> Unplace
     """Return entries without a position, whatever the numbers of their transactions say."""
     rows = connection.execute(_ALL, {"most": most}).all()
     return Unplaced(rows, Horizon(ended_below), has_more=len(rows) == most)
+
+
+def complete_at(connection: Connection, ended_below: int) -> datetime:
+    """Return since when something may lack a position, once all that was entered below a number has one."""
+    found: datetime = connection.execute(_COMPLETE, {"ended_below": ended_below}).scalar_one()
+    return found
 
 
 def _until(rows: Sequence[Row[Any]], most: int, horizon: Horizon, *, has_more: bool) -> Unplaced:

@@ -31,11 +31,6 @@ _FIND: Final = text(
        FROM evidence_openings o JOIN evidence_entries e USING (reference)
        WHERE o.reference = CAST(:reference AS uuid) AND o.person_link = ANY(CAST(:links AS bytea[]))"""
 )
-_FIND_PLAIN: Final = text(
-    """SELECT e.entry, a.data_subject_ref, a.data_subject_salt, a.payload_salt
-       FROM evidence_annex a JOIN evidence_entries e USING (reference)
-       WHERE a.reference = CAST(:reference AS uuid) AND a.data_subject_ref = ANY(CAST(:refs AS bytea[]))"""
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +65,14 @@ class PostgresOpenings:
     def find_opening(self, refs: Sequence[bytes], reference: str) -> KeptOpening | None:
         """Return one entry with its salts if it is about one of these persons, None for anybody else's."""
         mine = {link_of(one.key, one.ref): one for one in self._keys.find_all(refs)}
-        parameters = {"reference": reference, "links": list(mine), "refs": list(refs)}
+        parameters = {"reference": reference, "links": list(mine)}
         with store_answers(), self._engine.connect() as connection:
             row = connection.execute(_FIND, parameters).one_or_none()
-            plain = None if row else connection.execute(_FIND_PLAIN, parameters).one_or_none()
-        if row is not None:
-            owner = mine[bytes(row.person_link)]
-            salts = _salts(row, seal_key_of(owner.key, owner.ref), UUID(reference).bytes)
-            return KeptOpening(bytes(row.entry), owner.ref, *salts)
-        if plain is None:
+        if row is None:
             return None
-        return KeptOpening(
-            bytes(plain.entry), bytes(plain.data_subject_ref), plain.data_subject_salt, plain.payload_salt
-        )
+        owner = mine[bytes(row.person_link)]
+        salts = _salts(row, seal_key_of(owner.key, owner.ref), UUID(reference).bytes)
+        return KeptOpening(bytes(row.entry), owner.ref, *salts)
 
 
 def sealed_opening(row: EvidenceRow, person_key: bytes | None) -> SealedOpening:

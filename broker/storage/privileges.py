@@ -33,12 +33,13 @@ APPLICATION_GRANTS: Final[Mapping[str, str]] = {
     "used_assertions": "SELECT, INSERT, DELETE",
     "used_proofs": "SELECT, INSERT, DELETE",
     "usage_counters": "SELECT, INSERT, UPDATE, DELETE",
-    "evidence_entries": "SELECT, INSERT",
-    "evidence_annex": "SELECT, INSERT",
+    # When and by which transaction an entry was recorded only the database itself says.
+    "evidence_entries": "SELECT, INSERT (reference, kind, entry)",
     "evidence_openings": "SELECT, INSERT",
-    "evidence_keys": "SELECT, INSERT",
+    "evidence_keys": "SELECT, INSERT (key_name, key_year, path, key_encrypted)",
     "log_positions": "SELECT",
     "log_horizon": "SELECT",
+    "log_published": "SELECT",
 }
 """What the application role may do, table by table; anything absent is refused by PostgreSQL."""
 
@@ -46,6 +47,7 @@ SEQUENCER_GRANTS: Final[Mapping[str, str]] = {
     "evidence_entries": "SELECT",
     "log_positions": "SELECT, INSERT",
     "log_horizon": "SELECT, INSERT, UPDATE",
+    "log_published": "SELECT, INSERT, UPDATE",
     "signing_keys": "SELECT",
 }
 """What the role that orders entries into the log may do; it sees nobody's data and no salt."""

@@ -10,7 +10,7 @@ from broker.storage.migrate import current_revision, newest_revision
 _WRITABLE = text(
     """SELECT NOT pg_is_in_recovery()
          AND current_setting('transaction_read_only') = 'off'
-         AND has_table_privilege('evidence_entries', 'INSERT')
+         AND has_column_privilege('evidence_entries', 'entry', 'INSERT')
          AND has_table_privilege('evidence_openings', 'INSERT')
          AND current_setting('synchronous_commit') <> 'off'
          AND current_setting('fsync') = 'on'"""

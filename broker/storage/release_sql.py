@@ -15,7 +15,7 @@ from connectors.postgres import PreparedStatement
 _JUDGED_SQL: Final = """
 WITH {consented}judged AS MATERIALIZED (SELECT *,
   client_alive AND token_alive AND source_fits AND agreement_alive AND staff_alive AND staff_named
-    AND clock_fits{consent_alive} AS is_alive
+    AND clock_fits AND log_fits{consent_alive} AS is_alive
 FROM (
   SELECT c.status = 'active' AND c.expires_at > now() AS client_alive,
          coalesce(t.client_id = c.client_id AND t.revoked_at IS NULL AND t.expires_at > now()
@@ -28,7 +28,9 @@ FROM (
            s.organisation_id = c.organisation_id AND s.status = 'active', false) AS staff_alive,
          $5::bytea IS NULL OR coalesce(s.name_key = $11::text, false) AS staff_named,
          clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval
-           AS clock_fits{consent_facts}
+           AS clock_fits,
+         $13::interval IS NULL OR EXISTS (
+           SELECT FROM log_published WHERE complete_at > now() - $13::interval) AS log_fits{consent_facts}
   FROM clients c
     LEFT JOIN access_tokens t ON t.token_hash = $2::bytea
     LEFT JOIN grants g ON g.grant_id = t.grant_id
@@ -49,7 +51,7 @@ _ENTERED_SQL: Final = """, entered AS (
 ){counted}
 """
 _ANSWER_SQL: Final = """SELECT is_alive, client_alive, token_alive, clock_fits, agreement_alive, staff_alive,
-  staff_named, source_fits{consent_answer}
+  staff_named, source_fits, log_fits{consent_answer}
 FROM judged
 """
 # A release that rests on a consent locks the consent's row in the very statement that records. A withdrawal
@@ -59,14 +61,14 @@ FROM judged
 _CONSENT: Final = {
     "consented": """consented AS MATERIALIZED (
   SELECT state, version, client_id, grant_id, agreement_id, valid_to_at, refresh_due_at
-  FROM consents WHERE consent_id = $19::uuid FOR SHARE
+  FROM consents WHERE consent_id = $20::uuid FOR SHARE
 ), """,
     "consent_facts": """,
          CASE WHEN k.state IS NULL THEN 'missing'
               WHEN k.state <> 'active' THEN k.state
               WHEN k.valid_to_at IS NULL OR k.valid_to_at <= now() THEN 'expired'
               WHEN k.refresh_due_at <= now() THEN 'refresh_due' ELSE 'active' END AS consent_state,
-         coalesce(k.version = $20::int AND k.client_id = c.client_id AND k.grant_id = t.grant_id
+         coalesce(k.version = $21::int AND k.client_id = c.client_id AND k.grant_id = t.grant_id
            AND k.agreement_id = $3::text, false) AS consent_same""",
     "consent_join": "\n    LEFT JOIN consented k ON true",
     "consent_alive": " AND consent_state = 'active' AND consent_same",
@@ -75,7 +77,8 @@ _CONSENT: Final = {
 _NO_CONSENT: Final = dict.fromkeys(_CONSENT, "")
 # A person who looks at the own record: a session that began with that sign-in must still live.
 _OWN_JUDGED_SQL: Final = """
-WITH judged AS MATERIALIZED (SELECT *, session_alive AND agreement_alive AND clock_fits AS is_alive
+WITH judged AS MATERIALIZED (SELECT *,
+  session_alive AND agreement_alive AND clock_fits AND log_fits AS is_alive
 FROM (
   SELECT EXISTS (SELECT FROM citizen_sessions s JOIN citizens z USING (citizen_id)
            WHERE s.citizen_id = $1::uuid AND s.authenticated_at = $2::timestamptz AND s.expires_at > now()
@@ -83,9 +86,11 @@ FROM (
          EXISTS (SELECT FROM agreements a WHERE a.agreement_id = $3::text AND a.revision_hash = $4::text
            AND a.status = 'active' AND a.review_date >= $5::date
            AND $5::date BETWEEN a.valid_from AND a.valid_to) AS agreement_alive,
-         clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval AS clock_fits
+         clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval AS clock_fits,
+         $8::interval IS NULL OR EXISTS (
+           SELECT FROM log_published WHERE complete_at > now() - $8::interval) AS log_fits
 ) AS facts)"""
-_OWN_ANSWER_SQL: Final = "SELECT is_alive, session_alive, agreement_alive, clock_fits FROM judged"
+_OWN_ANSWER_SQL: Final = "SELECT is_alive, session_alive, agreement_alive, clock_fits, log_fits FROM judged"
 _COUNTED_SQL: Final = """, counted AS (
   INSERT INTO usage_counters AS u (window_start_seconds, counter_ref, used_count, limit_count)
   SELECT s.window_start_seconds, s.counter_ref, s.add_count, s.limit_count
@@ -95,11 +100,12 @@ _COUNTED_SQL: Final = """, counted AS (
 )"""
 _STEP_COLUMNS: Final = "AS s (window_start_seconds, counter_ref, add_count, limit_count{more})"
 _MANY_ROWS: Final = """
-  SELECT * FROM unnest($13::uuid[], $14::text[], $15::bytea[], $16::smallint[], $17::bytea[], $18::bytea[])
+  SELECT * FROM unnest($14::uuid[], $15::text[], $16::bytea[], $17::smallint[], $18::bytea[], $19::bytea[])
     AS r (reference, kind, entry, key_year, person_link, sealed_salts)
 """
-# Parameters: 1 to 12 what is judged, 13 to 18 the evidence, then consent and version if there is a consent,
-# then the counters. Of one's own record: 1 to 7 what is judged, 8 to 13 the evidence, then the counters.
+# Parameters: 1 to 13 what is judged, 14 to 19 the evidence, then consent and version if there is a consent,
+# then the counters. Of one's own record: 1 to 8 what is judged, 9 to 14 the evidence, then the counters.
+# The last of what is judged says how long ago the published log may have been complete; NULL: not asked.
 _JUDGED_BINARY: Final = frozenset({1, 4, 9})
 _ROW_NAMES: Final = (
     "uuid AS reference", "text AS kind", "bytea AS entry", "smallint AS key_year",
@@ -125,7 +131,7 @@ def _entered(first: int, steps_first: int, step_count: int) -> tuple[str, frozen
 
 def _release_one(step_count: int, consent: Mapping[str, str]) -> PreparedStatement:
     """Return the statement for one row of evidence and a few counters: the usual case, plain parameters."""
-    entered, binary = _entered(13, 21 if consent is _CONSENT else 19, step_count)
+    entered, binary = _entered(14, 22 if consent is _CONSENT else 20, step_count)
     sql = _JUDGED_SQL.format(**consent) + entered + _ANSWER_SQL.format(**consent)
     name = "record_consented" if consent is _CONSENT else "record_release"
     return PreparedStatement(f"{name}_{step_count}", sql, _JUDGED_BINARY | binary)
@@ -133,7 +139,7 @@ def _release_one(step_count: int, consent: Mapping[str, str]) -> PreparedStateme
 
 def _release_own(step_count: int) -> PreparedStatement:
     """Return the statement for a person's look at the own record."""
-    entered, binary = _entered(8, 14, step_count)
+    entered, binary = _entered(9, 15, step_count)
     return PreparedStatement(f"record_own_{step_count}", _OWN_JUDGED_SQL + entered + _OWN_ANSWER_SQL, binary)
 
 
@@ -141,7 +147,7 @@ def _release_many() -> PreparedStatement:
     """Return the statement for a batch: evidence and counters as arrays."""
     rows = _MANY_ROWS
     steps = (
-        "unnest($19::bigint[], $20::bytea[], $21::int[], $22::int[]) WITH ORDINALITY "
+        "unnest($20::bigint[], $21::bytea[], $22::int[], $23::int[]) WITH ORDINALITY "
         f"{_STEP_COLUMNS.format(more=', position')} WHERE is_alive ORDER BY s.position"
     )
     entered = _ENTERED_SQL.format(rows=rows, counted=_COUNTED_SQL.format(steps=steps))

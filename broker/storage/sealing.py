@@ -1,4 +1,6 @@
-"""What a release before revision 0007 kept in the clear is sealed: batch by batch, beside a running server.
+"""What a release before revision 0007 kept in the clear is sealed: batch by batch, before revision 0009.
+
+The table it lay in is none of this release's any more: 0009 drops it, and is refused while rows are in it.
 
 A batch is a range of the old table's pages: no index is needed, and pages that are done are passed over.
 Each is one transaction that takes rows away there and puts them here, so a run that was stopped anywhere
@@ -28,6 +30,7 @@ RETURNING a.reference, e.kind, CAST(left(convert_from(e.entry, 'UTF8')::json ->>
 """
 )
 _LEFT: Final = text("SELECT count(*) FROM evidence_annex")
+_IS_THERE: Final = text("SELECT to_regclass('public.evidence_annex') IS NOT NULL")
 
 
 class PostgresSealing:
@@ -37,6 +40,11 @@ class PostgresSealing:
         self._owner = owner
         self._openings = openings
         self._batch_pages = batch_pages
+
+    def is_needed(self) -> bool:
+        """Return whether the old table is there; since revision 0009 it is not."""
+        with store_answers(), self._owner.connect() as connection:
+            return bool(connection.execute(_IS_THERE).scalar_one())
 
     def count_pages(self) -> int:
         """Return how many pages the old table has."""

@@ -45,12 +45,11 @@ from broker.storage.consent_tables import (
     sign_in_challenges,
 )
 from broker.storage.evidence_tables import (
-    evidence_annex,
     evidence_entries,
     evidence_keys,
     evidence_openings,
 )
-from broker.storage.log_tables import log_horizon, log_positions
+from broker.storage.log_tables import log_horizon, log_positions, log_published
 
 __all__ = [
     "access_tokens",
@@ -68,7 +67,6 @@ __all__ = [
     "consent_receipts",
     "consent_requests",
     "consents",
-    "evidence_annex",
     "evidence_entries",
     "evidence_keys",
     "evidence_openings",
@@ -76,6 +74,7 @@ __all__ = [
     "grants",
     "log_horizon",
     "log_positions",
+    "log_published",
     "metadata",
     "organisations",
     "outbox_messages",

@@ -123,7 +123,9 @@ def desk(world: World, insurance: InsuranceDatabase) -> Desk:
 @pytest.fixture(scope="module")
 def ledger(world: World) -> Iterator[PostgresLedger]:
     store = open_store(world.settings.database_url, deadline_seconds=5.0, pool_size=2)
-    yield PostgresLedger(store.prepared, world.openings, deadline_seconds=5.0, clock_skew_seconds=5.0)
+    yield PostgresLedger(
+        store.prepared, world.openings, deadline_seconds=5.0, clock_skew_seconds=5.0, needs_log=False
+    )
     store.close()
 
 

@@ -1,4 +1,4 @@
-"""A person's history in PostgreSQL: only that person's, newest first, by the annex's index, fast."""
+"""A person's history in PostgreSQL: only that person's, newest first, by the index of what opens it, fast."""
 
 from __future__ import annotations
 
@@ -53,21 +53,6 @@ def test_what_several_references_name_is_one_history(world: World, history: Post
     keep(world, made)
     found = history.find_entries([account, key], HistoryFilter())
     assert [one.reference for one in found] == [one.reference for one in made]
-
-
-def test_what_an_older_release_left_in_the_clear_is_found_beside_what_is_sealed(
-    world: World, history: PostgresHistory
-) -> None:
-    ref = secrets.token_bytes(32)
-    older, newer = told(ref, NOVEMBER - timedelta(days=1)), told(ref, NOVEMBER)
-    keep(world, [older], is_plain=True)
-    keep(world, [newer])
-    found = history.find_entries([ref], HistoryFilter())
-    assert [one.reference for one in found] == [newer.reference, older.reference]
-    kept = [history.find_opening([ref], one.reference) for one in (older, newer)]
-    assert [one and (one.entry, one.ref) for one in kept] == [(one.content(), ref) for one in (older, newer)]
-    other = secrets.token_bytes(32)
-    assert [history.find_opening([other], one.reference) for one in (older, newer)] == [None, None]
 
 
 def test_an_entry_tells_who_why_what_and_names_the_organisation(
@@ -138,9 +123,8 @@ def test_ten_thousand_entries_are_read_by_the_index_and_in_time(
     ref, rare = secrets.token_bytes(32), secrets.token_bytes(32)
     keep(world, [told(ref, NOVEMBER - timedelta(minutes=at)) for at in range(10_000)])
     keep(world, [told(rare, NOVEMBER)])
-    world.execute("ANALYZE evidence_annex, evidence_openings, evidence_entries")
+    world.execute("ANALYZE evidence_openings, evidence_entries")
     parameters = {
-        "refs": [rare],
         "links": list(world.openings.links([rare])),
         "first": statements._FIRST,
         "before": statements._LAST,

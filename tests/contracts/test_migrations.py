@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 import psycopg
 import pytest
@@ -12,20 +13,23 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from psycopg import sql
-from sqlalchemy import CheckConstraint, Connection, Engine, create_engine, inspect
+from sqlalchemy import CheckConstraint, Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from broker.cli.embedded import EmbeddedCluster, url_of
 from broker.storage.migrate import alembic_config, current_revision, migrate, newest_revision
-from broker.storage.privileges import APPLICATION_GRANTS
+from broker.storage.privileges import APPLICATION_GRANTS, SEQUENCER_GRANTS
 from broker.storage.readiness import find_fault
 from broker.storage.tables import metadata
 from tests.doors import at_once
 from tests.release_world import World
 
 DATABASE = "broker_migrations"
-PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER")
 INSUFFICIENT_PRIVILEGE = "42501"
+_INSERT = (
+    "INSERT INTO evidence_entries (reference, kind, entry, {column})"
+    " VALUES (gen_random_uuid(), 'x', '', {value})"
+)
 _UPSERT = (
     "INSERT INTO evidence_entries (reference, kind, entry) VALUES (gen_random_uuid(), 'x', '')"
     " ON CONFLICT (reference) DO UPDATE SET kind = 'y'"
@@ -138,25 +142,85 @@ def test_migrating_again_and_two_at_once_change_nothing(urls: tuple[str, str], o
         assert current_revision(connection) == newest_revision()
 
 
+def test_a_database_with_a_log_is_given_a_quarter_of_an_hour_and_one_without_none(
+    urls: tuple[str, str], owner: Engine
+) -> None:
+    migrate(urls[0])
+    with owner.begin() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM log_published").scalar_one() == 0
+        command.downgrade(alembic_config(connection), "0008")
+        connection.exec_driver_sql("INSERT INTO log_horizon VALUES (true, 'x', 0, gen_random_uuid())")
+    migrate(urls[0])
+    with owner.connect() as connection:
+        row = connection.exec_driver_sql(
+            "SELECT shard, tree_size, now() - complete_at < interval '10 min' AS is_fresh FROM log_published"
+        ).one()
+        this_year = connection.exec_driver_sql("SELECT extract(year FROM now() AT TIME ZONE 'UTC')::int")
+        assert tuple(row) == (this_year.scalar_one(), 0, True)
+
+
 def test_an_empty_database_is_not_ready(urls: tuple[str, str], application: Engine) -> None:
     assert find_fault(application) == "revision"
     migrate(urls[0])
     assert find_fault(application) is None
 
 
-def test_the_application_role_has_exactly_the_granted_privileges(
-    urls: tuple[str, str], application: Engine
+_HELD = """
+SELECT c.relname, x.privilege_type, NULL FROM pg_class c CROSS JOIN aclexplode(c.relacl) x
+  WHERE c.relnamespace = 'public'::regnamespace AND x.grantee = CAST(:role AS regrole)
+UNION ALL
+SELECT c.relname, x.privilege_type, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+  CROSS JOIN aclexplode(a.attacl) x
+  WHERE c.relnamespace = 'public'::regnamespace AND x.grantee = CAST(:role AS regrole)
+"""
+_OF_EVERYBODY = """
+SELECT count(*) FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND (
+  EXISTS (SELECT FROM aclexplode(c.relacl) x WHERE x.grantee = 0)
+  OR EXISTS (SELECT FROM pg_attribute a CROSS JOIN aclexplode(a.attacl) x
+             WHERE a.attrelid = c.oid AND x.grantee = 0))
+"""
+
+
+def granted(grants: Mapping[str, str]) -> set[tuple[str, str, str | None]]:
+    """Return (table, privilege, column or None for all) of what is granted, as PostgreSQL keeps it."""
+    found: set[tuple[str, str, str | None]] = {("alembic_version", "SELECT", None)}
+    for table, privileges in grants.items():
+        for one in re.findall(r"([A-Z]+)(?: \(([^)]*)\))?", privileges):
+            columns = one[1].split(", ") if one[1] else [None]
+            found |= {(table, one[0], column) for column in columns}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("role", "grants"), [("broker_app", APPLICATION_GRANTS), ("broker_sequencer", SEQUENCER_GRANTS)]
+)
+def test_a_role_has_exactly_the_privileges_that_are_listed(
+    urls: tuple[str, str], owner: Engine, role: str, grants: Mapping[str, str]
 ) -> None:
+    """Also after migrating a second time, and where somebody gave more by hand in between."""
     migrate(urls[0])
     assert APPLICATION_GRANTS.keys() == metadata.tables.keys()
-    with application.connect() as connection:
-        for table, granted in APPLICATION_GRANTS.items():
-            held = {
-                one
-                for one in PRIVILEGES
-                if connection.exec_driver_sql("SELECT has_table_privilege(%s, %s)", (table, one)).scalar_one()
-            }
-            assert held == set(granted.split(", ")), table
+    with owner.begin() as connection:
+        connection.exec_driver_sql(f"GRANT INSERT (recorded_at), UPDATE ON evidence_entries TO {role}")
+    migrate(urls[0])
+    with owner.connect() as connection:
+        held = connection.execute(text(_HELD), {"role": role}).all()
+        assert {tuple(row) for row in held} == granted(grants)
+        assert connection.execute(text(_OF_EVERYBODY)).scalar_one() == 0
+
+
+def test_the_application_role_only_adds_to_evidence_and_says_neither_when_nor_in_which_transaction() -> None:
+    """The words of the list itself: whoever makes it longer sees this test."""
+    told = {name: APPLICATION_GRANTS[name] for name in APPLICATION_GRANTS if name.startswith("evidence_")}
+    assert told == {
+        "evidence_entries": "SELECT, INSERT (reference, kind, entry)",
+        "evidence_openings": "SELECT, INSERT",
+        "evidence_keys": "SELECT, INSERT (key_name, key_year, path, key_encrypted)",
+    }
+    assert {name: APPLICATION_GRANTS[name] for name in APPLICATION_GRANTS if name.startswith("log_")} == {
+        "log_positions": "SELECT", "log_horizon": "SELECT", "log_published": "SELECT",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -165,15 +229,23 @@ def test_the_application_role_has_exactly_the_granted_privileges(
         "UPDATE evidence_entries SET entry = ''",
         "DELETE FROM evidence_entries",
         "TRUNCATE evidence_entries",
-        "UPDATE evidence_annex SET payload_salt = NULL",
-        "DELETE FROM evidence_annex",
-        "TRUNCATE evidence_annex",
         "UPDATE evidence_openings SET sealed_salts = NULL",
         "DELETE FROM evidence_openings",
         "TRUNCATE evidence_openings",
         "UPDATE evidence_keys SET key_encrypted = ''",
         "DELETE FROM evidence_keys",
         "UPDATE evidence_entries SET recorded_at = now()",
+        "TRUNCATE evidence_keys",
+        _INSERT.format(column="recorded_at", value="now() - interval '1 year'"),
+        _INSERT.format(column="recorded_at", value="DEFAULT"),
+        _INSERT.format(column="entered_transaction", value="1"),
+        _INSERT.format(column="entered_transaction", value="DEFAULT"),
+        "COPY evidence_entries FROM STDIN",
+        "INSERT INTO evidence_keys VALUES ('2026/', 2026, '', '', now() - interval '1 year')",
+        "UPDATE log_published SET complete_at = now()",
+        "INSERT INTO log_published VALUES (2026, 1, now())",
+        "DELETE FROM log_positions",
+        "INSERT INTO log_positions VALUES (2026, 0, gen_random_uuid())",
         _UPSERT,
         "SELECT * FROM evidence_entries FOR UPDATE",
         "ALTER TABLE evidence_entries ADD COLUMN note text",

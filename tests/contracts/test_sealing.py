@@ -8,28 +8,31 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
+from alembic import command
 from click.testing import CliRunner
 from sqlalchemy import text
 
+import broker.cli.prepare
 import broker.cli.seal_command
 from broker.cli import main
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.session import Session
-from broker.errors import StoreUnavailable
+from broker.errors import MigrationRefused, StoreUnavailable
 from broker.evidence.recording import EvidenceRow
 from broker.settings import Secret, Settings
+from broker.storage.migrate import alembic_config, current_revision, migrate, newest_revision
 from broker.storage.openings import PostgresOpenings, SealedOpening
 from broker.storage.sealing import PostgresSealing
 from broker.storage.session import open_store
 from tests.doors import at_once, wait_until
-from tests.evidence_store import KEY, EvidenceStore, evidence_store, found_by_attacker
+from tests.evidence_store import KEY, PLAIN, TABLES, EvidenceStore, evidence_store, found_by_attacker
 
 PEOPLE = [f"person-{number}" for number in range(40)]
 
 
 @pytest.fixture(scope="module")
 def made(cluster: EmbeddedCluster) -> Iterator[EvidenceStore]:
-    with evidence_store(cluster, "broker_sealing") as store:
+    with evidence_store(cluster, "broker_sealing", is_before_0009=True) as store:
         yield store
 
 
@@ -113,6 +116,67 @@ def test_two_at_once_share_the_work(store: EvidenceStore) -> None:
     with store.owner.connect() as connection:
         twice = "SELECT count(*) - count(DISTINCT reference) FROM evidence_openings"
         assert connection.execute(text(twice)).scalar_one() == 0
+
+
+def test_rows_in_the_clear_stop_the_migration_until_they_are_sealed(store: EvidenceStore) -> None:
+    url = store.owner.url.render_as_string(hide_password=False)
+    known = found_by_attacker(store.dump(), PEOPLE)
+    with pytest.raises(MigrationRefused) as refused:
+        migrate(url)
+    assert refused.value.detail == (
+        "200 rows of evidence_annex hold salts in the clear, which this release does not read: say "
+        "broker evidence seal first, then broker prepare again. The database stays at revision 0008"
+    )
+    assert found_by_attacker(store.dump(), PEOPLE) == known, "nothing is lost"
+    walk = sealing(store)
+    assert walk.is_needed()
+    assert walk.seal(walk.count_pages(), lambda _: None) == 200
+    assert migrate(url) == newest_revision()
+    assert not walk.is_needed()
+    store.tables = TABLES
+    try:
+        assert found_by_attacker(store.dump(), PEOPLE) == known
+    finally:
+        with store.owner.begin() as connection:
+            command.downgrade(alembic_config(connection), "0008")
+        store.tables = (*TABLES, PLAIN)
+
+
+def test_from_before_the_keys_the_migration_goes_as_far_as_sealing_needs(store: EvidenceStore) -> None:
+    """Revision 0006 knew no keys: a refusal in one transaction would leave nothing to seal into."""
+    store.empty()
+    store.record_plainly("person-1", 2026)
+    with store.owner.begin() as connection:
+        command.downgrade(alembic_config(connection), "0006")
+    with pytest.raises(MigrationRefused, match=r"^1 rows of evidence_annex"):
+        migrate(store.owner.url.render_as_string(hide_password=False))
+    with store.owner.connect() as connection:
+        assert current_revision(connection) == "0008"
+    # What seals reads and writes keys as the application role.
+    assert sealing(store).seal(sealing(store).count_pages(), lambda _: None) == 1
+    assert len(found_by_attacker(store.dump(), PEOPLE)) == 1
+
+
+def test_where_the_table_is_gone_the_command_says_that_nothing_is_left(
+    cluster: EmbeddedCluster, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with evidence_store(cluster, "broker_sealed") as newest:
+        url = newest.owner.url.render_as_string(hide_password=False)
+        session = Session(settings, newest.store, url)
+        monkeypatch.setattr(broker.cli.seal_command, "open_session", lambda: nullcontext(session))
+        told = CliRunner().invoke(main, ["evidence", "seal", "--json"])
+    assert (told.exit_code, json.loads(told.stdout)) == (0, [{"sealed": 0, "left": 0}])
+
+
+def test_prepare_says_in_a_plain_sentence_what_has_to_be_done_before(
+    store: EvidenceStore, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = store.owner.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("BROKER_OWNER_DATABASE_URL", url)
+    monkeypatch.setattr(broker.cli.prepare, "_settings", lambda: settings)
+    told = CliRunner().invoke(main, ["prepare"])
+    assert told.exit_code == 1
+    assert told.stderr.startswith("Error: 200 rows of evidence_annex hold salts in the clear"), told.stderr
 
 
 def test_the_command_tells_how_many_and_shows_a_bar(

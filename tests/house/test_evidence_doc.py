@@ -9,6 +9,7 @@ from broker.evidence.kinds import CHECKS
 from broker.evidence.reasons import REASONS
 from broker.evidence.verifier import CHECK_NAMES
 from broker.evidence.witness import Status
+from broker.storage.privileges import APPLICATION_GRANTS, SEQUENCER_GRANTS
 from tests.evidence_entries import decoded, one_of_each_kind
 from tests.house.project import ROOT, table_rows
 
@@ -42,3 +43,9 @@ def test_every_check_stands_there_in_its_order() -> None:
 
 def test_every_answer_of_a_witness_stands_there() -> None:
     assert {int(row[0]) for row in rows("Witnesses")} == set(get_args(Status))
+
+
+def test_who_may_write_is_what_is_granted() -> None:
+    told = {names(row[0])[0]: tuple(row[1:]) for row in rows("Who may write")}
+    tables = [name for name in APPLICATION_GRANTS if name.startswith(("evidence_", "log_"))]
+    assert told == {name: (APPLICATION_GRANTS[name], SEQUENCER_GRANTS.get(name, "none")) for name in tables}

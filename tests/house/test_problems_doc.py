@@ -30,6 +30,7 @@ from broker.errors import (
     GrantNotFound,
     InputFault,
     LogStopped,
+    MigrationRefused,
     NoticeNotFound,
     ProofInvalid,
     ProofNonceNeeded,
@@ -74,6 +75,7 @@ EXPECTED: dict[type[BrokerError], tuple[BrokerError, str]] = {
     EntriesNotPublic: (EntriesNotPublic(), "entries-not-public"),
     StoreUnavailable: (StoreUnavailable(), "evidence-unavailable"),
     LogStopped: (LogStopped(), "internal"),
+    MigrationRefused: (MigrationRefused(), "internal"),
     SettingsInvalid: (SettingsInvalid(), "internal"),
     MetadataRefused: (MetadataRefused([InputFault("/scope", "y")]), "client-metadata-refused"),
     SigningKeyUnavailable: (SigningKeyUnavailable(), "evidence-unavailable"),
@@ -172,6 +174,7 @@ ANSWERED = (
     ReleaseRefused("limit_reached", reference="r", retry_after_seconds=9),
     ReleaseRefused("frequency_exceeded", reference="r", retry_after_seconds=9),
     ReleaseRefused("clock_skewed", reference="r"),
+    ReleaseRefused("log_stopped", reference="r", retry_after_seconds=60),
 )
 
 

@@ -175,7 +175,9 @@ class TestTheReleaseStatement:
         published = {one.agreement_id: one for one in revisions(policy_set())}
         publish_agreement(database.application, published[AGREEMENT])
         openings = PostgresOpenings(database.store, KEY_ENCRYPTION_KEY)
-        return PostgresLedger(database.store.prepared, openings, deadline_seconds=5.0, clock_skew_seconds=5.0)
+        return PostgresLedger(
+            database.store.prepared, openings, deadline_seconds=5.0, clock_skew_seconds=5.0, needs_log=False
+        )
 
     def record(self, token: str) -> ReleaseRecord:
         """Return a release on the strength of an access token, as the record station hands it in."""

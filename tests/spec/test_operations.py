@@ -19,11 +19,18 @@ from flask import Flask
 from broker.api import operations
 from broker.api.problems import PROBLEMS
 from broker.errors import StoreUnavailable
+from broker.storage.privileges import APPLICATION_GRANTS
 from tests.doors import Server, in_process_caller, post, running_app, wait_until, worker_of
 from tests.log_reader import all_faults
 from tests.release_world import World
 
-READY = {"status": "ready", "faults": {}, "source": "available", "log": "none"}
+READY = {
+    "status": "ready",
+    "faults": {},
+    "source": "available",
+    "releases": "log_not_required",
+    "log": "none",
+}
 
 
 def ready(app: Flask) -> tuple[int, dict[str, Any]]:
@@ -99,7 +106,7 @@ def test_a_ledger_that_may_not_be_written_is_a_fault_and_no_data_leave(app: Flas
     caller.token()
     for table in ("evidence_entries", "evidence_openings"):
         revoke = f"REVOKE INSERT ON {table} FROM broker_app"
-        with changed(world, revoke, f"GRANT INSERT ON {table} TO broker_app"):
+        with changed(world, revoke, f"GRANT {APPLICATION_GRANTS[table]} ON {table} TO broker_app"):
             assert ready(app) == (
                 503,
                 {**READY, "status": "not ready", "faults": {"ledger": "read_only"}},

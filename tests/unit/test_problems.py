@@ -18,6 +18,7 @@ from broker.errors import (
     EvidenceUnavailable,
     InputFault,
     LogStopped,
+    MigrationRefused,
     ProofInvalid,
     ProofNonceNeeded,
     ReleaseRefused,
@@ -73,6 +74,7 @@ def reply_to(error: Exception, *, vietnamese: bool = False, **members: Any) -> t
                 ("proof_replayed", "proof-invalid", 401),
                 ("limit_reached", "limit-reached", 429),
                 ("clock_skewed", "clock-skewed", 503),
+                ("log_stopped", "log-stopped", 503),
                 ("acting_person_unknown", "acting-person-refused", 403),
                 ("acting_person_mismatch", "acting-person-refused", 403),
                 ("source_several_persons", "source-answer-refused", 502),
@@ -93,7 +95,7 @@ def test_every_error_has_its_row(error: Exception, slug: str, status: int) -> No
 
 
 def test_every_kind_of_error_is_in_the_table_or_ends_the_start() -> None:
-    never_answered = {SettingsInvalid, LogStopped}
+    never_answered = {SettingsInvalid, LogStopped, MigrationRefused}
     reasons: dict[type[errors.BrokerError], dict[str, Any]] = {
         ReleaseRefused: {"reason": "x", "reference": "r"},
         ScopeInsufficient: {"scope": "s"},
@@ -160,6 +162,7 @@ def test_what_is_not_recorded_has_no_evidence_reference(error: Exception) -> Non
         (OUTAGE, "7"),
         (EvidenceUnavailable("x"), "5"),
         (ReleaseRefused("clock_skewed", reference="r"), "5"),
+        (ReleaseRefused("log_stopped", reference="r", retry_after_seconds=60), "60"),
         (ReleaseRefused("no_agreement", reference="r"), None),
         (TokenInvalid("x"), None),
     ],
