@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -104,6 +106,11 @@ def start(environ: dict[str, str], opened: ExitStack, *options: str) -> subproce
     opened.enter_context(process)
     opened.callback(process.kill)
     return process
+
+
+def tile_fault(error: str) -> str:
+    """Return what the sentence says of the tile that is missing."""
+    return error.split("(tile_missing: ")[-1].split("): the published")[0]
 
 
 def lines(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
@@ -269,6 +276,45 @@ class TestAsAProcess:
         _, error = process.communicate(timeout=30)
         assert process.returncode == 5
         assert error == f"Error: there is no log of {HOST}: broker log create\n"
+
+    @pytest.mark.parametrize("epoch", ["", "vn-1"])
+    def test_an_older_state_of_the_database_or_of_the_files_ends_the_start(
+        self, log: LogWorld, environ: dict[str, str], opened: ExitStack, tmp_path: Path, epoch: str
+    ) -> None:
+        """What the head store knows is more than what was restored: nothing is signed, at each start."""
+        log.settings = replace(log.settings, log_epoch=epoch)
+        given = {**environ, "BROKER_LOG_EPOCH": epoch}
+        log.created()
+        log.record(range(10))
+        log.order()
+        shutil.copytree(log.directory, tmp_path / "yesterday")
+        log.record(range(10, 25))
+        log.order()
+        shutil.copytree(log.directory, tmp_path / "today")
+        shutil.rmtree(log.directory)
+        shutil.copytree(tmp_path / "yesterday", log.directory)
+        process = start(given, opened)
+        _, error = process.communicate(timeout=60)
+        told = (
+            f"Error: the tiles of audit.{HOST}/{YEAR} do not hold the 25 entries that were signed "
+            f"(tile_missing: {tile_fault(error)}): the published files were restored from an older state, or "
+            "changed. Bring them back from a mirror\n"
+        )
+        assert (process.returncode, error) == (5, told)
+        shutil.rmtree(log.directory)
+        shutil.copytree(tmp_path / "today", log.directory)
+        with log.databases.owner.begin() as connection:
+            connection.execute(text("DELETE FROM log_positions WHERE leaf_index >= 10"))
+        told = (
+            f"Error: audit.{HOST}/{YEAR} has signed 25 entries, but only 10 have positions: the broker's "
+            "database was restored from an older state, and entries are missing. Bring its newest state "
+            "back, or end this shard and note the gap\n"
+        )
+        for _ in range(2):
+            process = start(given, opened)
+            _, error = process.communicate(timeout=60)
+            assert (process.returncode, error) == (5, told)
+        assert log.published().tree_size == 25
 
 
 class TestRounds:
