@@ -22,6 +22,7 @@ from broker.actions.verify_entitlement import VerifyEntitlement
 from broker.api.entitlement import EntitlementFace
 from broker.api.exchange import Exchange
 from broker.api.hot_routes import HotRoutes
+from broker.api.log_alarm import LATE, STOPPED, Alarm
 from broker.api.operations import operations_blueprint
 from broker.api.operations_log import start_logging
 from broker.api.resources import BODY_BYTES_MAX, install, resources_blueprint
@@ -161,8 +162,8 @@ def create_app(settings: Settings | None = None) -> Flask:
             },
             informative={
                 "source": lambda: None if source.is_available() else "unavailable",
-                "releases": logs.standing().fault,
-                **({} if log_delay is None else {"log": log_delay.fault}),
+                "releases": Alarm(logs.standing().fault, STOPPED, "ordinary releases go on"),
+                **({} if log_delay is None else {"log": Alarm(log_delay.fault, LATE, "the log is in time")}),
             },
             metrics_directory=settings.metrics_directory,
             log_delay=None if log_delay is None else log_delay.seconds,

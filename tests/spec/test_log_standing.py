@@ -185,6 +185,18 @@ class TestWhatIsOrdinary:
         check_stopped(standing, standing.consents.give())
         standing.tells("log_stopped")
 
+    def test_it_is_said_in_a_line_when_it_begins_and_when_it_is_over(self, standing: Place) -> None:
+        begun = standing.server.log.stat().st_size
+
+        def is_said(sentence: str) -> bool:
+            """Ask again and again: each worker says it for itself."""
+            standing.server.get("/readyz")
+            return sentence in standing.server.log.read_text(encoding="utf-8")[begun:]
+
+        wait_until(lambda: is_said("ordinary releases stop: the log stands"), "it is said", 90)
+        standing.log.order()
+        wait_until(lambda: is_said("ordinary releases go on"), "that it is over is said", 90)
+
     def test_it_stops_where_no_log_was_ever_made(self, place: Place) -> None:
         with never_made(place):
             check_stopped(place, place.consents.give())
