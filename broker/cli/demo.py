@@ -32,9 +32,11 @@ from broker.cli.session import state_directory
 from broker.errors import BrokerError
 from broker.storage.agreements import RevisionNotNewer
 from broker.storage.clients import AlreadyRegistered
+from broker.storage.log_timestamps import token_path
 
 _INTERRUPTED = 130
 EVIDENCE_FILE = "evidence.json"
+KEY_FILE = "log.vkey"
 
 
 @click.command(
@@ -124,6 +126,7 @@ class _Demo:
             return False
         file = self.options.directory / EVIDENCE_FILE
         write_private(file, shown.evidence.content.decode() + "\n")
+        (self.options.directory / KEY_FILE).write_text(shown.key.vkey + "\n", encoding="ascii")
         self._say(
             "proven",
             size=shown.tree_size,
@@ -132,8 +135,15 @@ class _Demo:
             hashes=shown.hash_count,
             seconds=perf_counter() - started,
         )
+        authority = ready.ordered.authority
+        if shown.stamped is not None:
+            at, name = f"{shown.stamped.at:%Y-%m-%dT%H:%M:%SZ}", shown.stamped.authority
+            self._say("stamped", size=shown.tree_size, at=at, authority=name)
+        else:
+            self._say("unstamped" if authority is None else "stamp_late")
         self._say("try_proof")
-        for line in proof_lines(self.options.command, file, shown, self.options.lang):
+        roots = None if authority is None else authority.root_file
+        for line in proof_lines(self.options.command, file, shown, self.options.lang, roots):
             click.echo(f"  {line}")
         self._say("try_browser", path=file, page=f"{ready.issuer}/citizen/verify?lang={self.options.lang}")
         click.echo(f"  {shown.key.vkey}")
@@ -144,13 +154,22 @@ class _Demo:
         self.console.print(text, markup=False, soft_wrap=True)
 
 
-def proof_lines(command: str, file: Path, shown: Shown, lang: Lang) -> list[str]:
-    """Return shell lines that check the entry, and the whole log, with nothing but files."""
+def proof_lines(command: str, file: Path, shown: Shown, lang: Lang, roots: Path | None) -> list[str]:
+    """Return shell lines that check the entry, and the whole log, with nothing but files.
+
+    roots: certificate of the authority that stamps the log, if one does.
+    """
     evidence, tiles = (shlex.quote(str(path.resolve())) for path in (file, shown.directory))
     key = shlex.quote(shown.key.vkey)
+    stamp = trusted = ""
+    if roots is not None:
+        trusted = f" --timestamp-roots {shlex.quote(str(roots.resolve()))}"
+    if shown.stamped is not None:
+        token = shown.directory / token_path(shown.tree_size)
+        stamp = f" --timestamp {shlex.quote(str(token.resolve()))}{trusted}"
     return [
-        f"{command} evidence verify {evidence} --vkey {key} --lang {lang}",
-        f"{command} evidence audit --tiles {tiles} --vkey {key} --lang {lang}",
+        f"{command} evidence verify {evidence} --vkey {key}{stamp} --lang {lang}",
+        f"{command} evidence audit --tiles {tiles} --vkey {key}{trusted} --lang {lang}",
     ]
 
 

@@ -97,7 +97,7 @@ def opened(options: Options, console: Console, say: Callable[..., None]) -> Iter
         say("database", directory=options.directory)
         candidates = _population(cluster, options, console, say)
         stage, catalogue = _stage(stack, cluster, settings)
-        ordered = stack.enter_context(ordered_log(cluster, settings, stage.store))
+        ordered = stack.enter_context(ordered_log(cluster, settings, stage.store, options.directory))
         metrics = stack.enter_context(tempfile.TemporaryDirectory(prefix="broker-metrics-"))
         log = options.directory / "server.log"
         command = server_command(settings, "gunicorn")

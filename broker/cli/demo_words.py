@@ -102,6 +102,18 @@ START: Final[Mapping[str, Words]] = {
     "unproven": Words(
         "Bằng chứng {reference} chưa vào nhật ký!", "The entry {reference} did not come into the log!"
     ),
+    "stamped": Words(
+        "Dấu thời gian (RFC 3161): điểm kiểm tra {size} mục đã có muộn nhất lúc {at}, theo {authority}.",
+        "Time stamp (RFC 3161): the tree of {size} entries existed at {at} at the latest, by {authority}.",
+    ),
+    "unstamped": Words(
+        "Không có dấu thời gian: máy này không có chương trình openssl để làm cơ quan cấp dấu.",
+        "No time stamp: there is no openssl on this machine that could be the authority.",
+    ),
+    "stamp_late": Words(
+        "Dấu thời gian chưa đến kịp; nhật ký không chờ.",
+        "The time stamp has not come yet; the log does not wait for it.",
+    ),
     "try_proof": Words(
         "Tự kiểm một mục, và cả nhật ký, chỉ bằng tệp (không cần máy chủ):",
         "Check the entry, and the whole log, with files alone (no server needed):",
