@@ -25,14 +25,20 @@ import urllib3
 from broker.cli.demo_steps import Exchange, Expected, differences
 from broker.evidence.entry import check_entry
 from broker.evidence.evidence_file import parse_evidence_file
+from broker.evidence.proof_file import parse_proof_file
 from broker.evidence.verifier import Trust, verified
 from policies.load import load_directory
 from tests.bank_and_citizen import Account, HandBrowser, asking
 from tests.citizen_world import Forms
 from tests.doors import cluster_directory, free_port
+from tests.go_program import SECONDS as GO_SECONDS
+from tests.go_program import go_environment
+from tests.house.project import ROOT
+from tests.timestamp_place import needs_openssl, openssl_verifies
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
+PROGRAM = "/tmp/verify-log"  # noqa: S108 - where a page builds it; a test puts it elsewhere
 SECONDS = 300
 """No program here takes so long, whatever else the machine does: then it hangs."""
 CARD_FIELDS = {
@@ -357,6 +363,57 @@ def test_the_last_entry_of_the_story_stands_in_the_log_and_anybody_can_check_it(
         words = shlex.split(line)
         done = subprocess.run(words, cwd="/", env=here, capture_output=True, encoding="utf-8", timeout=60)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
+
+
+@needs_openssl
+def test_the_tree_of_that_entry_is_stamped_and_openssl_checks_it_too(run: Run, tmp_path: Path) -> None:
+    [told] = re.findall(
+        r"Dấu thời gian \(RFC 3161\): điểm kiểm tra (\d+) mục đã có muộn nhất lúc (\S+), theo (.+)\.",
+        run.printed,
+    )
+    size, authority = int(told[0]), told[2]
+    assert authority == "CN=Demo time-stamp authority,C=VN"
+    [verify] = [line.strip() for line in run.printed.splitlines() if " evidence verify " in line]
+    words = shlex.split(verify)
+    token = Path(words[words.index("--timestamp") + 1])
+    roots = Path(words[words.index("--timestamp-roots") + 1])
+    assert token.name == f"{size}.tsr"
+    content = token.with_suffix(".checkpoint").read_bytes()
+    assert openssl_verifies(tmp_path, content, token, roots) == "Verification: OK"
+    told_file = parse_evidence_file((run.directory / "evidence.json").read_bytes())
+    assert told_file.proof.endswith(content)
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    words += ["--lang", "en"]
+    done = subprocess.run(words, env=here, capture_output=True, encoding="utf-8", timeout=SECONDS)
+    assert done.returncode == 0, done
+    assert f"the checkpoint existed at {told[1]} at the latest" in done.stdout
+
+
+def test_who_has_go_and_the_public_key_confirms_that_entry_as_the_page_says(run: Run, tmp_path: Path) -> None:
+    """Word for word: the two lines of docs/evidence.md, beside a `.demo` and a `docs`."""
+    page = (ROOT / "docs/evidence.md").read_text(encoding="utf-8")
+    section = page.split("## Programs that we did not write")[1]
+    lines = [line.strip() for line in section.splitlines() if line.startswith("    ")]
+    assert len(lines) == 2
+    assert all(PROGRAM in line for line in lines)
+    (tmp_path / ".demo").symlink_to(run.directory)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    script = "\n".join(lines).replace(PROGRAM, str(tmp_path / "verify-log"))
+    done = subprocess.run(
+        ["sh", "-e", "-c", script],
+        cwd=tmp_path,
+        env={**go_environment(tmp_path), "LC_ALL": "C"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=GO_SECONDS,
+    )
+    assert done.returncode == 0, done
+    file = parse_evidence_file((run.directory / "evidence.json").read_bytes())
+    assert f"by its proof: entry {parse_proof_file(file.proof).leaf_index} of the " in done.stdout
+    assert f"by its tiles: entry {parse_proof_file(file.proof).leaf_index}, with " in done.stdout
+    assert file.entry.decode() in done.stdout
+    assert done.stdout.endswith("all of it holds\n")
+    assert (run.directory / "log.vkey").read_text() == file.log_keys[0].vkey + "\n"
 
 
 def account_of(directory: Path) -> Account:
