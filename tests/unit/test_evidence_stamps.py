@@ -202,8 +202,8 @@ class TestAudit:
     def test_where_there_are_none_that_is_told(self, place: StampPlace, tmp_path: Path) -> None:
         directory = write_log(grown_by(MemoryLog(), 9), tmp_path / "log")
         bare = Stamped(directory, place, MemoryLog())
-        assert bare.audit() == (0, bare.audit()[1])
-        assert bare.audit()[1]["timestamps"] == {"count": 0}
+        code, told = bare.audit()
+        assert (code, told["findings"], told["timestamps"]) == (0, [], {"count": 0})
         text = run("audit", "--tiles", directory, *bare.trusted, "--lang", "en").stdout
         assert AUDIT["unstamped"].en in text
 
