@@ -112,16 +112,31 @@ def one_of_each_kind() -> dict[str, bytes]:
                 event="published",
                 old_revision="",
                 new_revision=HASH,
+                new_registers=HASH,
                 actor="operator",
                 acting_person=STAFF,
             )
         ),
         "key_event": key_entry_bytes(
-            KeyChange(reference=reference(4), at=AT, purpose="log", kid="12ab34cd", event="created")
+            KeyChange(
+                reference=reference(4),
+                at=AT,
+                purpose="log",
+                kid="12ab34cd",
+                event="created",
+                effective_at=AT,
+                actor="broker",
+            )
         ),
         "administration": administration_entry_bytes(
             Administration(
-                reference=reference(5), at=AT, act="client_suspended", target="bank-a", actor="operator"
+                reference=reference(5),
+                at=AT,
+                act="client_registered",
+                target="bank-a",
+                actor="operator",
+                given=(("scope", "read_consented_record"), ("until", "2027-06-30")),
+                acting_person=STAFF,
             )
         ),
         "export": export_entry_bytes(
@@ -140,7 +155,12 @@ def one_of_each_kind() -> dict[str, bytes]:
         ),
         "log_read": log_read_entry_bytes(
             LogRead(
-                reference=reference(7), at=AT, reader="own", legal_basis="SELF", data_subject_commit=commit
+                reference=reference(7),
+                at=AT,
+                reader="own",
+                what="history",
+                legal_basis="SELF",
+                data_subject_commit=commit,
             )
         ),
         "erasure": erasure_entry_bytes(

@@ -34,13 +34,17 @@ KeyPurpose: TypeAlias = Literal[
     "extract",
     "key_encryption",
     "pseudonym",
+    "evidence",
 ]
-"""The purposes of the broker's signing keys, and those of keys that lie elsewhere."""
+"""The purposes of the broker's signing keys, and those of keys that lie elsewhere. evidence: a year's."""
+KeyActor: TypeAlias = Literal["operator", "broker"]
 KeyEvent: TypeAlias = Literal["created", "activated", "retired", "revoked", "rewrapped", "destroyed"]
 
 _SHAPE: Final[Shape] = {
     "acting_person": or_null(is_keyed_hash),
+    "actor": one_of(get_args(KeyActor)),
     "at": is_instant,
+    "effective_at": is_instant,
     "event": one_of(get_args(KeyEvent)),
     "kid": is_key_id,
     "purpose": one_of(get_args(KeyPurpose)),
@@ -50,13 +54,20 @@ _SHAPE: Final[Shape] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyChange:
-    """What happened to a key. kid: its public id. acting_person: keyed hash, hex, or None. at: aware UTC."""
+    """What happened to a key.
+
+    kid: its public id; of the keys of evidence their calendar year. effective_at: from when on it counts,
+    later than `at` where a successor is announced before it signs. Both aware UTC. acting_person: keyed hash
+    in hex, None where the broker did it by itself.
+    """
 
     reference: str
     at: datetime
     purpose: KeyPurpose
     kid: str
     event: KeyEvent
+    effective_at: datetime
+    actor: KeyActor
     acting_person: str | None = None
 
 
@@ -68,7 +79,9 @@ def key_entry_bytes(change: KeyChange) -> bytes:
         _SHAPE,
         {
             "acting_person": change.acting_person,
+            "actor": change.actor,
             "at": instant_text(change.at),
+            "effective_at": instant_text(change.effective_at),
             "event": change.event,
             "kid": change.kid,
             "purpose": change.purpose,

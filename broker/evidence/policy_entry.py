@@ -1,4 +1,4 @@
-"""The evidence entry of a change of policy: which agreement, from which revision to which, by whom."""
+"""The evidence entry of a change of policy: which agreement, from which revision and registers to which."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from broker.evidence.shapes import (
 )
 
 POLICY_SCHEMA_VERSION: Final = 1
-PolicyEvent: TypeAlias = Literal["published", "suspended", "resumed"]
+PolicyEvent: TypeAlias = Literal["published", "registers_changed", "suspended", "resumed"]
 PolicyActor: TypeAlias = Literal["operator", "broker"]
 
 _SHAPE: Final[Shape] = {
@@ -32,7 +32,9 @@ _SHAPE: Final[Shape] = {
     "agreement": is_code,
     "at": is_instant,
     "event": one_of(get_args(PolicyEvent)),
+    "new_registers": or_empty(is_hash),
     "new_revision": is_hash,
+    "old_registers": or_empty(is_hash),
     "old_revision": or_empty(is_hash),
     "reference": is_reference,
 }
@@ -42,8 +44,10 @@ _SHAPE: Final[Shape] = {
 class PolicyChange:
     """What happened to an agreement.
 
-    old_revision, new_revision: SHA-256 hex of the revisions; old_revision "" where there was none; both the
-    same where it is suspended or resumed. acting_person: keyed hash in hex, or None. at: aware UTC.
+    old_revision, new_revision: SHA-256 hex of the revisions; old_revision "" where there was none. They
+    differ where a revision is published, and nowhere else. old_registers, new_registers: SHA-256 hex of the
+    registers that it was and is read with, "" where none are kept; the same where it is suspended or resumed.
+    acting_person: keyed hash in hex, None where the broker did it by itself. at: aware UTC.
     """
 
     reference: str
@@ -53,6 +57,8 @@ class PolicyChange:
     old_revision: str
     new_revision: str
     actor: PolicyActor
+    old_registers: str = ""
+    new_registers: str = ""
     acting_person: str | None = None
 
 
@@ -68,21 +74,33 @@ def policy_entry_bytes(change: PolicyChange) -> bytes:
             "agreement": change.agreement,
             "at": instant_text(change.at),
             "event": change.event,
+            "new_registers": change.new_registers,
             "new_revision": change.new_revision,
+            "old_registers": change.old_registers,
             "old_revision": change.old_revision,
             "reference": change.reference,
         },
     )
-    _check_revisions(change.event, change.old_revision, change.new_revision)
+    _check_what_changed(
+        change.event,
+        is_other_revision=change.old_revision != change.new_revision,
+        are_other_registers=change.old_registers != change.new_registers,
+    )
     return content
 
 
 def check_policy_entry(entry: Mapping[str, object]) -> None:
     """Raise ValueError unless a decoded entry has exactly the members and shapes of this schema."""
     check_shape(entry, "policy_change", POLICY_SCHEMA_VERSION, _SHAPE)
-    _check_revisions(entry["event"], entry["old_revision"], entry["new_revision"])
+    _check_what_changed(
+        str(entry["event"]),
+        is_other_revision=entry["old_revision"] != entry["new_revision"],
+        are_other_registers=entry["old_registers"] != entry["new_registers"],
+    )
 
 
-def _check_revisions(event: object, old: object, new: object) -> None:
-    if (event == "published") == (old == new):
+def _check_what_changed(event: str, *, is_other_revision: bool, are_other_registers: bool) -> None:
+    if (event == "published") != is_other_revision:
         raise ValueError("old_revision does not fit the event")
+    if event != "published" and (event == "registers_changed") != are_other_registers:
+        raise ValueError("old_registers does not fit the event")

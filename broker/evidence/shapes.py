@@ -16,6 +16,9 @@ Shape: TypeAlias = Mapping[str, Form]
 
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:>=<\-]{0,79}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
+# What clients, organisations and the broker's own rows are called: RFC 3986's unreserved characters, and
+# colons. Twelve digits could be a person's number: nothing that stands in an entry may look like one.
+_ID: Final = re.compile(r"(?![0-9]{12}\Z)[A-Za-z0-9._~:\-]{1,80}")
 _KEYED_HASH: Final = re.compile(r"[0-9a-f]{32,64}")
 _KEY_ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,80}")
 _REFERENCE: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -29,6 +32,7 @@ def _matching(pattern: re.Pattern[str]) -> Form:
 
 
 is_code: Final = _matching(_CODE)
+is_id: Final = _matching(_ID)
 is_hash: Final = _matching(_HASH)
 is_keyed_hash: Final = _matching(_KEYED_HASH)
 is_key_id: Final = _matching(_KEY_ID)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, Final, get_args
 
 import pytest
@@ -14,9 +15,15 @@ from hypothesis import strategies as st
 
 from broker.consent.record import ActorKind, EventType, State
 from broker.evidence import shapes
-from broker.evidence.administration_entry import ACTS, Administration, administration_entry_bytes
+from broker.evidence.administration_entry import (
+    ABOUT_A_PERSON,
+    ACTS,
+    Administration,
+    administration_entry_bytes,
+)
 from broker.evidence.canonical import ENTRY_BYTES_MAX, canonical_bytes, check_closed
 from broker.evidence.consent_entry import CONSENT_ACTORS, CONSENT_EVENTS, CONSENT_STATES
+from broker.evidence.entry import instant_text
 from broker.evidence.erasure_entry import Erasure, erasure_entry_bytes
 from broker.evidence.export_entry import Export, export_entry_bytes
 from broker.evidence.key_entry import KeyChange, KeyPurpose, key_entry_bytes
@@ -34,7 +41,9 @@ MAY_BE_EMPTY: Final = {
     "release": {"purpose", "legal_basis", "agreement", "agreement_revision", "reason"},
     "refusal": {"purpose", "legal_basis", "agreement", "agreement_revision", "reason"},
     "consent": {"notice_hash"},
-    "policy_change": {"old_revision"},
+    "policy_change": {"old_revision", "old_registers", "new_registers"},
+    "administration": {"client", "target"},
+    "log_read": {"entry", "period_begin", "period_end"},
 }
 
 
@@ -79,7 +88,7 @@ def test_no_member_holds_free_text(kind: str, text: str) -> None:
 )
 def test_no_member_holds_a_value_of_another_sort(kind: str, value: Any) -> None:
     entry = decoded(ENTRIES[kind])
-    lists = {"fields", "released", "withheld", "determining_rules"}
+    lists = {"fields", "given", "released", "withheld", "determining_rules"}
     for name in entry.keys() - {"kind"}:
         if not (isinstance(value, list) and name in lists and (not value or name == "determining_rules")):
             with pytest.raises(EvidenceInvalid, match="entry_schema"):
@@ -207,6 +216,19 @@ def test_instants_days_and_ids_have_one_spelling(
     assert is_of_form(text) is is_right
 
 
+def an_act(act: str) -> Administration:
+    """Return an act with what its kind of thing asks for."""
+    kind = ACTS[act]
+    return Administration(
+        reference=reference(1),
+        at=AT,
+        act=act,
+        target="" if kind == "citizen" else "t-1",
+        actor="operator",
+        data_subject_commit=HASH if kind in ABOUT_A_PERSON else None,
+    )
+
+
 class TestWords:
     def test_the_words_of_consents_are_the_ledger_s(self) -> None:
         assert frozenset(get_args(EventType)) == CONSENT_EVENTS
@@ -218,8 +240,7 @@ class TestWords:
 
     @pytest.mark.parametrize("act", ACTS)
     def test_each_act_is_done_to_its_kind_of_thing(self, act: str) -> None:
-        done = Administration(reference=reference(1), at=AT, act=act, target="t-1", actor="operator")
-        entry = decoded(administration_entry_bytes(done))
+        entry = decoded(administration_entry_bytes(an_act(act)))
         assert entry["target_kind"] == ACTS[act]
         for other in set(ACTS.values()) - {ACTS[act]}:
             with pytest.raises(EvidenceInvalid, match="target_kind does not fit"):
@@ -237,7 +258,23 @@ class TestWhatIsNeverMade:
         actor="operator",
     )
     READ: Final = LogRead(
-        reference=reference(1), at=AT, reader="own", legal_basis="SELF", data_subject_commit=HASH
+        reference=reference(1),
+        at=AT,
+        reader="own",
+        what="history",
+        legal_basis="SELF",
+        data_subject_commit=HASH,
+    )
+    EXPORT: Final = LogRead(
+        reference=reference(1),
+        at=AT,
+        reader="auditor",
+        what="export",
+        legal_basis="L",
+        data_subject_commit=None,
+        period_begin=AT,
+        period_end=AT + timedelta(days=1),
+        acting_person=STAFF,
     )
     ERASURE: Final = Erasure(
         reference=reference(1),
@@ -251,10 +288,17 @@ class TestWhatIsNeverMade:
     def test_the_right_ones_are_made(self) -> None:
         for content in (
             policy_entry_bytes(self.POLICY),
+            policy_entry_bytes(replace(self.POLICY, new_registers=HASH)),
             policy_entry_bytes(replace(self.POLICY, event="suspended", new_revision=HASH)),
+            policy_entry_bytes(
+                replace(self.POLICY, event="registers_changed", new_revision=HASH, new_registers=HASH)
+            ),
             log_read_entry_bytes(self.READ),
+            log_read_entry_bytes(replace(self.READ, what="evidence_file", entry=reference(2))),
+            log_read_entry_bytes(self.EXPORT),
+            log_read_entry_bytes(replace(self.EXPORT, reader="operator", what="entry_count")),
             log_read_entry_bytes(
-                replace(self.READ, reader="auditor", acting_person=STAFF, data_subject_commit=None)
+                replace(self.EXPORT, what="decision", entry=reference(2), period_begin=None, period_end=None)
             ),
             erasure_entry_bytes(self.ERASURE),
         ):
@@ -272,6 +316,9 @@ class TestWhatIsNeverMade:
             {"acting_person": "An"},
             {"agreement": "hai từ"},
             {"reference": "r"},
+            {"event": "registers_changed"},
+            {"event": "registers_changed", "new_revision": HASH},
+            {"event": "suspended", "new_revision": HASH, "new_registers": HASH},
         ],
     )
     def test_a_change_of_policy(self, change: dict[str, Any]) -> None:
@@ -291,13 +338,38 @@ class TestWhatIsNeverMade:
             {"reader": "auditor"},
             {"reader": "anybody"},
             {"legal_basis": ""},
+            {"what": "decision"},
+            {"what": "export"},
+            {"what": "evidence_file"},
+            {"entry": reference(2)},
+            {"period_end": AT},
+            {"period_begin": AT, "period_end": AT + timedelta(days=1)},
         ],
     )
     def test_a_look_into_the_log(self, change: dict[str, Any]) -> None:
         with pytest.raises(ValueError, match=r"form|does not fit"):
             log_read_entry_bytes(replace(self.READ, **change))
         with pytest.raises(EvidenceInvalid, match="entry_schema"):
-            check_any({**decoded(log_read_entry_bytes(self.READ)), **change})
+            check_any({**decoded(log_read_entry_bytes(self.READ)), **told(change)})
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"reader": "own"},
+            {"acting_person": None},
+            {"what": "history"},
+            {"what": "decision"},
+            {"entry": reference(2)},
+            {"period_begin": None},
+            {"period_end": None},
+            {"period_end": AT},
+        ],
+    )
+    def test_an_export_of_the_log(self, change: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="does not fit"):
+            log_read_entry_bytes(replace(self.EXPORT, **change))
+        with pytest.raises(EvidenceInvalid, match="entry_schema"):
+            check_any({**decoded(log_read_entry_bytes(self.EXPORT)), **told(change)})
 
     @pytest.mark.parametrize(
         "change",
@@ -340,23 +412,60 @@ class TestWhatIsNeverMade:
             export_entry_bytes(replace(export, **change))
 
     @pytest.mark.parametrize(
-        "change", [{"purpose": "fun"}, {"event": "lost"}, {"kid": "two words"}, {"kid": ""}]
+        "change",
+        [{"purpose": "fun"}, {"event": "lost"}, {"kid": "two words"}, {"kid": ""}, {"actor": "client"}],
     )
     def test_a_key_event(self, change: dict[str, Any]) -> None:
-        key = KeyChange(reference=reference(1), at=AT, purpose="log", kid="12ab34cd", event="created")
+        key = KeyChange(
+            reference=reference(1),
+            at=AT,
+            purpose="log",
+            kid="12ab34cd",
+            event="created",
+            effective_at=AT,
+            actor="operator",
+        )
         parse_entry(key_entry_bytes(key))
         with pytest.raises(ValueError, match="is not of its form"):
             key_entry_bytes(replace(key, **change))
 
     @pytest.mark.parametrize(
-        "change", [{"act": "anything"}, {"target": ""}, {"target": "Văn An"}, {"actor": "me"}]
+        "change",
+        [
+            {"act": "anything"},
+            {"target": ""},
+            {"target": "Văn An"},
+            {"target": "001099000001"},
+            {"actor": "me"},
+            {"actor": "client"},
+            {"client": "bank-a"},
+            {"given": (("scope", "001099000001"),)},
+            {"given": (("name", "bank"),)},
+            {"given": (("scope", "a", "b"),)},
+            {"data_subject_commit": HASH},
+            {"act": "citizen_created"},
+            {"act": "citizen_created", "target": ""},
+            {"act": "complaint_answered"},
+        ],
     )
     def test_an_act_of_administration(self, change: dict[str, Any]) -> None:
-        done = Administration(
-            reference=reference(1), at=AT, act="client_suspended", target="bank-a", actor="operator"
-        )
-        with pytest.raises(ValueError, match="is not of its form"):
+        done = an_act("client_suspended")
+        with pytest.raises(ValueError, match=r"is not of its form|does not fit"):
             administration_entry_bytes(replace(done, **change))
+        if change != {"act": "anything"}:
+            with pytest.raises(EvidenceInvalid, match="entry_schema"):
+                check_any({**decoded(administration_entry_bytes(done)), **change})
+
+    def test_an_act_done_through_a_client_names_it(self) -> None:
+        done = replace(an_act("client_registered"), actor="client", client="registrar")
+        assert decoded(administration_entry_bytes(done))["client"] == "registrar"
+
+
+def told(change: dict[str, Any]) -> dict[str, Any]:
+    """Return members as an entry tells them."""
+    spelled = {name: instant_text(value) for name, value in change.items() if isinstance(value, datetime)}
+    empty = {name: "" for name, value in change.items() if name.startswith("period") and value is None}
+    return {**change, **spelled, **empty}
 
 
 @pytest.mark.parametrize(
