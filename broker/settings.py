@@ -197,13 +197,14 @@ COMPANIONS: Final = frozenset(
         "BROKER_LOG_TIMESTAMP_SECONDS",
         "BROKER_LOG_TIMESTAMP_URL",
         "BROKER_LOG_WITNESSES_FILE",
+        "BROKER_OPERATOR",
         "BROKER_OWNER_DATABASE_URL",
         "BROKER_SEQUENCER_DATABASE_URL",
         "BROKER_SOURCE_OWNER_URL",
         "BROKER_STATE_DIRECTORY",
     }
 )
-"""Variables that only commands read (migrations, the log, the embedded database), never the server."""
+"""Variables that only commands read (who acts, migrations, the log, the embedded database)."""
 
 
 def companion(name: str, environ: Mapping[str, str] | None = None) -> str | None:

@@ -55,6 +55,7 @@ from consent_ui.receipt_views import ReceiptParts
 from consent_ui.ways import Ways
 from policies.compile import PolicySet, compile_policies
 from policies.load import SHIPPED, load_directory
+from tests.acting import ACTS
 from tests.oauth_world import ISSUER, KEY_ENCRYPTION_KEY, Database, MovableClock, SystemClock
 
 PASSWORD = "con mèo trèo cây cau"
@@ -178,7 +179,7 @@ class CitizenWorld:
         self.requests = PostgresRequests(self.engine)
         self.authorizations = Authorizations(issuer, self.requests, NamedClients(redirect_uri), Subjects())
         self.page = DecisionPage(issuer)
-        self.ring = KeyRing(PostgresSigningKeys(database.owner), KEY_ENCRYPTION_KEY, self.clock)
+        self.ring = KeyRing(PostgresSigningKeys(database.owner, ACTS), KEY_ENCRYPTION_KEY, self.clock)
         self._register_bank()
         redirects = Redirects(self.authorizations)
         self.told = redirects.told

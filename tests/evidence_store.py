@@ -24,7 +24,7 @@ from broker.evidence.person_keys import key_at, key_year, link_of, path_of, seal
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.evidence_secrets import EvidenceKeySeal, EvidenceSecretUnreadable, open_salts
-from broker.storage.consent_writes import record_evidence
+from broker.storage.acts import record_evidence
 from broker.storage.migrate import alembic_config, migrate
 from broker.storage.openings import PostgresOpenings
 from broker.storage.session import Store, open_store

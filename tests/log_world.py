@@ -28,6 +28,7 @@ from broker.storage.log_heads import create_head_store
 from broker.storage.migrate import migrate
 from broker.storage.session import open_store
 from broker.storage.signing_keys import PostgresSigningKeys
+from tests.acting import ACTS
 from tests.doors import wait_until
 from tests.evidence_entries import decoded, release
 from tests.oauth_world import KEY_ENCRYPTION_KEY, PSEUDONYM_KEY
@@ -99,7 +100,7 @@ class LogWorld:
             log_directory=str(directory),
         )
         self.store = open_store(databases.application_url, deadline_seconds=10.0)
-        self.ring = KeyRing(PostgresSigningKeys(self.store.engine), KEY_ENCRYPTION_KEY, system_clock)
+        self.ring = KeyRing(PostgresSigningKeys(self.store.engine, ACTS), KEY_ENCRYPTION_KEY, system_clock)
         self.ring.rotate("log")
 
     def close(self) -> None:

@@ -45,6 +45,7 @@ from consent_ui.fault_pages import FaultPages
 from policies.civil_time import VIET_NAM
 from policies.compile import PolicySet, compile_policies
 from policies.load import SHIPPED, load_directory
+from tests.acting import ACTS
 
 ISSUER = "https://broker.example"
 TOKEN_URL = f"{ISSUER}/oauth/token"
@@ -214,7 +215,7 @@ class World:
         self.engine = engine = database.application
         self.issuer = issuer
         self.clock = SystemClock() if real_time else MovableClock()
-        self.ring = KeyRing(PostgresSigningKeys(engine), KEY_ENCRYPTION_KEY, self.clock)
+        self.ring = KeyRing(PostgresSigningKeys(engine, ACTS), KEY_ENCRYPTION_KEY, self.clock)
         self.ring.ensure_keys()
         self.clients = PostgresClients(engine)
         self.tokens = PostgresTokens(database.store.prepared, 5.0)

@@ -16,6 +16,7 @@ from broker.keys import KeyRing
 from broker.reading_wiring import ReadingWiring
 from broker.storage.signing_keys import PostgresSigningKeys
 from connectors.national_insurance.source import InsuranceSource
+from tests.acting import ACTS
 from tests.consent_world import AGREEMENT, FIELDS, ConsentWorld, Person
 
 
@@ -48,7 +49,9 @@ def reading_pages(consents: ConsentWorld) -> Iterator[Pages]:
     world = consents.world
     settings = world.settings
     source = InsuranceSource(settings.source_url, settings.source_deadline_seconds)
-    ring = KeyRing(PostgresSigningKeys(world.engine), settings.key_encryption_key_file.reveal(), system_clock)
+    ring = KeyRing(
+        PostgresSigningKeys(world.engine, ACTS), settings.key_encryption_key_file.reveal(), system_clock
+    )
     enforcement = enforcement_of(settings, world.store, consents.policies)
     try:
         yield Pages(

@@ -19,10 +19,10 @@ from broker.consent.writing import ConsentWriting, HeldConsent, QueuedNotice
 from broker.evidence.canonical import commitment
 from broker.evidence.consent_entry import ConsentCircumstances, consent_entry_bytes
 from broker.evidence.person_keys import key_year
+from broker.evidence.pseudonyms import CITIZEN_PREFIX
 from broker.evidence.recording import EvidenceRow
 
-CITIZEN_PREFIX = "citizen:"
-"""Before an account's id where evidence names a person by it: the source's own keys look otherwise."""
+__all__ = ["CITIZEN_PREFIX", "ConsentWriter"]
 
 
 @dataclass(frozen=True, slots=True)

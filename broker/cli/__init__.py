@@ -15,6 +15,7 @@ from broker.cli.evidence import evidence_group
 from broker.cli.keys import keys_group
 from broker.cli.log import log_group
 from broker.cli.maintain import maintain_command
+from broker.cli.operator import VARIABLE
 from broker.cli.outbox import outbox_group
 from broker.cli.policy import policy_group
 from broker.cli.prepare import prepare_command
@@ -28,7 +29,13 @@ from broker.cli.worker import worker_command
 
 
 @click.group()
-def main() -> None:
+@click.option(
+    "--operator",
+    metavar="NAME",
+    envvar=VARIABLE,
+    help="Who acts; stands in the evidence as a keyed hash. Default: whoever is logged in to this machine.",
+)
+def main(operator: str | None) -> None:
     """Run and look after the data-sharing and consent broker."""
 
 

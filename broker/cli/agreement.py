@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Literal
 
 import click
 
@@ -41,7 +42,7 @@ def publish_command(as_json: bool) -> None:
             done = [
                 one.agreement_id
                 for one in revisions(policy_set)
-                if publish_agreement(session.engine, one, registers)
+                if publish_agreement(session.engine, session.acts, one, registers)
             ]
         except RevisionNotNewer as fault:
             raise click.ClickException(str(fault)) from None
@@ -78,9 +79,9 @@ def list_command(as_json: bool) -> None:
         )
 
 
-def _set_status(agreement_id: str, status: str) -> None:
+def _set_status(agreement_id: str, status: Literal["suspended", "active"]) -> None:
     with refusals(), open_session() as session:
-        if not set_agreement_status(session.engine, agreement_id, status):
+        if not set_agreement_status(session.engine, session.acts, agreement_id, status):
             raise click.ClickException(f"no agreement {agreement_id} is published")
     click.echo(f"{agreement_id}: {status}")
 

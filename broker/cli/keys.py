@@ -67,7 +67,7 @@ keys_group.add_command(rewrap_command, "rewrap")
 
 def _ring(session: Session) -> KeyRing:
     secret = session.settings.key_encryption_key_file.reveal()
-    return KeyRing(PostgresSigningKeys(session.engine), secret, system_clock)
+    return KeyRing(PostgresSigningKeys(session.engine, session.acts), secret, system_clock)
 
 
 def _check_opens(session: Session, ring: KeyRing, purpose: Purpose) -> None:

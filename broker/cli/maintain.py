@@ -10,6 +10,7 @@ import click
 from broker.cli.session import Session, open_session
 from broker.clock import system_clock
 from broker.errors import BrokerError
+from broker.evidence.acting import BY_ITSELF
 from broker.storage.cleaning import delete_expired
 from broker.storage.counters import delete_closed_windows
 from broker.storage.signing_keys import PostgresSigningKeys
@@ -38,9 +39,9 @@ def maintain_command(every_seconds: int | None) -> None:
 
 def sweep(session: Session) -> dict[str, int]:
     """Sweep once; return how many rows went, by table. Raises StoreUnavailable."""
-    now = system_clock()
+    now, by_itself = system_clock(), session.acts.by(BY_ITSELF)
     return {
         **delete_expired(session.engine, now),
         "usage_counters": delete_closed_windows(session.engine, now),
-        "signing_keys": PostgresSigningKeys(session.engine).delete_unpublished(now),
+        "signing_keys": PostgresSigningKeys(session.engine, by_itself).delete_unpublished(now),
     }

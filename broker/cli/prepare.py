@@ -7,11 +7,14 @@ import json
 import click
 
 from broker.app import load_policies, policy_directory
+from broker.cli.operator import operator_acting
 from broker.cli.output import refusals
 from broker.clock import system_clock
 from broker.errors import SettingsInvalid
+from broker.evidence.acting import BY_ITSELF, Acting
 from broker.keys import KeyRing
 from broker.settings import Settings, companion, read_settings
+from broker.storage.acts import acts_of
 from broker.storage.agreements import AgreementRevision, RevisionNotNewer, publish_agreement
 from broker.storage.faults import store_answers
 from broker.storage.log_heads import create_head_store
@@ -22,26 +25,27 @@ from policies.compile import PolicySet
 from policies.load import register_texts
 
 
-def prepare(owner_url: str, settings: Settings) -> dict[str, object]:
+def prepare(owner_url: str, settings: Settings, acting: Acting = BY_ITSELF) -> dict[str, object]:
     """Migrate, make the missing signing keys, publish new agreement revisions; return what was done.
 
-    owner_url: the owner role's URL, for migrations; the rest is done as the application role.
+    owner_url: the owner role's URL, for migrations; the rest is done as the application role. acting: whose
+    acts these are in the evidence.
     Raises RevisionNotNewer when an agreement's text changed without a new revision number,
     SigningKeyUnavailable under another key-encryption key than before, StoreUnavailable.
     """
     with store_answers():
         revision = migrate(owner_url)
     store = open_store(settings.database_url, deadline_seconds=10.0)
+    acts = acts_of(store, settings, acting)
     try:
-        keys = KeyRing(
-            PostgresSigningKeys(store.engine), settings.key_encryption_key_file.reveal(), system_clock
-        )
+        signing_keys = PostgresSigningKeys(store.engine, acts)
+        keys = KeyRing(signing_keys, settings.key_encryption_key_file.reveal(), system_clock)
         made = keys.ensure_keys()
         registers = register_texts(policy_directory(settings))
         published = [
             one.agreement_id
             for one in revisions(load_policies(settings))
-            if publish_agreement(store.engine, one, registers)
+            if publish_agreement(store.engine, acts, one, registers)
         ]
     finally:
         store.close()
@@ -83,7 +87,9 @@ def prepare_command(as_json: bool) -> None:
         with refusals():
             if head_owner_url is not None:
                 create_head_store(head_owner_url.replace("postgresql://", "postgresql+psycopg://", 1))
-            done = prepare(owner_url.replace("postgresql://", "postgresql+psycopg://", 1), _settings())
+            settings = _settings()
+            engine_url = owner_url.replace("postgresql://", "postgresql+psycopg://", 1)
+            done = prepare(engine_url, settings, operator_acting(settings))
     except RevisionNotNewer as fault:
         raise click.ClickException(str(fault)) from None
     if as_json:

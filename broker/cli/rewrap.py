@@ -39,7 +39,7 @@ def rewrap_command(old_key_file: str, only_look: bool, as_json: bool, progress: 
             raise click.UsageError("--old-key-file holds the key of BROKER_KEY_ENCRYPTION_KEY_FILE")
         rewrapping = Rewrapping(old.reveal(), new.reveal())
         owner = None if only_look else opened.enter_context(session.open_owner())
-        rows = PostgresRewrap(session.engine, owner, rewrapping)
+        rows = PostgresRewrap(session.engine, owner, rewrapping, session.acts)
         total = rows.count_rows()
         try:
             counted = _told(rows.look, total, "rows opened", progress)

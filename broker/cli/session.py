@@ -12,9 +12,11 @@ import click
 from sqlalchemy import Engine, create_engine
 
 from broker.cli.embedded import EmbeddedCluster, embedded_cluster, secret_files
+from broker.cli.operator import operator_acting
 from broker.cli.prepare import prepare
 from broker.errors import MigrationRefused, SettingsInvalid
 from broker.settings import Settings, companion, read_settings
+from broker.storage.acts import Acts, acts_of
 from broker.storage.agreements import RevisionNotNewer
 from broker.storage.log_heads import create_head_store
 from broker.storage.session import Store, open_store
@@ -34,6 +36,11 @@ class Session:
     def engine(self) -> Engine:
         """The engine of the broker's own database, as the application role."""
         return self.store.engine
+
+    @property
+    def acts(self) -> Acts:
+        """What writes the entries of whoever runs this command, each in the transaction of its act."""
+        return acts_of(self.store, self.settings, operator_acting(self.settings))
 
     @contextmanager
     def open_owner(self) -> Iterator[Engine]:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
+
+CITIZEN_PREFIX: Final = "citizen:"
+"""Before an account's id where evidence names a person by it: the source's own keys look otherwise."""
 
 
 class KeyedPseudonyms:

@@ -55,6 +55,18 @@ class CounterStep:
     limit_name: str
 
 
+RowKind: TypeAlias = Literal[
+    "release",
+    "refusal",
+    "consent",
+    "policy_change",
+    "key_event",
+    "administration",
+    "log_read",
+    "erasure",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceRow:
     """One entry and what opens its commitments.
@@ -64,7 +76,7 @@ class EvidenceRow:
     """
 
     reference: str
-    kind: Literal["release", "refusal", "consent", "erasure"]
+    kind: RowKind
     entry: bytes
     year: int
     data_subject_ref: bytes | None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 from broker.oauth.citizen_secrets import CitizenSecrets, CitizenSecretUnreadable, SealedPurpose
 from broker.oauth.evidence_secrets import EvidenceKeySeal, EvidenceSecretUnreadable
 from broker.oauth.stored_keys import SigningKeyUnavailable, StoredKey, decrypt_private_key, encrypted_anew
@@ -9,6 +11,11 @@ from broker.oauth.stored_keys import SigningKeyUnavailable, StoredKey, decrypt_p
 
 class SealedUnderNeitherKey(Exception):
     """Neither key opens a value: it was sealed under a third one, or its bytes were changed."""
+
+
+def name_of_key(key_encryption_key: bytes) -> str:
+    """Return by what evidence names a key-encryption key (32 hexadecimal digits): its file has no name."""
+    return blake2b(key=key_encryption_key, digest_size=16, person=b"kek/name").hexdigest()
 
 
 class Rewrapping:
@@ -19,6 +26,7 @@ class Rewrapping:
 
     def __init__(self, old: bytes, new: bytes) -> None:
         self._old_key, self._new_key = old, new
+        self.old_name, self.new_name = name_of_key(old), name_of_key(new)
         self._old, self._new = CitizenSecrets(old), CitizenSecrets(new)
         self._old_evidence, self._new_evidence = EvidenceKeySeal(old), EvidenceKeySeal(new)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 
 from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from broker.evidence.replay_facts import KeptRegisters, KeptRevision
+from broker.storage.acts import Acts
 from broker.storage.faults import store_answers
 from broker.storage.tables import agreement_registers, agreement_revisions, agreements, policy_registers
 from policies.load import registers_hash
@@ -50,20 +52,26 @@ class RevisionNotNewer(Exception):
 
 
 def publish_agreement(
-    engine: Engine, revision: AgreementRevision, registers: Mapping[str, str] | None = None
+    engine: Engine, acts: Acts, revision: AgreementRevision, registers: Mapping[str, str] | None = None
 ) -> bool:
     """Make a revision the current one; return whether it was not that already.
 
-    registers: file → text of what it is read with (`policies.load.register_texts`), kept with the revision
-    and again whenever it changes; None keeps nothing, and decisions cannot be replayed.
+    acts: of whoever publishes: what changes is an entry of evidence, in this transaction. registers: file →
+    text of what it is read with (`policies.load.register_texts`), kept with it and again whenever it
+    changes; None keeps nothing, and decisions cannot be replayed.
     Releases decided on the revision before are refused by the recording statement from this commit on.
     Raises RevisionNotNewer when the current revision has a higher number, or the same and another text.
     """
     try:
         with store_answers(), engine.begin() as connection:
-            is_new = _publish(connection, revision)
-            if registers is not None:
-                _keep_registers(connection, revision.revision_hash, registers)
+            before = _current(connection, revision.agreement_id)
+            if before is None and not _keep_text(connection, revision):
+                # Somebody else has just published it for the first time: this transaction had to wait for it.
+                before = _current(connection, revision.agreement_id)
+            is_new = before is None or before.revision_hash != revision.revision_hash
+            if is_new:
+                _publish(connection, revision, before)
+            _record_change(connection, acts, revision, before, registers)
             return is_new
     except IntegrityError:
         raise RevisionNotNewer(
@@ -71,25 +79,22 @@ def publish_agreement(
         ) from None
 
 
-def _publish(connection: Connection, revision: AgreementRevision) -> bool:
-    current = _current(connection, revision.agreement_id)
-    if current is not None and current[1] == revision.revision_hash:
-        return False
-    if current is not None and current[0] >= revision.revision:
+@dataclass(frozen=True, slots=True)
+class _Current:
+    """What is in force: number and hash of the revision, and hash of what it is read with, "" for none."""
+
+    revision: int
+    revision_hash: str
+    registers_hash: str
+
+
+def _publish(connection: Connection, revision: AgreementRevision, before: _Current | None) -> None:
+    if before is not None and before.revision >= revision.revision:
         raise RevisionNotNewer(
-            f"{revision.agreement_id}: revision {current[0]} is in force; "
-            f"publish a changed text as revision {current[0] + 1}"
+            f"{revision.agreement_id}: revision {before.revision} is in force; "
+            f"publish a changed text as revision {before.revision + 1}"
         )
-    connection.execute(
-        insert(agreement_revisions)
-        .values(
-            revision_hash=revision.revision_hash,
-            agreement_id=revision.agreement_id,
-            revision=revision.revision,
-            text=revision.text,
-        )
-        .on_conflict_do_nothing(index_elements=["revision_hash"])
-    )
+    _keep_text(connection, revision)
     values = {
         "revision_hash": revision.revision_hash,
         "valid_from": revision.valid_from,
@@ -101,20 +106,51 @@ def _publish(connection: Connection, revision: AgreementRevision) -> bool:
         .values(agreement_id=revision.agreement_id, **values)
         .on_conflict_do_update(index_elements=["agreement_id"], set_=values)
     )
-    return True
 
 
-def _keep_registers(connection: Connection, revision_hash: str, registers: Mapping[str, str]) -> None:
-    """Put down with which registers a revision is in force from now on, if with others than before."""
-    content_hash = registers_hash(registers)
-    last = (
-        select(agreement_registers.c.registers_hash)
-        .where(agreement_registers.c.revision_hash == revision_hash)
-        .order_by(agreement_registers.c.published_at.desc())
-        .limit(1)
+def _keep_text(connection: Connection, revision: AgreementRevision) -> bool:
+    """Keep the text of a revision; return whether it was not kept yet."""
+    kept = insert(agreement_revisions).values(
+        revision_hash=revision.revision_hash,
+        agreement_id=revision.agreement_id,
+        revision=revision.revision,
+        text=revision.text,
     )
-    if connection.execute(last).scalar_one_or_none() == content_hash:
+    once = kept.on_conflict_do_nothing(index_elements=["revision_hash"])
+    return connection.execute(once.returning(agreement_revisions.c.revision_hash)).one_or_none() is not None
+
+
+def _record_change(
+    connection: Connection,
+    acts: Acts,
+    revision: AgreementRevision,
+    before: _Current | None,
+    registers: Mapping[str, str] | None,
+) -> None:
+    """Keep the registers, and record what is in force from now on if it is anything else than before."""
+    old = ("", "") if before is None else (before.revision_hash, before.registers_hash)
+    kept = "" if registers is None else _keep_registers(connection, revision.revision_hash, registers)
+    is_same = old[0] == revision.revision_hash
+    new = (revision.revision_hash, kept or (old[1] if is_same else ""))
+    if new == old:
         return
+    acts.policy_change(
+        connection,
+        revision.agreement_id,
+        "registers_changed" if is_same else "published",
+        revisions=(old[0], new[0]),
+        registers=(old[1], new[1]),
+    )
+
+
+def _keep_registers(connection: Connection, revision_hash: str, registers: Mapping[str, str]) -> str:
+    """Put down with which registers a revision is in force from now on, if with others than before.
+
+    Return their hash.
+    """
+    content_hash = registers_hash(registers)
+    if _last_registers(connection, revision_hash) == content_hash:
+        return content_hash
     connection.execute(
         insert(policy_registers)
         .values(registers_hash=content_hash, documents=dict(registers))
@@ -125,9 +161,21 @@ def _keep_registers(connection: Connection, revision_hash: str, registers: Mappi
         .values(revision_hash=revision_hash, registers_hash=content_hash)
         .on_conflict_do_nothing(index_elements=["revision_hash", "published_at"])
     )
+    return content_hash
 
 
-def _current(connection: Connection, agreement_id: str) -> tuple[int, str] | None:
+def _last_registers(connection: Connection, revision_hash: str) -> str:
+    """Return the hash of the registers that a revision is read with now, "" where none were kept."""
+    last = (
+        select(agreement_registers.c.registers_hash)
+        .where(agreement_registers.c.revision_hash == revision_hash)
+        .order_by(agreement_registers.c.published_at.desc())
+        .limit(1)
+    )
+    return connection.execute(last).scalar_one_or_none() or ""
+
+
+def _current(connection: Connection, agreement_id: str) -> _Current | None:
     """Lock the agreement first, look up its revision then: a publisher that had to wait sees the other's."""
     revision_hash = connection.execute(
         select(agreements.c.revision_hash).where(agreements.c.agreement_id == agreement_id).with_for_update()
@@ -137,16 +185,33 @@ def _current(connection: Connection, agreement_id: str) -> tuple[int, str] | Non
     revision = select(agreement_revisions.c.revision).where(
         agreement_revisions.c.revision_hash == revision_hash
     )
-    return connection.execute(revision).scalar_one(), revision_hash
+    number = connection.execute(revision).scalar_one()
+    return _Current(number, revision_hash, _last_registers(connection, revision_hash))
 
 
-def set_agreement_status(engine: Engine, agreement_id: str, status: str) -> bool:
-    """Suspend or resume an agreement (status: suspended | active); return whether it exists."""
+def set_agreement_status(
+    engine: Engine, acts: Acts, agreement_id: str, status: Literal["suspended", "active"]
+) -> bool:
+    """Suspend or resume an agreement; return whether it exists. acts: of whoever does it.
+
+    What is so already stays so, and is no entry of evidence.
+    """
+    held = select(agreements.c.status).where(agreements.c.agreement_id == agreement_id).with_for_update()
     with store_answers(), engine.begin() as connection:
-        done = connection.execute(
-            update(agreements).where(agreements.c.agreement_id == agreement_id).values(status=status)
+        before = connection.execute(held).scalar_one_or_none()
+        current = _current(connection, agreement_id)
+        if current is None or before == status:
+            return current is not None
+        changed = update(agreements).where(agreements.c.agreement_id == agreement_id)
+        connection.execute(changed.values(status=status))
+        acts.policy_change(
+            connection,
+            agreement_id,
+            "suspended" if status == "suspended" else "resumed",
+            revisions=(current.revision_hash, current.revision_hash),
+            registers=(current.registers_hash, current.registers_hash),
         )
-    return done.rowcount == 1
+    return True
 
 
 def published_agreements(engine: Engine) -> list[PublishedAgreement]:

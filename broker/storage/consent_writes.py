@@ -13,11 +13,9 @@ from broker.consent.record import ActorKind, Consent
 from broker.consent.terms import terms_to_detail
 from broker.consent.writing import CarriedCount, ChainedEvent, ConsentWriting, IssuedReceipt
 from broker.errors import ConsentMoved, GrantNotFound
-from broker.evidence.recording import EvidenceRow
 from broker.oauth.authorization_request import Grant, IssuedCode
 from broker.oauth.grant_ends import GrantEnd
 from broker.storage.grants import revoke_in
-from broker.storage.openings import SealedOpening
 from broker.storage.outbox import outbox_values
 from broker.storage.requests import approve_in, refuse_in
 from broker.storage.tables import (
@@ -25,8 +23,6 @@ from broker.storage.tables import (
     consent_events,
     consent_receipts,
     consents,
-    evidence_entries,
-    evidence_openings,
     grants,
     outbox_messages,
     refresh_tokens,
@@ -213,19 +209,6 @@ def _end_grant(connection: Connection, consent: Consent, ended_by: ActorKind) ->
 def is_living() -> ColumnElement[bool]:
     """Return the condition that a consent was given and is kept as not having ended."""
     return consents.c.state.in_(("active", "paused", "refresh_due"))
-
-
-def record_evidence(connection: Connection, row: EvidenceRow, opening: SealedOpening) -> None:
-    """Record one entry and what opens its commitments."""
-    entry = {"reference": row.reference, "kind": row.kind, "entry": row.entry}
-    connection.execute(evidence_entries.insert().values(entry))
-    values = {
-        "reference": row.reference,
-        "key_year": opening.key_year,
-        "person_link": opening.person_link,
-        "sealed_salts": opening.sealed_salts,
-    }
-    connection.execute(evidence_openings.insert().values(values))
 
 
 def _event_values(event: ChainedEvent) -> dict[str, Any]:

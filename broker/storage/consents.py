@@ -26,6 +26,7 @@ from broker.errors import ConsentMoved
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.authorization_request import Grant, IssuedCode
 from broker.oauth.grant_ends import GrantEnd
+from broker.storage.acts import record_evidence
 from broker.storage.consent_requests import (
     cancel_request,
     decide_request,
@@ -40,7 +41,6 @@ from broker.storage.consent_writes import (
     end_grant,
     hold_consents,
     is_living,
-    record_evidence,
     write_consent,
 )
 from broker.storage.due_consents import due_ids

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, text
 from broker.evidence.person_keys import beside, descend, link_of, path_of, paths_above
 from broker.evidence.recording import EvidenceRow
 from broker.oauth.evidence_secrets import EvidenceKeySeal
-from broker.storage.consent_writes import record_evidence
+from broker.storage.acts import record_evidence
 from broker.storage.evidence_keys import key_name
 from broker.storage.faults import store_answers
 from broker.storage.openings import PostgresOpenings, SealedOpening

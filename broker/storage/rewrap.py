@@ -12,9 +12,11 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, Engine, Table, bindparam, func, select
 
+from broker.evidence.key_entry import KeyPurpose
 from broker.oauth.citizen_secrets import SealedPurpose
 from broker.oauth.rewrapping import SealedUnderNeitherKey
 from broker.oauth.stored_keys import StoredKey
+from broker.storage.acts import Acts, acting_in
 from broker.storage.complaints import name_of
 from broker.storage.faults import store_answers
 from broker.storage.tables import citizens, complaints, evidence_keys, signing_keys
@@ -26,7 +28,11 @@ class Rewrapper(Protocol):
     """Seals one value anew; `broker.oauth.rewrapping.Rewrapping` does it.
 
     All methods return None for a value that the new key opens already, and raise SealedUnderNeitherKey.
+    old_name, new_name: by what evidence names the two keys.
     """
+
+    old_name: str
+    new_name: str
 
     def sealed(self, purpose: SealedPurpose, name: str, sealed: bytes) -> bytes | None:
         """Return a citizen's value sealed under the new key."""
@@ -45,13 +51,15 @@ class Rewrapper(Protocol):
 class Place:
     """A table with sealed columns; its primary key is one column.
 
-    anew: gives the columns of one row that have to change, with their new values. is_owners: whether only the
+    anew: gives the columns of one row that have to change, with their new values. key: what key a row holds,
+    purpose and id as evidence names them, None where it holds other secrets. is_owners: whether only the
     owner role may change it.
     """
 
     table: Table
     columns: tuple[str, ...]
     anew: Callable[[Rewrapper, Any], Mapping[str, bytes]]
+    key: Callable[[Any], tuple[KeyPurpose, str]] | None = None
     is_owners: bool = False
 
 
@@ -74,12 +82,18 @@ class UnreadableRow(Exception):
 class PostgresRewrap:
     """Walks through all sealed values. All methods raise StoreUnavailable.
 
-    owner: engine of the owner role; None is enough for looking.
+    owner: engine of the owner role; acts: of whoever does it. None for both is enough for looking.
     """
 
     def __init__(
-        self, engine: Engine, owner: Engine | None, rewrapper: Rewrapper, batch_rows: int = BATCH_ROWS
+        self,
+        engine: Engine,
+        owner: Engine | None,
+        rewrapper: Rewrapper,
+        acts: Acts | None = None,
+        batch_rows: int = BATCH_ROWS,
     ) -> None:
+        self._acts = acts
         self._engine = engine
         self._owner = owner
         self._rewrapper = rewrapper
@@ -101,8 +115,13 @@ class PostgresRewrap:
         """Seal under the new key what is under the old one, a transaction for each batch.
 
         Stopped anywhere, what was committed is under the new key and all else untouched: run it again.
+        Evidence tells that the new key begins, before anything is under it; of each key that is rewrapped, in
+        the transaction that does it; and at the very end that nothing needs the old one any more.
         Raises UnreadableRow.
         """
+        acts = acting_in(self._acts)
+        with store_answers(), self._engine.begin() as connection:
+            acts.key_event(connection, "key_encryption", self._rewrapper.new_name, "activated")
         return self._walk(on_rows, is_writing=True)
 
     def _walk(self, on_rows: Callable[[int], None], *, is_writing: bool) -> Sequence[Counted]:
@@ -126,6 +145,7 @@ class PostgresRewrap:
                 changes = [change for change in changes if len(change) > 1]
                 if is_writing:
                     _write(connection, place, changes)
+                    self._record(connection, place, rows, changes)
             if not rows:
                 return
             last = getattr(rows[-1], _key(place).name)
@@ -140,6 +160,18 @@ class PostgresRewrap:
             # Nobody else changes a row between its reading and its writing.
             statement = statement.with_for_update()
         return connection.execute(statement).all()
+
+    def _record(
+        self, connection: Connection, place: Place, rows: Sequence[Any], changes: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Record what was rewrapped; where nothing is left to be, that the old key has served its time."""
+        acts = acting_in(self._acts)
+        if place.key is not None:
+            changed, name = {one["changed_key"] for one in changes}, _key(place).name
+            for purpose, kid in sorted({place.key(row) for row in rows if getattr(row, name) in changed}):
+                acts.key_event(connection, purpose, kid, "rewrapped")
+        if not rows and place is PLACES[-1]:
+            acts.key_event(connection, "key_encryption", self._rewrapper.old_name, "retired")
 
     def _change(self, place: Place, row: Any) -> dict[str, Any]:
         key = getattr(row, _key(place).name)
@@ -196,9 +228,16 @@ def _present(**columns: bytes | None) -> Mapping[str, bytes]:
 
 
 PLACES: Final = (
-    Place(signing_keys, ("private_key_encrypted",), _signing_key),
+    Place(signing_keys, ("private_key_encrypted",), _signing_key, lambda row: (row.purpose, row.kid)),
     Place(citizens, ("personal_id_encrypted", "totp_secret_encrypted"), _citizen),
     Place(complaints, ("text_encrypted", "answer_encrypted"), _complaint),
-    Place(evidence_keys, ("key_encrypted",), _evidence_key, is_owners=True),
+    # By their year alone: where a node stands could tell whose year was erased.
+    Place(
+        evidence_keys,
+        ("key_encrypted",),
+        _evidence_key,
+        lambda row: ("evidence", str(row.key_year)),
+        is_owners=True,
+    ),
 )
 """Where sealed values lie. A column that is sealed and missing here would be lost with the old key."""

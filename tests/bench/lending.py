@@ -35,6 +35,7 @@ from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.tables import clients, organisations
 from connectors.postgres import conninfo_of_url
 from policies.civil_time import civil_date
+from tests.acting import ACTS
 from tests.bench.callers import _PROOFS, _base64url, _random
 
 RECORD_PATH = "/v1/consented-record"
@@ -80,7 +81,9 @@ class Lending:
         self.sealing = CitizenSecrets(settings.key_encryption_key_file.reveal())
         self.store = open_store(settings.database_url, deadline_seconds=60, pool_size=2)
         self.ring = KeyRing(
-            PostgresSigningKeys(self.store.engine), settings.key_encryption_key_file.reveal(), system_clock
+            PostgresSigningKeys(self.store.engine, ACTS),
+            settings.key_encryption_key_file.reveal(),
+            system_clock,
         )
         self.lenders = self._register(owner_url)
         self.at = datetime.now(UTC)

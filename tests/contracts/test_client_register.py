@@ -25,6 +25,7 @@ from broker.storage.register import PreparedRegister
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.staff import PostgresStaff, StaffRecord
 from connectors.postgres import PreparedConnections, conninfo_of_url
+from tests.acting import ACTS
 from tests.oauth_world import Database, Party, World
 
 HOSPITAL = Organisation(
@@ -322,7 +323,7 @@ def test_a_store_that_is_away_is_one_kind_of_error() -> None:
     for ask in (
         lambda: PostgresClients(engine).find_registration("x"),
         lambda: PostgresStaff(engine).list_staff(),
-        lambda: PostgresSigningKeys(engine).find_keys(),
+        lambda: PostgresSigningKeys(engine, ACTS).find_keys(),
         lambda: delete_expired(engine, datetime.now(UTC)),
     ):
         with pytest.raises(StoreUnavailable):

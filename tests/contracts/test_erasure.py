@@ -30,12 +30,13 @@ from broker.evidence.recording import EvidenceRow
 from broker.evidence.verifier import Opening, Trust, verified
 from broker.oauth.rewrapping import Rewrapping
 from broker.settings import Secret, Settings
-from broker.storage.consent_writes import record_evidence
+from broker.storage.acts import record_evidence
 from broker.storage.erasure import PostgresErasure
 from broker.storage.openings import PostgresOpenings
 from broker.storage.rewrap import PostgresRewrap
 from broker.storage.session import open_store
 from connectors.base import SourceUnavailable
+from tests.acting import ACTS
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.contracts.test_consents_store import killed_before
 from tests.doors import at_once
@@ -202,7 +203,7 @@ class TestWhatIsLeft:
         store.record("ada", YEAR)
         store.record("bob", YEAR)
         erase(store, "ada")
-        walk = PostgresRewrap(store.application, store.owner, Rewrapping(KEY, new_key), batch_rows=50)
+        walk = PostgresRewrap(store.application, store.owner, Rewrapping(KEY, new_key), ACTS, batch_rows=50)
         [counted] = [one for one in walk.rewrap(lambda _: None) if one.table == "evidence_keys"]
         assert (counted.under_old_key, counted.under_new_key) == (15 * PATH_LENGTH, 0)
         openings = PostgresOpenings(store.store, new_key)

@@ -20,7 +20,7 @@ from broker.errors import StoreUnavailable
 from broker.evidence.canonical import commitment
 from broker.evidence.verifier import Opening, Trust, verified
 from broker.oauth.evidence_secrets import EvidenceSecretUnreadable
-from broker.storage.consent_writes import record_evidence
+from broker.storage.acts import record_evidence
 from broker.storage.history import PostgresHistory
 from broker.storage.openings import PostgresOpenings
 from tests.doors import at_once

@@ -25,6 +25,7 @@ import broker.cli.keys
 import broker.cli.rewrap
 from broker.cli import main
 from broker.cli.embedded import EmbeddedCluster
+from broker.cli.operator import operator_acting
 from broker.cli.session import Session
 from broker.clock import system_clock
 from broker.consent.complaint import Complaint
@@ -33,7 +34,7 @@ from broker.keys import PURPOSES, KeyRing
 from broker.oauth.citizen_secrets import CitizenSecrets, CitizenSecretUnreadable
 from broker.oauth.evidence_secrets import EvidenceKeySeal, EvidenceSecretUnreadable
 from broker.oauth.jose import decode_segment
-from broker.oauth.rewrapping import Rewrapping
+from broker.oauth.rewrapping import Rewrapping, name_of_key
 from broker.settings import Secret, Settings
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.complaints import PostgresComplaints
@@ -41,6 +42,7 @@ from broker.storage.evidence_keys import PostgresEvidenceKeys
 from broker.storage.rewrap import PLACES, PostgresRewrap
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.tables import metadata
+from tests.acting import ACTS, entries, last_reference
 from tests.house.project import ROOT
 from tests.oauth_world import Database, oauth_database
 
@@ -65,7 +67,7 @@ def database(oauth: Database) -> Iterator[Database]:
     keys = PostgresEvidenceKeys(oauth.store, OLD)
     for year in YEARS:
         assert keys.find_for_writing(year, PERSON, 5.0) is not None
-    KeyRing(PostgresSigningKeys(oauth.application), OLD, system_clock).ensure_keys()
+    KeyRing(PostgresSigningKeys(oauth.application, ACTS), OLD, system_clock).ensure_keys()
     citizens = [register(oauth, number) for number in range(PEOPLE)]
     complaints = PostgresComplaints(oauth.application, CitizenSecrets(OLD))
     for citizen_id in citizens[:2]:
@@ -140,7 +142,7 @@ def under(database: Database, key: bytes) -> list[str]:
         except EvidenceSecretUnreadable:
             continue
         opened.append(name)
-    ring = KeyRing(PostgresSigningKeys(database.application), key, system_clock)
+    ring = KeyRing(PostgresSigningKeys(database.application, ACTS), key, system_clock)
     return sorted([*opened, *(stored.purpose for stored in ring.stored_keys())])
 
 
@@ -220,11 +222,11 @@ def test_looking_changes_nothing_and_says_what_would_be_done(run: Any, database:
 def test_what_was_signed_before_verifies_afterwards_and_the_same_keys_go_on_signing(
     run: Any, database: Database
 ) -> None:
-    before = KeyRing(PostgresSigningKeys(database.application), OLD, system_clock)
+    before = KeyRing(PostgresSigningKeys(database.application, ACTS), OLD, system_clock)
     published = before.published_jwks()
     protected, payload, signature = before.sign_consent_receipt({"said": "once"}).encode().split(b".")
     run()
-    after = KeyRing(PostgresSigningKeys(database.application), NEW, system_clock)
+    after = KeyRing(PostgresSigningKeys(database.application, ACTS), NEW, system_clock)
     assert after.published_jwks() == published
     found = after.find_consent_receipt_key(kid_of(protected))
     assert found is not None
@@ -255,7 +257,7 @@ def test_a_wrong_old_key_changes_nothing(run: Any, database: Database) -> None:
 
 
 def test_a_run_that_was_stopped_is_run_again(database: Database) -> None:
-    walk = PostgresRewrap(database.application, database.owner, Rewrapping(OLD, NEW), batch_rows=3)
+    walk = PostgresRewrap(database.application, database.owner, Rewrapping(OLD, NEW), ACTS, batch_rows=3)
     seen = []
 
     def stopped(count: int) -> None:
@@ -290,7 +292,7 @@ def test_a_batch_that_fails_in_its_middle_changes_nothing_of_it(database: Databa
             return super().sealed(purpose, name, sealed)
 
     with pytest.raises(StoreUnavailable):
-        PostgresRewrap(database.application, database.owner, Broken(OLD, NEW)).rewrap(lambda _: None)
+        PostgresRewrap(database.application, database.owner, Broken(OLD, NEW), ACTS).rewrap(lambda _: None)
     assert under(database, NEW) == sorted(PURPOSES)
     assert sorted([*under(database, OLD), *PURPOSES]) == EVERYTHING
 
@@ -301,6 +303,7 @@ from sqlalchemy import create_engine
 from broker.oauth.rewrapping import Rewrapping
 from broker.storage.evidence_keys import PostgresEvidenceKeys
 from broker.storage.rewrap import PostgresRewrap
+from tests.acting import ACTS
 
 application, owner, old, new = sys.argv[1:]
 rewrapping = Rewrapping(bytes.fromhex(old), bytes.fromhex(new))
@@ -317,7 +320,8 @@ class Killed(Rewrapping):
 
 
 killed = Killed(bytes.fromhex(old), bytes.fromhex(new))
-PostgresRewrap(create_engine(application), create_engine(owner), killed, batch_rows=2).rewrap(lambda _: None)
+walk = PostgresRewrap(create_engine(application), create_engine(owner), killed, ACTS, batch_rows=2)
+walk.rewrap(lambda _: None)
 """
 
 
@@ -330,14 +334,39 @@ def test_a_run_killed_among_the_keys_of_evidence_is_run_again_and_every_key_stay
         engine.url.render_as_string(hide_password=False) for engine in (database.application, database.owner)
     ]
     command = [sys.executable, "-c", KILLED, *urls, OLD.hex(), NEW.hex()]
+    came_after = last_reference(database.application)
     assert subprocess.run(command, check=False, cwd=ROOT).returncode == -signal.SIGKILL
     assert [name for name in under(database, NEW) if "/" in name] == ["2024/", "2025/"]
-    walk = PostgresRewrap(database.application, database.owner, Rewrapping(OLD, NEW))
+    begun = [(one["event"], one["kid"]) for one in entries(database.application, "key_event", came_after)]
+    assert begun[0] == ("activated", name_of_key(NEW)), "before anything is under the new key"
+    assert begun[-1] == ("rewrapped", "2025"), "as far as it came, and nothing else"
+    walk = PostgresRewrap(database.application, database.owner, Rewrapping(OLD, NEW), ACTS)
     done = {one.table: (one.under_old_key, one.under_new_key) for one in walk.rewrap(lambda _: None)}
     assert done["evidence_keys"] == (1, 2)
     assert PostgresEvidenceKeys(database.store, NEW).find_all([PERSON]) == before
     with pytest.raises(EvidenceSecretUnreadable):
         PostgresEvidenceKeys(database.store, OLD).find_all([PERSON])
+
+
+def test_every_key_that_is_rewrapped_leaves_an_entry_and_so_does_the_exchange(
+    run: Any, database: Database, settings: Settings
+) -> None:
+    came_after = last_reference(database.application)
+    run("--check")
+    assert entries(database.application, "key_event", came_after) == [], "looking changes nothing"
+    run()
+    found = entries(database.application, "key_event", came_after)
+    assert {one["actor"] for one in found} == {"operator"}
+    assert {one["acting_person"] for one in found} == {operator_acting(settings).acting_person}
+    told = [(one["purpose"], one["event"], one["kid"]) for one in found]
+    assert told[0] == ("key_encryption", "activated", name_of_key(NEW))
+    assert told[-1] == ("key_encryption", "retired", name_of_key(OLD))
+    with database.application.connect() as connection:
+        kids = connection.execute(text("SELECT purpose, kid FROM signing_keys")).all()
+    assert sorted(told[1:-1]) == sorted(
+        [(purpose, "rewrapped", kid) for purpose, kid in kids]
+        + [("evidence", "rewrapped", str(year)) for year in YEARS]
+    )
 
 
 def test_without_the_owner_role_nothing_is_changed(
@@ -369,7 +398,7 @@ def test_nobody_changes_a_row_between_its_reading_and_its_writing(database: Data
             return super().sealed(purpose, name, sealed)
 
     disturbed = Disturbed(OLD, NEW)
-    PostgresRewrap(database.application, database.owner, disturbed).rewrap(lambda _: None)
+    PostgresRewrap(database.application, database.owner, disturbed, ACTS).rewrap(lambda _: None)
     assert disturbed.refused is LockNotAvailable
 
 

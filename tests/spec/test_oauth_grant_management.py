@@ -21,6 +21,7 @@ from broker.storage.agreements import publish_agreement
 from broker.storage.ledger import PostgresLedger
 from broker.storage.openings import PostgresOpenings
 from policies.model import Decision
+from tests.acting import ACTS
 from tests.doors import at_once
 from tests.oauth_flow import COMPLETED, Flow, agreed
 from tests.oauth_world import ISSUER, KEY_ENCRYPTION_KEY, Database, Party, World, policy_set
@@ -173,7 +174,7 @@ class TestTheReleaseStatement:
     @pytest.fixture
     def ledger(self, database: Database) -> PostgresLedger:
         published = {one.agreement_id: one for one in revisions(policy_set())}
-        publish_agreement(database.application, published[AGREEMENT])
+        publish_agreement(database.application, ACTS, published[AGREEMENT])
         openings = PostgresOpenings(database.store, KEY_ENCRYPTION_KEY)
         return PostgresLedger(
             database.store.prepared, openings, deadline_seconds=5.0, clock_skew_seconds=5.0, needs_log=False

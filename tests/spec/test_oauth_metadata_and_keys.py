@@ -18,6 +18,7 @@ from broker.oauth.scopes import SCOPES
 from broker.oauth.stored_keys import new_key
 from broker.storage.signing_keys import PostgresSigningKeys
 from broker.storage.tables import signing_keys
+from tests.acting import ACTS
 from tests.oauth_world import (
     ISSUER,
     KEY_ENCRYPTION_KEY,
@@ -202,7 +203,7 @@ class TestRotation:
 
     def test_who_kept_the_old_key_set_as_long_as_allowed_knows_the_new_key(self, world: World) -> None:
         """The worst case: a worker loads just before the change, a client asks it as late as can be."""
-        other_worker = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        other_worker = KeyRing(PostgresSigningKeys(world.engine, ACTS), KEY_ENCRYPTION_KEY, world.clock)
         other_worker.published_jwks()
         kid = world.ring.rotate("access_token")
         world.clock.move(other_worker.refresh_seconds - 1)
@@ -231,17 +232,17 @@ class TestRotation:
         assert old in {key["kid"] for key in world.ring.published_jwks()["keys"]}
         world.clock.move(1)
         assert old not in {key["kid"] for key in world.ring.published_jwks()["keys"]}
-        assert PostgresSigningKeys(world.engine).delete_unpublished(world.clock()) == 1
+        assert PostgresSigningKeys(world.engine, ACTS).delete_unpublished(world.clock()) == 1
 
     def test_a_worker_that_missed_the_rotation_accepts_the_new_keys_tokens(self, world: World) -> None:
-        other_worker = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        other_worker = KeyRing(PostgresSigningKeys(world.engine, ACTS), KEY_ENCRYPTION_KEY, world.clock)
         other_worker.published_jwks()
         kid = world.ring.rotate("access_token")
         world.clock.move(1)
         assert other_worker.find_key(kid) is not None
 
     def test_unknown_kids_reload_at_most_once_per_second(self, world: World) -> None:
-        store = _Counting(PostgresSigningKeys(world.engine))
+        store = _Counting(PostgresSigningKeys(world.engine, ACTS))
         ring = KeyRing(store, KEY_ENCRYPTION_KEY, world.clock)
         for number in range(20):
             world.clock.move(0.25)
@@ -249,7 +250,7 @@ class TestRotation:
         assert store.reads <= 6
 
     def test_keys_are_read_once_per_refresh(self, world: World) -> None:
-        store = _Counting(PostgresSigningKeys(world.engine))
+        store = _Counting(PostgresSigningKeys(world.engine, ACTS))
         ring = KeyRing(store, KEY_ENCRYPTION_KEY, world.clock)
         for _ in range(100):
             ring.sign_access_token({})
@@ -278,7 +279,7 @@ class TestRotation:
 
     def test_without_a_key_the_remedy_is_named(self, database: Database, world: World) -> None:
         database.empty()
-        ring = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        ring = KeyRing(PostgresSigningKeys(world.engine, ACTS), KEY_ENCRYPTION_KEY, world.clock)
         with pytest.raises(SigningKeyUnavailable, match="broker keys rotate"):
             ring.sign_access_token({})
 
@@ -292,7 +293,7 @@ class TestAtRest:
             assert b"\x30\x81\x87" not in bytes(row["private_key_encrypted"])[:20]  # PKCS #8 begins so
 
     def test_another_key_encryption_key_signs_nothing(self, world: World) -> None:
-        ring = KeyRing(PostgresSigningKeys(world.engine), bytes(32), world.clock)
+        ring = KeyRing(PostgresSigningKeys(world.engine, ACTS), bytes(32), world.clock)
         with pytest.raises(SigningKeyUnavailable, match="cannot be decrypted"):
             ring.sign_access_token({})
 
@@ -300,7 +301,7 @@ class TestAtRest:
         with database.owner.begin() as connection:
             connection.execute(text("DELETE FROM signing_keys WHERE purpose = 'receipt'"))
             connection.execute(text("UPDATE signing_keys SET purpose = 'receipt'"))
-        ring = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        ring = KeyRing(PostgresSigningKeys(world.engine, ACTS), KEY_ENCRYPTION_KEY, world.clock)
         with pytest.raises(SigningKeyUnavailable, match="cannot be decrypted"):
             ring.sign_receipt({})
 
@@ -310,7 +311,7 @@ class TestAtRest:
         planted = new_key(bytes(32), "access_token", "ES256", world.clock())
         with database.owner.begin() as connection:
             connection.execute(insert(signing_keys).values(**asdict(planted)))
-        ring = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        ring = KeyRing(PostgresSigningKeys(world.engine, ACTS), KEY_ENCRYPTION_KEY, world.clock)
         assert ring.find_key(planted.kid) is None
         published = {key["kid"] for key in ring.published_jwks()["keys"]}
         assert published
@@ -324,11 +325,11 @@ class TestAtRest:
             connection.execute(
                 update(signing_keys).where(signing_keys.c.kid == kid).values(public_jwk=changed)
             )
-        ring = KeyRing(PostgresSigningKeys(world.engine), KEY_ENCRYPTION_KEY, world.clock)
+        ring = KeyRing(PostgresSigningKeys(world.engine, ACTS), KEY_ENCRYPTION_KEY, world.clock)
         assert ring.find_key(kid) is None
 
     def test_a_wrong_key_encryption_key_begins_no_second_set(self, world: World) -> None:
-        ring = KeyRing(PostgresSigningKeys(world.engine), bytes(32), world.clock)
+        ring = KeyRing(PostgresSigningKeys(world.engine, ACTS), bytes(32), world.clock)
         before = len(world.ring.stored_keys())
         with pytest.raises(
             SigningKeyUnavailable,
@@ -340,7 +341,7 @@ class TestAtRest:
     @pytest.mark.parametrize("length", [0, 16, 31, 33])
     def test_a_key_encryption_key_has_32_bytes(self, world: World, length: int) -> None:
         with pytest.raises(SigningKeyUnavailable):
-            KeyRing(PostgresSigningKeys(world.engine), bytes(length), world.clock)
+            KeyRing(PostgresSigningKeys(world.engine, ACTS), bytes(length), world.clock)
 
 
 class _Counting(PostgresSigningKeys):
