@@ -12,9 +12,11 @@ from broker.actions.decide_consent import DecideConsent
 from broker.actions.published_log import PublishedLog
 from broker.actions.represent import Represent
 from broker.actions.show_history import ShowHistory
+from broker.evidence.acting import BY_ITSELF
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.citizen_secrets import CitizenSecrets
 from broker.settings import Settings
+from broker.storage.acts import acts_of
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.complaints import PostgresComplaints
 from broker.storage.consent_requests import PostgresConsentRequests
@@ -63,8 +65,9 @@ class CitizenWiring:
 
     def _represent(self, decisions: DecideConsent) -> Represent:
         pseudonyms = self._pseudonyms()
+        acts = acts_of(self.store, self.settings, BY_ITSELF)
         accounts = RepresentedAccounts(
-            PostgresCitizens(self.store.engine), self._secrets(), pseudonyms.citizen_ref, _new_id
+            PostgresCitizens(self.store.engine, acts), self._secrets(), pseudonyms.citizen_ref, _new_id
         )
         return Represent(
             families=self.families,

@@ -19,6 +19,7 @@ from broker.api.openapi import openapi_blueprint
 from broker.api.token_info import TokenInfoFace
 from broker.clock import Clock, system_clock
 from broker.consent_wiring import ConsentWiring
+from broker.evidence.acting import BY_ITSELF, Acting
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.keys import KeyRing
 from broker.oauth.authorization import Authorizations
@@ -52,6 +53,7 @@ from broker.oauth.server import AuthorizationServer
 from broker.oauth.tls_clients import SelfSignedTlsClientAuth, TlsClientAuth
 from broker.settings import Settings
 from broker.storage.access import PostgresAccess
+from broker.storage.acts import Acts, acts_of
 from broker.storage.citizen_sessions import PostgresSessions
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.client_registrations import PreparedClients
@@ -137,7 +139,10 @@ class Wiring:
 
     def json_routes(self, judge: AccessJudge) -> Mapping[str, Handler]:
         """Return the resources that take a JSON body and release no record: path → handler."""
-        register = PostgresClients(self.store.engine)
+
+        def register(acting: Acting) -> PostgresClients:
+            return PostgresClients(self.store.engine, self._acts().by(acting))
+
         kinds = self.policy_set.registers.recipient_kinds
         polls = PostgresEventPolls(self.store.engine)
         events = EventsFace(judge, polls, self.key_ring.sign_security_event, self.settings.issuer)
@@ -253,13 +258,16 @@ class Wiring:
             sessions=PostgresSessions(engine),
             passkeys=CitizenPasskeys(PostgresPasskeys(engine), challenges, self.settings.issuer),
             identities=IdentitySignIn(
-                identities=PostgresIdentities(engine),
+                identities=PostgresIdentities(engine, self._acts()),
                 challenges=challenges,
                 references=KeyedPseudonyms(self.settings.pseudonym_key_file.reveal()),
                 secrets_=CitizenSecrets(self.settings.key_encryption_key_file.reveal()),
             ),
             providers=self.identity_providers,
         )
+
+    def _acts(self) -> Acts:
+        return acts_of(self.store, self.settings, BY_ITSELF, self.clock)
 
     def _clients(self) -> PreparedClients:
         return PreparedClients(self.store.prepared, self.settings.store_deadline_seconds)

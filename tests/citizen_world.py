@@ -172,7 +172,7 @@ class CitizenWorld:
         self.references = KeyedPseudonyms(bytes(32))
         self.secrets = CitizenSecrets(KEY_ENCRYPTION_KEY)
         self.passwords = passwords or Passwords(**QUICK)
-        self.store = PostgresCitizens(self.engine)
+        self.store = PostgresCitizens(self.engine, ACTS)
         self.sign_in = CitizenSignIn(
             store=self.store, references=self.references, secrets_=self.secrets, passwords=self.passwords
         )
@@ -200,7 +200,7 @@ class CitizenWorld:
         )
 
     def _register_bank(self) -> None:
-        clients = PostgresClients(self.engine)
+        clients = PostgresClients(self.engine, ACTS)
         clients.register_organisation(
             Organisation(organisation_id="bank-1", kind="bank", name_vi="Ngân hàng", name_en="Bank")
         )
@@ -223,7 +223,7 @@ class CitizenWorld:
             sessions=PostgresSessions(self.engine),
             passkeys=CitizenPasskeys(PostgresPasskeys(self.engine), challenges, self.issuer),
             identities=IdentitySignIn(
-                identities=PostgresIdentities(self.engine),
+                identities=PostgresIdentities(self.engine, ACTS),
                 challenges=challenges,
                 references=self.references,
                 secrets_=self.secrets,

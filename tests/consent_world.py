@@ -28,6 +28,7 @@ from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation
 from broker.storage.consents import PostgresConsents
 from policies.civil_time import civil_date
+from tests.acting import ACTS
 from tests.adults import grown_ups
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import InProcessCaller
@@ -94,7 +95,7 @@ class ConsentWorld:
         self.store = PostgresConsents(world.engine, world.openings)
         self.writer = ConsentWriter(world.pseudonyms, new_salt, FixedReceipts(), new_reference)
         self.policies = load_policies(world.settings)
-        self._citizens = PostgresCitizens(world.engine)
+        self._citizens = PostgresCitizens(world.engine, ACTS)
         self._secrets = CitizenSecrets(world.settings.key_encryption_key_file.reveal())
         self._found = grown_ups(insurance)
         self.bank = self.register_bank()

@@ -27,6 +27,7 @@ from broker.oauth.jose_keys import Algorithm
 from broker.oauth.one_time_codes import new_secret
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation
+from tests.acting import ACTS
 from tests.citizen_world import PASSWORD, QUICK, Citizen, Forms
 from tests.oauth_world import ASSERTION_TYPE, KEY_ENCRYPTION_KEY, PSEUDONYM_KEY, Party, World
 
@@ -96,7 +97,7 @@ class Flow:
     def __init__(self, world: World) -> None:
         self.world = world
         self.bank = self.register_bank("bank-a")
-        self.citizens = PostgresCitizens(world.engine)
+        self.citizens = PostgresCitizens(world.engine, ACTS)
         self._passwords = Passwords(**QUICK)
         self._references = KeyedPseudonyms(PSEUDONYM_KEY)
         self._secrets = CitizenSecrets(KEY_ENCRYPTION_KEY)

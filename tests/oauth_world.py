@@ -217,7 +217,7 @@ class World:
         self.clock = SystemClock() if real_time else MovableClock()
         self.ring = KeyRing(PostgresSigningKeys(engine, ACTS), KEY_ENCRYPTION_KEY, self.clock)
         self.ring.ensure_keys()
-        self.clients = PostgresClients(engine)
+        self.clients = PostgresClients(engine, ACTS)
         self.tokens = PostgresTokens(database.store.prepared, 5.0)
         self.settings = replace(
             Settings(

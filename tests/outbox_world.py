@@ -23,6 +23,7 @@ from broker.consent.writing import QueuedNotice
 from broker.storage.outbox import PostgresOutbox, outbox_values
 from broker.storage.tables import citizens, clients, consent_requests, consents, outbox_messages
 from connectors.notify import EventPusher
+from tests.acting import ACTS
 from tests.key_host import HOST, Authority, KeyHost, key_host, plain
 from tests.oauth_world import Party, World
 
@@ -40,7 +41,7 @@ class OutboxWorld:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.outbox = PostgresOutbox(world.engine)
+        self.outbox = PostgresOutbox(world.engine, ACTS)
         self.citizen_id = str(uuid4())
         with world.engine.begin() as connection:
             connection.execute(

@@ -16,6 +16,7 @@ from werkzeug.test import Client, TestResponse
 from broker.oauth.citizen_secrets import CitizenSecrets
 from broker.oauth.citizens import SessionOpening, session_ref_of
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
+from tests.acting import ACTS
 from tests.citizen_world import Form, Forms
 from tests.release_world import World
 
@@ -76,7 +77,7 @@ def register(world: World, personal_id: str) -> str:
     """Register an account without a usable password; return its id."""
     citizen_id = str(uuid4())
     sealed = CitizenSecrets(world.settings.key_encryption_key_file.reveal())
-    PostgresCitizens(world.engine).register_citizen(
+    PostgresCitizens(world.engine, ACTS).register_citizen(
         CitizenRecord(
             citizen_id=citizen_id,
             personal_id_ref=world.pseudonyms.citizen_ref(personal_id),
@@ -106,7 +107,7 @@ def open_session(
 ) -> tuple[str, str]:
     """Sign an account in; return name and value of its cookie. issuer: "" for the world's own."""
     value, at = secrets.token_urlsafe(32), datetime.now(UTC) - timedelta(seconds=age_seconds)
-    opened = PostgresCitizens(world.engine).open_session(
+    opened = PostgresCitizens(world.engine, ACTS).open_session(
         SessionOpening(
             session_ref=session_ref_of(value),
             citizen_id=citizen_id,

@@ -28,6 +28,7 @@ from broker.storage.session import Store, open_store
 from broker.storage.staff import PostgresStaff, StaffRecord
 from connectors.national_insurance.cases import SyntheticPerson, find_cases
 from policies.load import SHIPPED
+from tests.acting import ACTS
 from tests.adults import take
 from tests.contracts.source_fixtures import AS_OF, InsuranceDatabase
 from tests.oauth_world import Party
@@ -124,8 +125,8 @@ class World:
         self.openings = PostgresOpenings(self.store, settings.key_encryption_key_file.reveal())
         self._keys = PostgresEvidenceKeys(self.store, settings.key_encryption_key_file.reveal())
         self._links: dict[bytes, bytes] = {}
-        self.clients = PostgresClients(self.engine)
-        self.staff = PostgresStaff(self.engine)
+        self.clients = PostgresClients(self.engine, ACTS)
+        self.staff = PostgresStaff(self.engine, ACTS)
         self.cases = _cases(database)
         self._insurance = database
         self._valid: Iterator[SyntheticPerson] = itertools.cycle(self.cases["valid"][:-ALONE])

@@ -107,6 +107,10 @@ class Pseudonyms(Protocol):
         """Return the reference under which a person's evidence is found."""
         ...
 
+    def staff_ref(self, organisation_id: str, personal_id: str) -> bytes:
+        """Return the reference of a member of an organisation's staff, or of an operator."""
+        ...
+
     def pairwise_subject(self, organisation_id: str, citizen_id: str) -> str:
         """Return the name under which one organisation knows a person."""
         ...

@@ -20,6 +20,8 @@ from broker.consent.change import BROKER, Change
 from broker.consent.record import Actor, Consent
 from broker.consent.writing import HeldConsent
 from broker.errors import ConsentMoved, ConsentNotFound, ConsentTransitionRefused
+from broker.evidence.acting import OPERATORS, Acting, Drafts
+from broker.evidence.recording import EvidenceRow
 from policies.civil_time import civil_date
 
 INVALID_REASONS: Final = ("authority_order", "court_order", "fraud", "mistaken_identity")
@@ -56,6 +58,7 @@ class EndConsents:
     def invalidate(self, consent_id: str, operator: str, reason: str, at: datetime) -> Consent:
         """Declare a given consent void, on an authority's order or for fraud. reason: of INVALID_REASONS.
 
+        Beside the consent's own entry stands one of the act, with a keyed hash of the operator.
         Raises ConsentNotFound, ConsentTransitionRefused, ConsentMoved, StoreUnavailable.
         """
         actor = Actor(kind="operator", reference=operator)
@@ -64,9 +67,26 @@ class EndConsents:
             held = self.store.find_one(consent_id)
             if held is None:
                 raise ConsentNotFound
-            return self._write(held, life.invalidate(held.consent, actor, reason, at), at)
+            writings, evidence = self.writer.compose(
+                life.invalidate(held.consent, actor, reason, at), held, at
+            )
+            self.store.write(writings, [*evidence, self._act(held.consent, operator, at)])
+            return writings[0].consent
 
         return tried_again(act)
+
+    def _act(self, consent: Consent, operator: str, at: datetime) -> EvidenceRow:
+        """Return the entry of the act of invalidating, beside that of what becomes of the consent."""
+        writer = self.writer
+        who = writer.pseudonyms.staff_ref(OPERATORS, operator).hex()
+        drafts = Drafts(
+            acting=Acting(actor="operator", acting_person=who),
+            clock=lambda: at,
+            new_reference=writer.new_reference,
+            salts=writer.salts,
+            data_subject_ref=writer.pseudonyms.data_subject_ref,
+        )
+        return drafts.administration("consent_invalidated", consent.consent_id, (), consent.citizen_id)
 
     def _used_up(self, at: datetime, limit: int) -> int:
         count = 0

@@ -54,9 +54,10 @@ class Sequencer:
     clock: Callable[[], datetime]
     followers: Sequence[Follower] = ()
 
-    def create(self, year: int) -> LogHead | None:
+    def create(self, year: int, announce: Callable[[int], None] = lambda _year: None) -> LogHead | None:
         """Make the empty tree of a year; return None, and change nothing, if there is one.
 
+        announce: records, in another store, that it is about to be made; where that fails nothing is made.
         Raises LogStopped where positions or files of such a shard are there without its head,
         EvidenceInvalid (origin_malformed), SigningKeyUnavailable, StoreUnavailable.
         """
@@ -70,6 +71,7 @@ class Sequencer:
             )
         self.positions.begin()
         head = self._signed(Checkpoint(origin, 0, EMPTY_ROOT))
+        announce(year)
         if not self.heads.create(head):
             return None
         self._publish(self.files(origin), head)

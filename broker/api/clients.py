@@ -6,7 +6,7 @@ systems in, so it is given by `broker client register` alone, never here.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from ipaddress import ip_network
@@ -22,7 +22,8 @@ from broker.api.reading import read_json
 from broker.api.replies import json_reply
 from broker.clock import Clock
 from broker.errors import InputFault
-from broker.oauth.client_authentication import CLIENT_ID
+from broker.evidence.acting import Acting
+from broker.oauth.client_authentication import NEW_ID
 from broker.oauth.client_metadata import (
     ClientMetadata,
     MetadataRefused,
@@ -39,7 +40,7 @@ from broker.storage.clients import AlreadyRegistered, ClientRecord, Organisation
 from policies.civil_time import civil_date
 from policies.compile import PolicySet
 
-_ID: Final = rf"^{CLIENT_ID.pattern}\Z"
+_ID: Final = rf"^{NEW_ID}\Z"
 
 
 def read_network(text: str) -> Network:
@@ -72,7 +73,11 @@ class OrganisationSchema(Schema):
     """The organisation that answers for the client, as it stands in the register or will stand there."""
 
     organisation_id = fields.String(
-        required=True, validate=validate.Regexp(_ID, error="1 to 64 letters, digits and . _ ~ - are needed.")
+        required=True,
+        validate=validate.Regexp(
+            _ID,
+            error="1 to 64 letters, digits and . _ ~ - are needed, a letter or digit first; never 12 digits.",
+        ),
     )
     kind = _line(64)
     name_vi = _line(200)
@@ -111,10 +116,13 @@ class ClientRegister(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClientsFace:
-    """The resource, without a web framework. recipient_kinds: words of the policies."""
+    """The resource, without a web framework. recipient_kinds: words of the policies.
+
+    register: who acts → the register, in which all they do is evidence.
+    """
 
     judge: AccessJudge
-    register: ClientRegister
+    register: Callable[[Acting], ClientRegister]
     policy_set: PolicySet
     recipient_kinds: Collection[str]
     clock: Clock
@@ -137,7 +145,7 @@ class ClientsFace:
             source_networks=about["source_networks"],
             last_day=about["expires_on"],
         )
-        self._keep(organisation, record)
+        self._keep(self.register(Acting(actor="client", client=token.client_id)), organisation, record)
         facts = {"client_id": record.client_id, "by": token.client_id, "request_id": call.request_id}
         LOG.info("client registered", extra={"facts": facts})
         document = {
@@ -147,14 +155,14 @@ class ClientsFace:
         }
         return json_reply(document, 201), ""
 
-    def _keep(self, organisation: Organisation, record: ClientRecord) -> None:
+    def _keep(self, register: ClientRegister, organisation: Organisation, record: ClientRecord) -> None:
         try:
-            self.register.register_organisation(organisation)
+            register.register_organisation(organisation)
         except AlreadyRegistered:
             told = "It stands in the register with other particulars."
             raise MetadataRefused([InputFault("/organisation", told)]) from None
         try:
-            self.register.register_client(record)
+            register.register_client(record)
         except AlreadyRegistered:
             raise MetadataRefused([InputFault("/client_id", "It is taken.")]) from None
 

@@ -63,7 +63,7 @@ def create_citizen_command(
             password_hash=Passwords().hash(password),
             totp_secret_encrypted=_sealed(session, citizen_id, secret),
         )
-        PostgresCitizens(session.engine).register_citizen(record)
+        PostgresCitizens(session.engine, session.acts).register_citizen(record)
         show([_row(session, citizen_id, secret)], as_json)
 
 
@@ -83,7 +83,7 @@ def renew_citizen_command(
     checked, password = _credentials(personal_id, password_file)
     secret = new_secret() if with_codes else None
     with refusals(), open_session() as session:
-        store, reference = PostgresCitizens(session.engine), _reference(session, checked)
+        store, reference = PostgresCitizens(session.engine, session.acts), _reference(session, checked)
         account = store.find_account(reference)
         if account is None:
             raise NotRegistered("this person has no account")
@@ -98,7 +98,7 @@ def suspend_citizen_command(personal_id: str) -> None:
     """Close an account: its sessions end now. What was consented to stays as it is."""
     checked = checked_personal_id(personal_id)
     with refusals(), open_session() as session:
-        ended = PostgresCitizens(session.engine).suspend_citizen(_reference(session, checked))
+        ended = PostgresCitizens(session.engine, session.acts).suspend_citizen(_reference(session, checked))
     click.echo(f"the account is closed; sessions ended: {ended}")
 
 
@@ -108,7 +108,7 @@ def resume_citizen_command(personal_id: str) -> None:
     """Open a closed account again."""
     checked = checked_personal_id(personal_id)
     with refusals(), open_session() as session:
-        PostgresCitizens(session.engine).resume_citizen(_reference(session, checked))
+        PostgresCitizens(session.engine, session.acts).resume_citizen(_reference(session, checked))
     click.echo("the account is open")
 
 

@@ -54,7 +54,7 @@ def list_command(as_json: bool) -> None:
 def suspend_command(client_id: str) -> None:
     """Suspend a client at once: its tokens are revoked and its next request anywhere is refused."""
     with refusals(), open_session() as session:
-        revoked = PostgresClients(session.engine).suspend_client(client_id, system_clock())
+        revoked = PostgresClients(session.engine, session.acts).suspend_client(client_id, system_clock())
     click.echo(f"{client_id} is suspended; live tokens revoked: {revoked}")
 
 
@@ -63,5 +63,5 @@ def suspend_command(client_id: str) -> None:
 def resume_command(client_id: str) -> None:
     """Let a suspended client ask for tokens again; its old tokens stay revoked."""
     with refusals(), open_session() as session:
-        PostgresClients(session.engine).resume_client(client_id)
+        PostgresClients(session.engine, session.acts).resume_client(client_id)
     click.echo(f"{client_id} is active")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from broker.app import load_policies
 from broker.cli.client_files import NewKey, look_at_published_keys, read_document, row_of
 from broker.cli.output import EXIT_CODES, refusals, show
 from broker.cli.session import Session, open_session
+from broker.oauth.client_authentication import NEW_ID
 from broker.oauth.client_metadata import (
     AUTHORIZATION_CODE,
     MEMBERS,
@@ -51,8 +53,20 @@ def _facility_code(_context: click.Context, _option: click.Parameter, code: str 
     return code
 
 
+def _organisation_id(_context: click.Context, _option: click.Parameter, name: str) -> str:
+    """Refuse what cannot stand in an entry of evidence: every release to it would."""
+    if not re.fullmatch(NEW_ID, name):
+        raise click.BadParameter("1 to 64 letters, digits and . _ ~ - are needed; never 12 digits.")
+    return name
+
+
 _ORGANISATION = (
-    click.option("--organisation-id", required=True, help="Organisation that answers for the client."),
+    click.option(
+        "--organisation-id",
+        required=True,
+        callback=_organisation_id,
+        help="Organisation that answers for the client.",
+    ),
     click.option("--kind", required=True, help="Kind of recipient, as in recipient_kinds.toml: hospital."),
     click.option("--name-vi", required=True, help="Vietnamese name of the organisation."),
     click.option("--name-en", required=True, help="English name of the organisation."),
@@ -165,7 +179,7 @@ def register_command(**given: Any) -> None:
         )
         if new_key is not None:
             new_key.write(given["generate_key"], metadata.client_id)
-        clients = PostgresClients(session.engine)
+        clients = PostgresClients(session.engine, session.acts)
         try:
             clients.register_organisation(organisation)
             clients.register_client(record)

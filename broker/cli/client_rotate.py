@@ -69,7 +69,7 @@ def rotate_command(
         if new_key is not None and generate_key is not None:
             new_key.write(generate_key, client_id)
         try:
-            record = PostgresClients(session.engine).replace_keys(
+            record = PostgresClients(session.engine, session.acts).replace_keys(
                 client_id, jwks=new, jwks_uri=jwks_uri or "", keep_old=keep_old, retire=retire
             )
         except Exception:
@@ -87,5 +87,5 @@ def rotate_command(
 def extend_command(client_id: str, expires: datetime) -> None:
     """Set the last day of a client's registration, earlier or later than it was."""
     with refusals(), open_session() as session:
-        PostgresClients(session.engine).extend_client(client_id, expiry_of(expires.date()))
+        PostgresClients(session.engine, session.acts).extend_client(client_id, expiry_of(expires.date()))
     click.echo(f"{client_id} is registered until {expires:%Y-%m-%d}")

@@ -78,7 +78,7 @@ def answer_complaint_command(complaint_id: UUID, answer_file: TextIO) -> None:
 
 def _store(session: Session) -> PostgresComplaints:
     secrets = CitizenSecrets(session.settings.key_encryption_key_file.reveal())
-    return PostgresComplaints(session.engine, secrets)
+    return PostgresComplaints(session.engine, secrets, session.acts)
 
 
 def _row(one: Complaint) -> dict[str, Any]:

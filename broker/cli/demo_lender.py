@@ -46,7 +46,7 @@ def open_account(stage: Stage, personal_id: str) -> Borrower:
     Raises StoreUnavailable.
     """
     borrower = Borrower(personal_id, secrets.token_urlsafe(12), new_secret())
-    settings, store = stage.settings, PostgresCitizens(stage.store.engine)
+    settings, store = stage.settings, PostgresCitizens(stage.store.engine, stage.acts)
     reference = KeyedPseudonyms(settings.pseudonym_key_file.reveal()).citizen_ref(personal_id)
     sealing = CitizenSecrets(settings.key_encryption_key_file.reveal())
     account = store.find_account(reference)

@@ -17,12 +17,14 @@ from broker.actions.limits import counter_steps
 from broker.actions.verify_entitlement import ACTION
 from broker.cli.demo_cast import CaseMissing, Staff, find_candidates
 from broker.cli.embedded import EmbeddedCluster
+from broker.cli.operator import operator_acting
 from broker.clock import system_clock
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.oauth.client_credentials import CLIENT_CREDENTIALS
 from broker.oauth.registration import PRIVATE_KEY_JWT, registrable_jwks
 from broker.oauth.stored_keys import generate_private_key
 from broker.settings import Settings
+from broker.storage.acts import Acts, acts_of
 from broker.storage.clients import ClientRecord, Organisation, PostgresClients
 from broker.storage.session import Store
 from broker.storage.staff import PostgresStaff, StaffRecord
@@ -107,6 +109,11 @@ class Stage:
     agreement: Agreement
 
     @property
+    def acts(self) -> Acts:
+        """What writes the entries of the demo's operator."""
+        return acts_of(self.store, self.settings, operator_acting(self.settings))
+
+    @property
     def permitted_fields(self) -> frozenset[str]:
         """All that a card in an answer may hold, as the agreement says."""
         return frozenset(name for rule in self.agreement.rules for name in rule.fields)
@@ -119,7 +126,10 @@ class Stage:
     def end_earlier_runs(self) -> None:
         """Suspend clients and revoke staff of earlier runs; turn the source on, should one have died."""
         self.turn_source_on()
-        clients, staff = PostgresClients(self.store.engine), PostgresStaff(self.store.engine)
+        clients, staff = (
+            PostgresClients(self.store.engine, self.acts),
+            PostgresStaff(self.store.engine, self.acts),
+        )
         ours = {one.organisation_id for one in (HOSPITAL, BANK, EMPLOYER)}
         for client in clients.list_clients():
             if client.organisation_id in ours and client.status == "active":
@@ -146,7 +156,7 @@ class Stage:
             "alg": "ES256",
             "client_id": client_id,
         }
-        clients = PostgresClients(self.store.engine)
+        clients = PostgresClients(self.store.engine, self.acts)
         clients.register_organisation(organisation)
         clients.register_client(
             ClientRecord(
@@ -170,7 +180,7 @@ class Stage:
 
     def register_staff(self, staff: Staff, assignment: str) -> None:
         """Register a staff member of the hospital under a written assignment."""
-        PostgresStaff(self.store.engine).register_staff(
+        PostgresStaff(self.store.engine, self.acts).register_staff(
             StaffRecord(
                 staff_ref=self._pseudonyms.staff_ref(HOSPITAL.organisation_id, staff.personal_id),
                 organisation_id=HOSPITAL.organisation_id,
@@ -181,11 +191,11 @@ class Stage:
 
     def suspend(self, client_id: str) -> None:
         """Suspend a client, as `broker client suspend` does."""
-        PostgresClients(self.store.engine).suspend_client(client_id, system_clock())
+        PostgresClients(self.store.engine, self.acts).suspend_client(client_id, system_clock())
 
     def resume(self, client_id: str) -> None:
         """Let a client ask for tokens again, as `broker client resume` does."""
-        PostgresClients(self.store.engine).resume_client(client_id)
+        PostgresClients(self.store.engine, self.acts).resume_client(client_id)
 
     def turn_source_off(self) -> None:
         """Refuse the broker's reading role every connection, and end those it has."""

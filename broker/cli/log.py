@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
 
 from broker.cli.log_session import LogSession, open_log_session
+from broker.cli.operator import operator_acting
 from broker.cli.output import CommandRefused, refusals, show
 from broker.cli.sequencer import waiting_in
+from broker.cli.session import COMMAND_SECONDS
 from broker.clock import system_clock
 from broker.evidence.sequencing import MERGE_DELAY_SECONDS, LogHead
 from broker.evidence.signed_note import parse_note
+from broker.settings import Settings
+from broker.storage.acts import acts_of, record_act
 from broker.storage.log_files import LogFiles, shard_directory, size_of
+from broker.storage.session import open_store
 
 IS_LATE = 6
 """Exit code: an entry waits for longer than it may."""
@@ -42,7 +48,7 @@ def create_command(year: int | None, as_json: bool) -> None:
     if wanted > this_year + 1:
         raise click.BadParameter("at most next year's log can be made", param_hint="--year")
     with refusals(), open_log_session() as session:
-        head = session.sequencer.create(wanted)
+        head = session.sequencer.create(wanted, partial(_record, session.settings))
         if head is None:
             raise CommandRefused(f"the log of {wanted} is there already", 3)
         show([_row(session, head)], as_json)
@@ -65,6 +71,15 @@ def status_command(as_json: bool) -> None:
         raise CommandRefused(
             f"an entry has waited for {int(age)} s: does broker sequencer run, and what does it say?", IS_LATE
         )
+
+
+def _record(settings: Settings, year: int) -> None:
+    """Record who makes a shard, as the application role: the sequencer's may not write entries."""
+    store = open_store(settings.database_url, deadline_seconds=COMMAND_SECONDS)
+    try:
+        record_act(store, acts_of(store, settings, operator_acting(settings)), "log_created", str(year))
+    finally:
+        store.close()
 
 
 def _row(session: LogSession, head: LogHead) -> dict[str, Any]:

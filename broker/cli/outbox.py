@@ -41,7 +41,7 @@ def outbox_group() -> None:
 def list_command(most: int, until_days: int | None, as_json: bool) -> None:
     """List dead notices, the oldest first: to whom, of what kind, since when, and why."""
     with refusals(), open_session() as session:
-        outbox = PostgresOutbox(session.engine)
+        outbox = PostgresOutbox(session.engine, session.acts)
         if until_days is None:
             found, names = outbox.list_dead(most), _DEAD
         else:
@@ -59,7 +59,7 @@ def retry_command(message_id: UUID | None, retries_all: bool) -> None:
         raise click.UsageError("give MESSAGE_ID or --all")
     wanted = None if message_id is None else str(message_id)
     with refusals(), open_session() as session:
-        count = PostgresOutbox(session.engine).retry_dead(system_clock(), message_id=wanted)
+        count = PostgresOutbox(session.engine, session.acts).retry_dead(system_clock(), message_id=wanted)
     if message_id is not None and not count:
         raise CommandRefused(f"there is no dead notice {message_id}", 4)
     click.echo(f"notices to try again: {count}")

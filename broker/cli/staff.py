@@ -43,7 +43,7 @@ def register_staff_command(
             full_name=full_name,
             assignment_reference=assignment,
         )
-        PostgresStaff(session.engine).register_staff(record)
+        PostgresStaff(session.engine, session.acts).register_staff(record)
     show([_row(record)], as_json)
 
 
@@ -53,7 +53,9 @@ def register_staff_command(
 def revoke_staff_command(organisation_id: str, personal_id: str) -> None:
     """End an assignment: the person's next look-up anywhere is refused."""
     with refusals(), open_session() as session:
-        PostgresStaff(session.engine).revoke_staff(_staff_ref(session, organisation_id, personal_id))
+        PostgresStaff(session.engine, session.acts).revoke_staff(
+            _staff_ref(session, organisation_id, personal_id)
+        )
     click.echo("the assignment is revoked")
 
 

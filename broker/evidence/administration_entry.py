@@ -29,8 +29,8 @@ TargetKind: TypeAlias = Literal[
     "organisation", "client", "staff", "citizen", "consent", "complaint", "notice", "log"
 ]
 Given: TypeAlias = Literal["organisation", "kind", "scope", "agreement", "grant_type", "until"]
-ABOUT_A_PERSON: Final = frozenset({"citizen", "consent", "complaint", "notice"})
-"""Kinds of things that are one citizen's: the entry commits to whose, and that person sees it."""
+ABOUT_A_PERSON: Final = frozenset({"citizen", "consent", "complaint"})
+"""Kinds of things that are one citizen's: the entry commits to whose. A notice is, mostly."""
 ACTS: Final[Mapping[str, TargetKind]] = {
     "organisation_registered": "organisation",
     "client_registered": "client",
@@ -133,7 +133,10 @@ def _check_fit(entry: Mapping[str, object]) -> None:
         raise ValueError("target_kind does not fit the act")
     if (entry["target"] == "") != (kind == "citizen"):
         raise ValueError("target does not fit the act")
-    if (entry["data_subject_commit"] is not None) != (kind in ABOUT_A_PERSON):
+    is_about_a_person = entry["data_subject_commit"] is not None
+    if is_about_a_person and kind not in (*ABOUT_A_PERSON, "notice"):
+        raise ValueError("data_subject_commit does not fit the act")
+    if not is_about_a_person and kind in ABOUT_A_PERSON:
         raise ValueError("data_subject_commit does not fit the act")
     if (entry["client"] != "") != (entry["actor"] == "client"):
         raise ValueError("client does not fit the actor")

@@ -33,6 +33,8 @@ MAX_LIFETIME_SECONDS: Final = 300
 CLOCK_SKEW_SECONDS: Final = 10
 MAX_JTI_CHARACTERS: Final = 256
 CLIENT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
+# A person's number has twelve digits, and ids stand in evidence for ever: nothing new is called like one.
+NEW_ID: Final = rf"(?![0-9]{{12}}\Z){CLIENT_ID.pattern}"
 # "JWT" by SMART App Launch 2.2, Backend Services, and most libraries, "client-authentication+jwt" by
 # RFC 7523bis; it may also be absent.
 _TYPES: Final = frozenset({"jwt", "application/jwt", "client-authentication+jwt"})

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from marshmallow import Schema, ValidationError, fields, validate
 
-from broker.oauth.client_authentication import CLIENT_ID
+from broker.oauth.client_authentication import NEW_ID
 from broker.oauth.jose_keys import ALGORITHMS
 from broker.oauth.registration import AUTHENTICATION_METHODS
 
@@ -81,8 +81,8 @@ class ClientMetadataSchema(Schema):
 
     client_id = fields.String(
         validate=validate.Regexp(
-            CLIENT_ID.pattern + r"\Z",
-            error="1 to 64 letters, digits and . _ ~ - are needed, a letter or digit first.",
+            NEW_ID + r"\Z",
+            error="1 to 64 letters, digits and . _ ~ - are needed, a letter or digit first; never 12 digits.",
         )
     )
     client_name = _text()

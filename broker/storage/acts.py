@@ -23,6 +23,7 @@ from broker.evidence.policy_entry import PolicyEvent
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.evidence.recording import EvidenceRow
 from broker.settings import Settings
+from broker.storage.faults import store_answers
 from broker.storage.openings import PostgresOpenings, SealedOpening
 from broker.storage.session import Store
 from broker.storage.tables import evidence_entries, evidence_openings
@@ -106,6 +107,12 @@ def acts_of(store: Store, settings: Settings, acting: Acting, clock: Clock = sys
         data_subject_ref=KeyedPseudonyms(settings.pseudonym_key_file.reveal()).data_subject_ref,
     )
     return Acts(drafts, openings.seal)
+
+
+def record_act(store: Store, acts: Acts, act: str, target: str) -> None:
+    """Record, in a transaction of its own, an act that is done elsewhere. Raises StoreUnavailable."""
+    with store_answers(), store.engine.begin() as connection:
+        acts.administration(connection, act, target)
 
 
 def acting_in(acts: Acts | None) -> Acts:

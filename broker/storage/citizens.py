@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from broker.oauth.citizens import AttemptCounter, CitizenAccount, CitizenSession, SessionOpening
+from broker.storage.acts import Acts, acting_in
 from broker.storage.clients import AlreadyRegistered, NotRegistered
 from broker.storage.faults import store_answers
 from broker.storage.tables import citizen_passkeys, citizen_sessions, citizens, usage_counters
@@ -69,10 +70,14 @@ class CitizenSummary:
 
 
 class PostgresCitizens:
-    """Implements `broker.oauth.citizens.CitizenStore`, and the register behind `broker citizen`."""
+    """Implements `broker.oauth.citizens.CitizenStore`, and the register behind `broker citizen`.
 
-    def __init__(self, engine: Engine) -> None:
+    acts: of whoever opens, renews and closes accounts; None for those who only sign in.
+    """
+
+    def __init__(self, engine: Engine, acts: Acts | None = None) -> None:
         self._engine = engine
+        self._acts = acts
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def count_attempt(self, counters: Sequence[AttemptCounter]) -> bool:
@@ -164,11 +169,12 @@ class PostgresCitizens:
 
     def register_citizen(self, record: CitizenRecord) -> None:
         """Register an account. Raises AlreadyRegistered (this personal id has one), StoreUnavailable."""
-        values = {**asdict(record), "citizen_id": UUID(record.citizen_id)}
+        values, acts = {**asdict(record), "citizen_id": UUID(record.citizen_id)}, acting_in(self._acts)
         statement = insert(citizens).values(**values).on_conflict_do_nothing()
         with store_answers(), self._engine.begin() as connection:
             if connection.execute(statement.returning(citizens.c.citizen_id)).one_or_none() is None:
                 raise AlreadyRegistered("this person already has an account")
+            acts.administration(connection, "citizen_created", citizen_id=record.citizen_id)
 
     def renew_citizen(
         self, personal_id_ref: bytes, password_hash: str, totp_secret_encrypted: bytes | None
@@ -181,7 +187,8 @@ class PostgresCitizens:
         """
         renewed = {"password_hash": password_hash, "totp_secret_encrypted": totp_secret_encrypted}
         with store_answers(), self._engine.begin() as connection:
-            citizen_id = _change(connection, personal_id_ref, {**renewed, "totp_last_step": None})
+            values = {**renewed, "totp_last_step": None}
+            citizen_id = self._change(connection, "citizen_renewed", personal_id_ref, values)
             connection.execute(citizen_passkeys.delete().where(citizen_passkeys.c.citizen_id == citizen_id))
             return end_sessions(connection, citizen_id)
 
@@ -191,12 +198,27 @@ class PostgresCitizens:
         Raises NotRegistered, StoreUnavailable.
         """
         with store_answers(), self._engine.begin() as connection:
-            return end_sessions(connection, _change(connection, personal_id_ref, {"status": "suspended"}))
+            closed = {"status": "suspended"}
+            return end_sessions(
+                connection, self._change(connection, "citizen_suspended", personal_id_ref, closed)
+            )
 
     def resume_citizen(self, personal_id_ref: bytes) -> None:
         """Open a closed account again. Raises NotRegistered, StoreUnavailable."""
         with store_answers(), self._engine.begin() as connection:
-            _change(connection, personal_id_ref, {"status": "active"})
+            self._change(connection, "citizen_resumed", personal_id_ref, {"status": "active"})
+
+    def _change(
+        self, connection: Connection, act: str, personal_id_ref: bytes, values: Mapping[str, Any]
+    ) -> UUID:
+        acts = acting_in(self._acts)
+        statement = citizens.update().where(citizens.c.personal_id_ref == personal_id_ref).values(**values)
+        row = connection.execute(statement.returning(citizens.c.citizen_id)).one_or_none()
+        if row is None:
+            raise NotRegistered("this person has no account")
+        citizen_id: UUID = row.citizen_id
+        acts.administration(connection, act, citizen_id=str(citizen_id))
+        return citizen_id
 
     def list_citizens(self) -> Sequence[CitizenSummary]:
         """Return all accounts, oldest first. Raises StoreUnavailable."""
@@ -264,12 +286,3 @@ def end_sessions(connection: Connection, citizen_id: UUID) -> int:
     """End all sessions of a citizen within a transaction of the caller's; return how many."""
     ended = citizen_sessions.delete().where(citizen_sessions.c.citizen_id == citizen_id)
     return connection.execute(ended).rowcount
-
-
-def _change(connection: Connection, personal_id_ref: bytes, values: Mapping[str, Any]) -> UUID:
-    statement = citizens.update().where(citizens.c.personal_id_ref == personal_id_ref).values(**values)
-    row = connection.execute(statement.returning(citizens.c.citizen_id)).one_or_none()
-    if row is None:
-        raise NotRegistered("this person has no account")
-    citizen_id: UUID = row.citizen_id
-    return citizen_id

@@ -6,18 +6,22 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, time, timedelta
 from ipaddress import ip_network
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Engine, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from broker.evidence.administration_entry import Given
 from broker.oauth.client_jwks import rotated_jwks
 from broker.oauth.client_metadata import ClientMetadata, check_keys
 from broker.oauth.registration import ClientRegistration, JwksRefused, Network
+from broker.storage.acts import Acts, acting_in
 from broker.storage.client_registrations import REGISTRATION_SQL, read_registration
 from broker.storage.faults import store_answers
 from broker.storage.tables import access_tokens, authorization_codes, clients, organisations
-from policies.civil_time import VIET_NAM
+from policies.civil_time import VIET_NAM, civil_date
+
+_Given: TypeAlias = tuple[tuple[Given, str], ...]
 
 
 class AlreadyRegistered(ValueError):
@@ -89,10 +93,14 @@ def client_record(
 
 
 class PostgresClients:
-    """Implements `broker.oauth.registration.ClientStore`."""
+    """Implements `broker.oauth.registration.ClientStore`. acts: of whoever changes it; None is for reading.
 
-    def __init__(self, engine: Engine) -> None:
+    Every change leaves its entry of evidence in its own transaction.
+    """
+
+    def __init__(self, engine: Engine, acts: Acts | None = None) -> None:
         self._engine = engine
+        self._acts = acts
         self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def find_registration(self, client_id: str) -> ClientRegistration | None:
@@ -109,10 +117,12 @@ class PostgresClients:
 
         Raises AlreadyRegistered when it stands there with others, StoreUnavailable.
         """
-        values = asdict(organisation)
+        values, acts = asdict(organisation), acting_in(self._acts)
         with store_answers(), self._engine.begin() as connection:
             statement = insert(organisations).values(**values).on_conflict_do_nothing()
             if connection.execute(statement.returning(organisations.c.organisation_id)).one_or_none():
+                name, kind = organisation.organisation_id, organisation.kind
+                acts.administration(connection, "organisation_registered", name, given=(("kind", kind),))
                 return True
             found = connection.execute(
                 select(*[organisations.c[name] for name in values]).where(
@@ -131,6 +141,7 @@ class PostgresClients:
         values = {**asdict(record), "client_metadata": dict(record.client_metadata)}
         values |= {"scopes": list(record.scopes), "agreement_ids": list(record.agreement_ids)}
         values["source_networks"] = list(map(str, record.source_networks))
+        acts = acting_in(self._acts)
         with store_answers(), self._engine.begin() as connection:
             known = select(organisations.c.organisation_id).where(
                 organisations.c.organisation_id == record.organisation_id
@@ -140,6 +151,7 @@ class PostgresClients:
             statement = insert(clients).values(**values).on_conflict_do_nothing()
             if connection.execute(statement.returning(clients.c.client_id)).one_or_none() is None:
                 raise AlreadyRegistered(f"client {record.client_id} is already registered")
+            acts.administration(connection, "client_registered", record.client_id, given=_given(record))
 
     def list_clients(self, client_id: str | None = None) -> Sequence[ClientRecord]:
         """Return all clients by id, or the one with client_id. Raises StoreUnavailable."""
@@ -166,6 +178,7 @@ class PostgresClients:
         themselves. Raises NotRegistered, JwksRefused (see `rotated_jwks`; keys behind a jwks_uri can only be
         replaced), MetadataRefused (keys that do not fit how the client proves itself), StoreUnavailable.
         """
+        acts = acting_in(self._acts)
         wanted = select(*_COLUMNS).where(clients.c.client_id == client_id).with_for_update()
         with store_answers(), self._engine.begin() as connection:
             row = connection.execute(wanted).one_or_none()
@@ -183,12 +196,14 @@ class PostgresClients:
             check_keys(metadata)
             statement = clients.update().where(clients.c.client_id == client_id)
             connection.execute(statement.values(client_metadata=metadata))
+            acts.administration(connection, "client_keys_exchanged", client_id)
         return replace(record, client_metadata=metadata)
 
     def extend_client(self, client_id: str, expires_at: datetime) -> None:
         """Set until when a client is registered. Raises NotRegistered, StoreUnavailable."""
+        until = _last_day(expires_at)
         with store_answers(), self._engine.begin() as connection:
-            self._update(connection, client_id, expires_at=expires_at)
+            self._update(connection, client_id, "client_extended", until, expires_at=expires_at)
 
     def suspend_client(self, client_id: str, now: datetime) -> int:
         """Suspend a client, revoke its live access tokens and void its codes, in one transaction.
@@ -207,20 +222,40 @@ class PostgresClients:
             authorization_codes.c.client_id == client_id, authorization_codes.c.consumed_at.is_(None)
         )
         with store_answers(), self._engine.begin() as connection:
-            self._update(connection, client_id, status="suspended")
+            self._update(connection, client_id, "client_suspended", status="suspended")
             connection.execute(void)
             return connection.execute(revoke).rowcount
 
     def resume_client(self, client_id: str) -> None:
         """Let a suspended client ask for tokens again. Raises NotRegistered, StoreUnavailable."""
         with store_answers(), self._engine.begin() as connection:
-            self._update(connection, client_id, status="active")
+            self._update(connection, client_id, "client_resumed", status="active")
 
-    @staticmethod
-    def _update(connection: Connection, client_id: str, **values: object) -> None:
+    def _update(
+        self, connection: Connection, client_id: str, act: str, given: _Given = (), **values: object
+    ) -> None:
+        acts = acting_in(self._acts)
         statement = clients.update().where(clients.c.client_id == client_id).values(**values)
         if not connection.execute(statement).rowcount:
             raise NotRegistered(f"there is no client {client_id}")
+        acts.administration(connection, act, client_id, given=given)
+
+
+def _given(record: ClientRecord) -> _Given:
+    """Return what a client has from now on, as its entry tells."""
+    grant_types = record.client_metadata.get("grant_types", ())
+    return (
+        ("organisation", record.organisation_id),
+        *(("scope", name) for name in record.scopes),
+        *(("agreement", name) for name in record.agreement_ids),
+        *(("grant_type", str(name)) for name in grant_types),
+        *_last_day(record.expires_at),
+    )
+
+
+def _last_day(expires_at: datetime) -> _Given:
+    """Return the last civil day of Viet Nam before an instant, as an entry tells it."""
+    return (("until", civil_date(expires_at - timedelta(microseconds=1)).isoformat()),)
 
 
 _COLUMNS: Final = [clients.c[name] for name in ClientRecord.__dataclass_fields__]

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.dialects.postgresql import insert
 
 from broker.consent.complaint import Complaint, ComplaintStatus
+from broker.storage.acts import Acts, acting_in
 from broker.storage.clients import NotRegistered
 from broker.storage.faults import store_answers
 from broker.storage.tables import complaints
@@ -30,9 +31,13 @@ class Secrets(Protocol):
 
 
 class PostgresComplaints:
-    """Keeps complaints. All methods raise StoreUnavailable."""
+    """Keeps complaints. All methods raise StoreUnavailable.
 
-    def __init__(self, engine: Engine, secrets: Secrets) -> None:
+    acts: of whoever reads, acknowledges and answers them; None is for the citizens' own pages.
+    """
+
+    def __init__(self, engine: Engine, secrets: Secrets, acts: Acts | None = None) -> None:
+        self._acts = acts
         self._engine = engine
         self._secrets = secrets
 
@@ -70,18 +75,25 @@ class PostgresComplaints:
             return [_complaint(row) for row in connection.execute(statement.limit(limit))]
 
     def get_complaint(self, complaint_id: str) -> Complaint:
-        """Return a complaint with its words. Raises NotRegistered."""
+        """Return a complaint with its words, once it is recorded who reads it. Raises NotRegistered."""
+        acts = acting_in(self._acts)
         statement = select(complaints).where(complaints.c.complaint_id == complaint_id)
-        with store_answers(), self._engine.connect() as connection:
+        with store_answers(), self._engine.begin() as connection:
             row = connection.execute(statement).one_or_none()
-        if row is None:
-            raise NotRegistered("there is no such complaint")
+            if row is None:
+                raise NotRegistered("there is no such complaint")
+            acts.administration(
+                connection, "complaint_read", str(row.complaint_id), citizen_id=str(row.citizen_id)
+            )
         return self._opened(row)
 
     def acknowledge(self, complaint_id: str, at: datetime) -> None:
         """Acknowledge a complaint that was received. Raises NotRegistered (none, or one further on)."""
         self._change(
-            complaint_id, ("received",), lambda _row: {"status": "acknowledged", "acknowledged_at": at}
+            "complaint_acknowledged",
+            complaint_id,
+            ("received",),
+            lambda _row: {"status": "acknowledged", "acknowledged_at": at},
         )
 
     def answer(self, complaint_id: str, answer: str, at: datetime) -> None:
@@ -96,17 +108,23 @@ class PostgresComplaints:
                 "answer_encrypted": self._secrets.seal("complaint_answer", name, answer),
             }
 
-        self._change(complaint_id, ("received", "acknowledged"), answered)
+        self._change("complaint_answered", complaint_id, ("received", "acknowledged"), answered)
 
     def _change(
-        self, complaint_id: str, before: tuple[str, ...], values: Callable[[Any], dict[str, Any]]
+        self,
+        act: str,
+        complaint_id: str,
+        before: tuple[str, ...],
+        values: Callable[[Any], dict[str, Any]],
     ) -> None:
+        acts = acting_in(self._acts)
         wanted = complaints.c.complaint_id == complaint_id
         with store_answers(), self._engine.begin() as connection:
             row = connection.execute(select(complaints).where(wanted).with_for_update()).one_or_none()
             if row is None or row.status not in before:
                 raise NotRegistered(f"there is no such complaint that is {' or '.join(before)}")
             connection.execute(complaints.update().where(wanted).values(**values(row)))
+            acts.administration(connection, act, str(row.complaint_id), citizen_id=str(row.citizen_id))
 
     def _opened(self, row: Any) -> Complaint:
         name = name_of(str(row.citizen_id), str(row.complaint_id))

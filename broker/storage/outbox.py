@@ -16,8 +16,9 @@ from uuid import UUID
 from sqlalchemy import DateTime, Engine, Select, case, cast, func, literal, null, select, text
 
 from broker.consent.writing import QueuedNotice
+from broker.storage.acts import Acts, acting_in
 from broker.storage.faults import store_answers
-from broker.storage.tables import clients, outbox_messages
+from broker.storage.tables import clients, consents, outbox_messages
 
 LEASE: Final = timedelta(seconds=60)
 """How long a worker has a notice for itself: many times what one push may take."""
@@ -114,8 +115,10 @@ def _due(at: datetime) -> Select[Any]:
 class PostgresOutbox:
     """The workers' and the operators' side; `broker.storage.event_polls` is the recipients'."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, acts: Acts | None = None) -> None:
+        """acts: of whoever lets dead notices be tried again; None for all others."""
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._transactions, self._acts = engine, acts
 
     def take_batch(self, now: datetime, *, most: int, per_client: int) -> Sequence[TakenNotice]:
         """Take due notices for one worker: at most so many, and of each client. Raises StoreUnavailable."""
@@ -180,14 +183,23 @@ class PostgresOutbox:
     def retry_dead(self, at: datetime, *, message_id: str | None = None) -> int:
         """Try dead notices again from now on, with as many tries as new ones; return how many.
 
-        message_id: only this one. Raises StoreUnavailable.
+        message_id: only this one. Each leaves an entry in the same transaction. Raises StoreUnavailable.
         """
+        acts = acting_in(self._acts)
         due = _due(at).where(clients.c.client_id == _o.client_id).correlate(outbox_messages).scalar_subquery()
         statement = outbox_messages.update().where(_o.dead_at.is_not(None))
         if message_id is not None:
             statement = statement.where(_o.message_id == UUID(message_id))
-        with store_answers(), self._engine.connect() as connection:
-            return connection.execute(statement.values(next_try_at=due, try_count=0, dead_at=None)).rowcount
+        of = select(consents.c.citizen_id).where(consents.c.consent_id == _o.consent_id)
+        whose = of.correlate(outbox_messages).scalar_subquery()
+        statement = statement.values(next_try_at=due, try_count=0, dead_at=None)
+        with store_answers(), self._transactions.begin() as connection:
+            retried = connection.execute(statement.returning(_o.message_id, whose)).all()
+            for number, citizen_id in retried:
+                acts.administration(
+                    connection, "notice_retried", str(number), citizen_id=str(citizen_id or "")
+                )
+        return len(retried)
 
     def backlog(self, now: datetime) -> Mapping[str, int]:
         """Return how many notices wait to be pushed, for how long at most, and are dead.

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import Engine, select
 from sqlalchemy.dialects.postgresql import insert
 
+from broker.evidence.administration_entry import Given
+from broker.storage.acts import Acts, acting_in
 from broker.storage.clients import AlreadyRegistered, NotRegistered
 from broker.storage.faults import store_answers
 from broker.storage.tables import facility_staff, organisations
@@ -31,8 +33,10 @@ class StaffRecord:
 class PostgresStaff:
     """The register of staff, for the command line; look-ups are judged by the recording statement."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, acts: Acts | None = None) -> None:
+        """acts: of whoever registers and revokes; None is for reading."""
         self._engine = engine
+        self._acts = acts
 
     def register_staff(self, record: StaffRecord) -> None:
         """Register a staff member, or renew name and assignment of one who was revoked.
@@ -52,6 +56,7 @@ class PostgresStaff:
             )
             .returning(facility_staff.c.status)
         )
+        acts = acting_in(self._acts)
         known = select(organisations.c.organisation_id).where(
             organisations.c.organisation_id == record.organisation_id
         )
@@ -60,15 +65,19 @@ class PostgresStaff:
                 raise NotRegistered(f"there is no organisation {record.organisation_id}")
             if connection.execute(statement).one_or_none() is None:
                 raise AlreadyRegistered("this person is already registered at this organisation")
+            of: tuple[tuple[Given, str], ...] = (("organisation", record.organisation_id),)
+            acts.administration(connection, "staff_registered", record.staff_ref.hex(), given=of)
 
     def revoke_staff(self, staff_ref: bytes) -> None:
         """End an assignment: the next look-up is refused. Raises NotRegistered, StoreUnavailable."""
+        acts = acting_in(self._acts)
         statement = (
             facility_staff.update().where(facility_staff.c.staff_ref == staff_ref).values(status="revoked")
         )
         with store_answers(), self._engine.begin() as connection:
             if not connection.execute(statement).rowcount:
                 raise NotRegistered("this person is not registered at this organisation")
+            acts.administration(connection, "staff_revoked", staff_ref.hex())
 
     def list_staff(self, organisation_id: str | None = None) -> Sequence[StaffRecord]:
         """Return the staff of all organisations, or of one, by name. Raises StoreUnavailable."""

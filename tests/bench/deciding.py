@@ -22,6 +22,7 @@ from broker.oauth.citizens import SessionOpening, session_ref_of
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.requests import PostgresRequests
 from consent_ui.addresses import Addresses, handle_of
+from tests.acting import ACTS
 from tests.bench.lending import AGREEMENT, FIELDS, Lending
 
 PAGES = 200
@@ -91,7 +92,7 @@ def sign_in(engine: Engine, citizen_id: str) -> str:
         authenticated_at=at,
         expires_at=at + timedelta(minutes=30),
     )
-    if not PostgresCitizens(engine).open_session(opening):
+    if not PostgresCitizens(engine, ACTS).open_session(opening):
         raise RuntimeError("a citizen of the bench could not sign in")
     return value
 

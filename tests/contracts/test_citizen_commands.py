@@ -25,6 +25,7 @@ from broker.oauth.citizens import CitizenSignIn, SignInAttempt, SignInRefused
 from broker.settings import Settings
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.session import open_store
+from tests.acting import ACTS
 from tests.oauth_world import Database
 
 PERSONAL_ID = "001090123456"
@@ -62,7 +63,7 @@ def run(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def sign_in(database: Database, settings: Settings) -> CitizenSignIn:
     return CitizenSignIn(
-        store=PostgresCitizens(database.application),
+        store=PostgresCitizens(database.application, ACTS),
         references=KeyedPseudonyms(settings.pseudonym_key_file.reveal()),
         secrets_=CitizenSecrets(settings.key_encryption_key_file.reveal()),
         passwords=Passwords(),

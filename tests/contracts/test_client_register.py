@@ -36,7 +36,7 @@ HOSPITAL = Organisation(
 @pytest.fixture
 def clients(database: Database) -> PostgresClients:
     database.empty()
-    clients = PostgresClients(database.application)
+    clients = PostgresClients(database.application, ACTS)
     assert clients.register_organisation(HOSPITAL)
     return clients
 
@@ -115,7 +115,7 @@ FULL = {
 def both(database: Database) -> list[PostgresClients | PreparedClients]:
     """Return the register as commands read it and as the server does."""
     connections = PreparedConnections(conninfo_of_url(database.application_url))
-    return [PostgresClients(database.application), PreparedClients(connections, 2.0)]
+    return [PostgresClients(database.application, ACTS), PreparedClients(connections, 2.0)]
 
 
 def test_the_server_and_the_commands_read_the_same_registration_in_full(
@@ -277,7 +277,7 @@ def test_suspending_and_resuming_name_unknown_clients(clients: PostgresClients) 
 
 
 def test_staff_are_registered_revoked_and_renewed(clients: PostgresClients, database: Database) -> None:
-    staff = PostgresStaff(database.application)
+    staff = PostgresStaff(database.application, ACTS)
     person = StaffRecord(
         staff_ref=b"\1" * 32, organisation_id="79001", full_name="Trần Thị B", assignment_reference="12/QĐ-BV"
     )
@@ -293,7 +293,7 @@ def test_staff_are_registered_revoked_and_renewed(clients: PostgresClients, data
 
 
 def test_staff_of_unknown_organisations_are_refused(clients: PostgresClients, database: Database) -> None:
-    staff = PostgresStaff(database.application)
+    staff = PostgresStaff(database.application, ACTS)
     with pytest.raises(NotRegistered):
         staff.revoke_staff(b"\2" * 32)
     with pytest.raises(NotRegistered):
@@ -321,8 +321,8 @@ def test_what_has_expired_is_deleted_and_what_lives_is_not(database: Database) -
 def test_a_store_that_is_away_is_one_kind_of_error() -> None:
     engine = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none?connect_timeout=1")
     for ask in (
-        lambda: PostgresClients(engine).find_registration("x"),
-        lambda: PostgresStaff(engine).list_staff(),
+        lambda: PostgresClients(engine, ACTS).find_registration("x"),
+        lambda: PostgresStaff(engine, ACTS).list_staff(),
         lambda: PostgresSigningKeys(engine, ACTS).find_keys(),
         lambda: delete_expired(engine, datetime.now(UTC)),
     ):
@@ -332,7 +332,7 @@ def test_a_store_that_is_away_is_one_kind_of_error() -> None:
 
 def test_a_connection_that_the_server_ends_is_one_kind_of_error(database: Database) -> None:
     engine = create_engine(database.application_url)
-    clients = PostgresClients(engine)
+    clients = PostgresClients(engine, ACTS)
     with engine.connect() as kept:
         pid = kept.execute(text("SELECT pg_backend_pid()")).scalar_one()
     with database.application.connect() as other:

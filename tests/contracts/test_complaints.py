@@ -22,6 +22,7 @@ from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import NotRegistered
 from broker.storage.complaints import PostgresComplaints
 from policies.load import load_holidays
+from tests.acting import ACTS
 from tests.release_world import World
 
 # Thursday evening in Viet Nam before the week of Tet.
@@ -31,13 +32,15 @@ WORDS = "Tôi không đến bệnh viện này. <script>alert(1)</script>"
 
 @pytest.fixture
 def store(world: World) -> PostgresComplaints:
-    return PostgresComplaints(world.engine, CitizenSecrets(world.settings.key_encryption_key_file.reveal()))
+    return PostgresComplaints(
+        world.engine, CitizenSecrets(world.settings.key_encryption_key_file.reveal()), ACTS
+    )
 
 
 @pytest.fixture
 def citizen_id(world: World) -> str:
     made, secrets_ = str(uuid4()), CitizenSecrets(world.settings.key_encryption_key_file.reveal())
-    PostgresCitizens(world.engine).register_citizen(
+    PostgresCitizens(world.engine, ACTS).register_citizen(
         CitizenRecord(
             citizen_id=made,
             personal_id_ref=uuid4().bytes * 2,

@@ -69,7 +69,7 @@ def database(oauth: Database) -> Iterator[Database]:
         assert keys.find_for_writing(year, PERSON, 5.0) is not None
     KeyRing(PostgresSigningKeys(oauth.application, ACTS), OLD, system_clock).ensure_keys()
     citizens = [register(oauth, number) for number in range(PEOPLE)]
-    complaints = PostgresComplaints(oauth.application, CitizenSecrets(OLD))
+    complaints = PostgresComplaints(oauth.application, CitizenSecrets(OLD), ACTS)
     for citizen_id in citizens[:2]:
         assert complaints.keep(complaint(citizen_id))
     complaints.answer(complaints.list_complaints()[0].complaint_id, "Đã xem.", system_clock())
@@ -86,7 +86,7 @@ def empty_evidence_keys(database: Database) -> None:
 
 def register(database: Database, number: int, key: bytes = OLD) -> str:
     citizen_id, secrets_ = str(uuid4()), CitizenSecrets(key)
-    PostgresCitizens(database.application).register_citizen(
+    PostgresCitizens(database.application, ACTS).register_citizen(
         CitizenRecord(
             citizen_id=citizen_id,
             personal_id_ref=uuid4().bytes * 2,

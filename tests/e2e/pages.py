@@ -34,6 +34,7 @@ from broker.oauth.scopes import (
 )
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord, Organisation
+from tests.acting import ACTS
 from tests.adults import next_adult, next_parent
 from tests.citizen_world import PASSWORD, QUICK, Citizen, Forms
 from tests.contracts.source_fixtures import InsuranceDatabase
@@ -115,7 +116,7 @@ class PagesWorld:
 
     def __init__(self, app: Flask, issuer: str, world: World, insurance: InsuranceDatabase) -> None:
         self.app, self.issuer, self.world, self.insurance = app, issuer, world, insurance
-        self._citizens = PostgresCitizens(world.engine)
+        self._citizens = PostgresCitizens(world.engine, ACTS)
         self._secrets = CitizenSecrets(world.settings.key_encryption_key_file.reveal())
         self._password_hash = Passwords(**QUICK).hash(PASSWORD)
 

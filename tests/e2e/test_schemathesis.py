@@ -30,6 +30,7 @@ from broker.cli.caller import Caller
 from broker.cli.embedded import EmbeddedCluster
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import ClientRecord
+from tests.acting import ACTS
 from tests.consent_world import RECORD_PATH, ConsentWorld, Reader
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import Server
@@ -191,7 +192,7 @@ class Desk:
     def grant(self) -> str:
         """Return the id of a grant that a citizen has given to this client."""
         citizen_id, grant_id = str(uuid4()), f"grant-{uuid4().hex}"
-        PostgresCitizens(self.world.engine).register_citizen(
+        PostgresCitizens(self.world.engine, ACTS).register_citizen(
             CitizenRecord(
                 citizen_id=citizen_id,
                 personal_id_ref=uuid4().bytes * 2,

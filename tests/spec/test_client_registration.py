@@ -33,7 +33,7 @@ class Office:
         self.operator = world.register("operator", scopes=("manage_clients", "verify_entitlement"))
         self.bearer = world.token(self.operator, "manage_clients")
         judge = world.wiring.judge(world.wiring.caller())
-        face = ClientsFace(judge, world.clients, policy_set(), KINDS, world.clock)
+        face = ClientsFace(judge, lambda _: world.clients, policy_set(), KINDS, world.clock)
         app = Flask("office")
         exchange = Exchange(ISSUER, new_reference)
         install(app, exchange, FaultPages(ISSUER))

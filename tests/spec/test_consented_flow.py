@@ -20,6 +20,7 @@ from broker.oauth.citizen_secrets import CitizenSecrets
 from broker.oauth.one_time_codes import new_secret
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.clients import PostgresClients
+from tests.acting import ACTS
 from tests.citizen_world import PASSWORD, QUICK, Citizen, Form, Forms
 from tests.consent_world import RECORD_PATH, ConsentWorld
 from tests.contracts.source_fixtures import InsuranceDatabase
@@ -60,7 +61,7 @@ def citizen(consents: ConsentWorld) -> Citizen:
     personal_id, _ = next(consents._found)
     citizen_id, secret, world = str(uuid4()), new_secret(), consents.world
     sealing = CitizenSecrets(world.settings.key_encryption_key_file.reveal())
-    PostgresCitizens(world.engine).register_citizen(
+    PostgresCitizens(world.engine, ACTS).register_citizen(
         CitizenRecord(
             citizen_id=citizen_id,
             personal_id_ref=world.pseudonyms.citizen_ref(personal_id),

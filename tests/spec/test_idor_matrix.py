@@ -25,6 +25,7 @@ from broker.oauth.passkeys import Passkey
 from broker.oauth.session_list import session_handle_of
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.passkeys import PostgresPasskeys
+from tests.acting import ACTS
 from tests.citizen_world import Citizen, Form
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.e2e.crawl import PLACES, endpoint_of, posted_forms, reachable_pages
@@ -247,7 +248,9 @@ def somebody(pages: PagesWorld) -> Somebody:
     assert PostgresPasskeys(pages.world.engine).register_passkey(passkey, 10)
     reference = read.json()["evidence_reference"]
     browser.represent(child, bank, pages.bank())
-    account = PostgresCitizens(pages.world.engine).find_account(pages.world.pseudonyms.citizen_ref(child))
+    account = PostgresCitizens(pages.world.engine, ACTS).find_account(
+        pages.world.pseudonyms.citizen_ref(child)
+    )
     assert account is not None
     childs = Citizen(account.citizen_id, child, "", "")
     return Somebody(citizen, childs, browser, bank, tokens, reference, asked.json(), passkey)
