@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import uuid_utils
 
 from broker.actions.complain import Complain
 from broker.actions.decide_consent import DecideConsent
+from broker.actions.own_looks import OwnLooks
 from broker.actions.published_log import PublishedLog
 from broker.actions.represent import Represent
 from broker.actions.show_history import ShowHistory
@@ -21,6 +23,7 @@ from broker.storage.citizens import PostgresCitizens
 from broker.storage.complaints import PostgresComplaints
 from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.history import PostgresHistory
+from broker.storage.looks import PostgresLooks
 from broker.storage.openings import PostgresOpenings
 from broker.storage.outbox import PostgresOutbox
 from broker.storage.represented import RepresentedAccounts
@@ -61,7 +64,7 @@ class CitizenWiring:
         representation = RepresentationParts(
             self._represent(decisions), requests.names_of_organisations, told_of
         )
-        return OwnParts(history, record, preview, complaints, representation, self.log)
+        return OwnParts(history, self._looks(), record, preview, complaints, representation, self.log)
 
     def _represent(self, decisions: DecideConsent) -> Represent:
         pseudonyms = self._pseudonyms()
@@ -89,6 +92,16 @@ class CitizenWiring:
             deadline_seconds=self.settings.source_deadline_seconds,
         )
 
+    def _looks(self) -> OwnLooks:
+        """Return what records a person's looks at the own history."""
+        openings = PostgresOpenings(self.store, self.settings.key_encryption_key_file.reveal())
+        return OwnLooks(
+            store=PostgresLooks(self.store.engine, openings),
+            pseudonyms=self._pseudonyms(),
+            salts=_new_salt,
+            new_reference=_new_id,
+        )
+
     def personal_id_of(self, citizen_id: str) -> str:
         """Return the 12 digits of whose account it is, "" for none. Raises StoreUnavailable."""
         sealed = PostgresConsentRequests(self.store.engine).sealed_personal_id(citizen_id)
@@ -99,6 +112,11 @@ class CitizenWiring:
 
     def _secrets(self) -> CitizenSecrets:
         return CitizenSecrets(self.settings.key_encryption_key_file.reveal())
+
+
+def _new_salt() -> bytes:
+    """Return 32 fresh random bytes."""
+    return secrets.token_bytes(32)
 
 
 def _new_id() -> str:

@@ -9,6 +9,7 @@ from uuid import UUID
 from flask import Response, request
 
 from broker.actions.complain import Complain
+from broker.actions.own_looks import OwnLooks
 from broker.consent.complaint import TEXT_MAX, Complaint, find_text_fault
 from broker.evidence.history import HistoryEntry
 from consent_ui.addresses import COMPLAINT_RULE, COMPLAINTS_RULE, HISTORY_RULE
@@ -26,10 +27,11 @@ _TEXT_FORM_MAX: Final = 3 * TEXT_MAX
 class ComplaintViews:
     """Views of /citizen/complaints."""
 
-    def __init__(self, visit: Visit, policies: PolicySet, verb: Complain) -> None:
+    def __init__(self, visit: Visit, policies: PolicySet, verb: Complain, looks: OwnLooks) -> None:
         self._visit = visit
         self._policies = policies
         self._verb = verb
+        self._looks = looks
 
     def show(self) -> Response:
         """List one's own complaints, the newest first."""
@@ -49,11 +51,12 @@ class ComplaintViews:
     def form(self) -> Response:
         """Show the form about one row of the own history; 404 for anybody else's, and for none.
 
-        503 while the source cannot say whose the row is.
+        That is a look at the history, and recorded. 503 while the source cannot say whose the row is.
         """
         whose = visitor(self._visit, COMPLAINTS_PAGE)
         if isinstance(whose, Response):
             return whose
+        self._looks.record(whose.citizen_id, whose.session.authenticated_at, whose.at)
         entry = self._verb.about(whose.citizen_id, request.args.get("reference", ""))
         if entry is None:
             return self._unknown(whose)
@@ -65,6 +68,7 @@ class ComplaintViews:
         if isinstance(whose, Response):
             return whose
         visit, words = self._visit, whose.words
+        self._looks.record(whose.citizen_id, whose.session.authenticated_at, whose.at)
         reference, complaint_id = request.form.get("reference", ""), request.form.get("complaint_id", "")
         entry = self._verb.about(whose.citizen_id, reference)
         if entry is None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from flask import Response
 
+from broker.actions.own_looks import OwnLooks
 from broker.actions.published_log import Evidence, PublishedLog
 from broker.actions.show_history import OpenedEntry, ShowHistory
 from broker.evidence.evidence_file import Sealed
@@ -23,9 +24,10 @@ SUFFIX: Final = ".evidence.json"
 class EvidenceViews:
     """Views of /citizen/history/<reference>/evidence. What is another's is as what is not there (404)."""
 
-    def __init__(self, visit: Visit, history: ShowHistory, log: PublishedLog) -> None:
+    def __init__(self, visit: Visit, history: ShowHistory, looks: OwnLooks, log: PublishedLog) -> None:
         self._visit = visit
         self._history = history
+        self._looks = looks
         self._log = log
 
     def show(self, reference: UUID) -> Response:
@@ -36,6 +38,7 @@ class EvidenceViews:
         whose = visitor(self._visit, HISTORY_PAGE)
         if isinstance(whose, Response):
             return whose
+        self._looks.record(whose.citizen_id, whose.session.authenticated_at, whose.at)
         opened = self._history.open_entry(whose.citizen_id, str(reference))
         if opened is None:
             return self._unknown(whose)
@@ -72,6 +75,8 @@ class EvidenceViews:
         evidence = self._log.prove(str(reference), opened.entry)
         if evidence is None:
             return self._waits(whose, str(reference))
+        signed_in_at = whose.session.authenticated_at
+        self._looks.record(whose.citizen_id, signed_in_at, whose.at, "evidence_file", str(reference))
         response = Response(_content(evidence, opened), mimetype="application/json")
         response.headers["Content-Disposition"] = f'attachment; filename="{reference}{SUFFIX}"'
         return guarded(response)

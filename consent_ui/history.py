@@ -17,6 +17,7 @@ from policies.vocabulary import ACTIONS
 
 CHART_HEIGHT: Final = 80
 """Height of the greatest bar, in the units of the drawing."""
+_OWN: Final = "own"
 _STEP: Final = 28
 _WIDTH: Final = 18
 
@@ -70,7 +71,7 @@ def entry_view(entry: HistoryEntry, policies: PolicySet, words: Words) -> EntryV
         reference=entry.reference,
         moment=words.moment(entry.at),
         instant=entry.at.isoformat(),
-        organisation=organisation_name(entry.recipient, entry.recipient_names, words),
+        organisation=organisation_name(_who(entry), entry.recipient_names, words),
         is_own=entry.recipient == CITIZEN_PAGES.organisation_id,
         purpose=(
             (purpose.label_vi, purpose.label_en)[words.index]
@@ -100,6 +101,12 @@ def organisation_name(recipient: str, names: tuple[str, str], words: Words) -> s
     if recipient == CHILD_PAGES.organisation_id:
         return words("history_representative")
     return names[words.index] or names[1 - words.index] or recipient or words("history_agency")
+
+
+def _who(entry: HistoryEntry) -> str:
+    """Return who looked or acted; "" for the agency."""
+    is_own = entry.kind == "log_read" and entry.event.startswith(_OWN)
+    return CITIZEN_PAGES.organisation_id if is_own else entry.recipient
 
 
 def _what_happened(entry: HistoryEntry, words: Words) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from flask import Response, request
 
+from broker.actions.own_looks import OwnLooks
 from broker.actions.show_history import ShowHistory
 from broker.evidence.history import RESULTS, HistoryFilter, is_reference
 from consent_ui.addresses import COMPLAINT_RULE, COMPLAINTS_RULE, EVIDENCE_RULE, HISTORY_RULE
@@ -25,19 +26,21 @@ _MONTH: Final = re.compile(r"(20\d\d)-(0[1-9]|1[0-2])")
 class HistoryViews:
     """Views of /citizen/history."""
 
-    def __init__(self, visit: Visit, policies: PolicySet, verb: ShowHistory) -> None:
+    def __init__(self, visit: Visit, policies: PolicySet, verb: ShowHistory, looks: OwnLooks) -> None:
         self._visit = visit
         self._policies = policies
         self._verb = verb
+        self._looks = looks
 
     def show(self) -> Response:
-        """Show one page, newest first; 303 to the sign-in page to whoever is not signed in.
+        """Show one page, newest first, once this look is recorded; 303 to whoever is not signed in.
 
         What an address asks for and cannot be asked for is left out, not answered with an error.
         """
         whose = visitor(self._visit, HISTORY_PAGE)
         if isinstance(whose, Response):
             return whose
+        self._looks.record(whose.citizen_id, whose.session.authenticated_at, whose.at)
         wanted = _wanted()
         page, words = self._verb.page(whose.citizen_id, wanted, whose.at), whose.words
         months = month_views(page.counts, page.months)

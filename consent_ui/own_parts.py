@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint
 
 from broker.actions.complain import Complain
+from broker.actions.own_looks import OwnLooks
 from broker.actions.published_log import PublishedLog
 from broker.actions.show_history import ShowHistory
 from consent_ui.addresses import (
@@ -38,6 +39,7 @@ class OwnParts:
     """The verbs behind these pages."""
 
     history: ShowHistory
+    looks: OwnLooks
     record: OwnRecords
     preview: Previews
     complaints: Complain
@@ -47,10 +49,10 @@ class OwnParts:
 
 def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts: OwnParts) -> None:
     """Add the routes to the blueprint of the citizen's pages."""
-    history = HistoryViews(visit, policies, parts.history)
-    evidence = EvidenceViews(visit, parts.history, parts.log)
+    history = HistoryViews(visit, policies, parts.history, parts.looks)
+    evidence = EvidenceViews(visit, parts.history, parts.looks, parts.log)
     record = RecordViews(visit, policies, parts.record)
-    complaints = ComplaintViews(visit, policies, parts.complaints)
+    complaints = ComplaintViews(visit, policies, parts.complaints, parts.looks)
     previewing = Previewing(visit, policies, parts.preview)
     representation = RepresentationViews(visit, policies, parts.representation, previewing)
     given = RepresentedConsentViews(visit, policies, parts.representation, representation)

@@ -16,7 +16,7 @@ RESULTS: Final[tuple[Result, ...]] = get_args(Result)
 LOOKS: Final = ("release", "refusal")
 """Kinds of entries that are somebody's look at the data, or the attempt; the others are notes about them."""
 PAGE_SIZE: Final = 20
-_EVENTS: Final = {"consent": "event", "log_read": "reader", "erasure": "result"}
+_EVENTS: Final = {"consent": "event", "administration": "act", "erasure": "result"}
 """Kind of a note → the member that says what happened."""
 _REFERENCE: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 CHART_MONTHS: Final = 12
@@ -113,8 +113,18 @@ def history_entry(entry: bytes, recipient_names: tuple[str, str]) -> HistoryEntr
         consent=held.get("consent") or "",
         has_acting_person=held.get("acting_person") is not None,
         kind=kind,
-        event="" if kind in LOOKS else str(held[_EVENTS[kind]]),
+        event=_event(held, kind),
     )
+
+
+def _event(held: Mapping[str, Any], kind: str) -> str:
+    """Return what an entry notes that is no look at data, "" for one that is."""
+    if kind in LOOKS:
+        return ""
+    if kind == "log_read":
+        # Who read; and what, where it was not the history.
+        return str(held["reader"]) + ("" if held["what"] == "history" else f"_{held['what']}")
+    return str(held[_EVENTS[kind]])
 
 
 def month_bounds(month: date) -> tuple[str, str]:

@@ -99,7 +99,7 @@ def _check_reader(entry: Mapping[str, object]) -> None:
         raise ValueError("reader does not fit: one's own look is at oneself, and nobody else acts")
     if not is_own and acting_person is None:
         raise ValueError("reader does not fit: an operator or auditor is somebody")
-    if is_own != (entry["what"] in _OWN):
+    if is_own and entry["what"] not in _OWN:
         raise ValueError("reader does not fit what was read")
 
 

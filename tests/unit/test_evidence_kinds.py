@@ -357,6 +357,7 @@ class TestWhatIsNeverMade:
         [
             {"reader": "own"},
             {"acting_person": None},
+            {"reader": "own", "acting_person": None, "data_subject_commit": HASH},
             {"what": "history"},
             {"what": "decision"},
             {"entry": reference(2)},

@@ -11,14 +11,16 @@ import pytest
 
 from broker.actions import entitlement_outcome
 from broker.actions.entitlement_outcome import EntitlementOutcome
+from broker.evidence.administration_entry import ABOUT_A_PERSON, ACTS
 from broker.evidence.consent_entry import CONSENT_EVENTS
-from broker.evidence.history import HistoryCount, HistoryEntry
-from broker.evidence.log_read_entry import Reader
+from broker.evidence.history import HistoryCount, HistoryEntry, history_entry
+from broker.evidence.log_read_entry import Reader, What
 from connectors.base import SourceTooSlow, SourceUnavailable
 from consent_ui.history import entry_view, month_views, reason_in_words
 from consent_ui.words import WORDS, Words
 from policies.reasons import FIELD_REASONS
 from tests.citizen_world import shipped_policies
+from tests.evidence_entries import one_of_each_kind
 from tests.house.project import ROOT, table_rows
 from tests.house.test_problems_doc import PAGES, refusal_reasons
 
@@ -132,6 +134,12 @@ def test_an_entry_that_is_no_look_says_in_words_what_it_notes() -> None:
     view = entry_view(erased, shipped_policies(), Words("en"))
     assert view.result == "A year of evidence was to be erased; the law keeps it"
     assert view.organisation == "The agency that keeps the data"
+    read = history_entry(one_of_each_kind()["log_read"], ("", ""))
+    view = entry_view(read, shipped_policies(), Words("vi"))
+    assert (view.result, view.organisation) == ("Lịch sử này đã được mở", Words("vi")("history_yourself"))
+    assert entry_view(replace(read, event="auditor_decision"), shipped_policies(), Words("en")).result == (
+        "An auditor checked a decision about your data again"
+    )
     unknown = replace(given, event="something_new")
     assert entry_view(unknown, shipped_policies(), Words("vi")).result == "consent: something_new"
 
@@ -140,6 +148,15 @@ def test_every_note_that_the_log_can_hold_about_a_person_has_words() -> None:
     noted = {
         *(f"consents_event_{one}" for one in CONSENT_EVENTS),
         *(f"history_log_read_{one}" for one in get_args(Reader)),
+        *(
+            f"history_log_read_{reader}_{what}"
+            for reader in ("operator", "auditor")
+            for what in get_args(What)
+            if what not in ("history", "export")
+        ),
+        "history_log_read_own_evidence_file",
+        *(f"history_administration_{act}" for act, kind in ACTS.items() if kind in ABOUT_A_PERSON),
+        "history_administration_notice_retried",
         "history_erasure_kept",
     }
     assert noted <= WORDS.keys()
