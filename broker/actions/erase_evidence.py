@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Final, Protocol
 
 from broker.actions.consent_writer import CITIZEN_PREFIX
 from broker.actions.doors import Pseudonyms, Salts
+from broker.evidence.acting import IN_OFFICE, OPERATORS, Acting, Drafts
 from broker.evidence.canonical import commitment
 from broker.evidence.erasure_entry import Erasure, ErasureResult, erasure_entry_bytes
 from broker.evidence.person_keys import key_year
@@ -41,7 +42,7 @@ class ErasureStore(Protocol):
         ...
 
     def keep(self, row: EvidenceRow) -> None:
-        """Record that something is kept by law, with what opens that entry."""
+        """Record that something is kept by law, or that somebody looked, with what opens that entry."""
         ...
 
 
@@ -80,13 +81,15 @@ class EraseEvidence:
     retention_years: int
     deadline_seconds: float
 
-    def look(self, personal_id: str, year: int, at: datetime) -> Prospect:
-        """Return what would be erased; change nothing.
+    def look(self, personal_id: str, year: int, operator: str, at: datetime) -> Prospect:
+        """Return what would be erased, once it is recorded that the operator looks; change nothing else.
 
         Raises PersonUnknown, SourceUnavailable, SourceAnswerRefused, StoreUnavailable.
         """
-        refs = self._refs(self._names(personal_id))
-        return Prospect(self.store.count(refs, year), self._kept_until(year, at))
+        names = self._names(personal_id)
+        entry_count = self.store.count(self._refs(names), year)
+        self.store.keep(self._looked(names[0], year, operator, at))
+        return Prospect(entry_count, self._kept_until(year, at))
 
     def erase(self, personal_id: str, year: int, ground: str, operator: str, at: datetime) -> Outcome:
         """Erase a year of a person's evidence, or record that the law keeps it. ground: code of the article.
@@ -122,6 +125,18 @@ class EraseEvidence:
         until = date(year + self.retention_years, 12, 31)
         return until if civil_date(at) <= until else None
 
+    def _looked(self, name: str, year: int, operator: str, at: datetime) -> EvidenceRow:
+        who = self.pseudonyms.staff_ref(OPERATORS, operator).hex()
+        drafts = Drafts(
+            acting=Acting(actor="operator", acting_person=who),
+            clock=lambda: at,
+            new_reference=self.new_reference,
+            salts=self.salts,
+            data_subject_ref=self.pseudonyms.data_subject_ref,
+        )
+        period = (datetime(year, 1, 1, tzinfo=UTC), datetime(year + 1, 1, 1, tzinfo=UTC))
+        return drafts.log_read("operator", "entry_count", IN_OFFICE, data_subject=name, period=period)
+
     def _row(
         self, name: str, year: int, ground: str, operator: str, at: datetime, kept_until: date | None
     ) -> EvidenceRow:
@@ -135,7 +150,7 @@ class EraseEvidence:
             result=result,
             legal_ground=ground if kept_until is None else RETENTION_GROUND,
             kept_until="" if kept_until is None else kept_until.isoformat(),
-            acting_person=self.pseudonyms.staff_ref("operator", operator).hex(),
+            acting_person=self.pseudonyms.staff_ref(OPERATORS, operator).hex(),
         )
         return EvidenceRow(
             reference=reference,

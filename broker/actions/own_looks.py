@@ -62,11 +62,12 @@ class OwnLooks:
             salts=self.salts,
             data_subject_ref=self.pseudonyms.data_subject_ref,
         )
-        who = self.pseudonyms.data_subject_ref(CITIZEN_PREFIX + citizen_id)
+        name = CITIZEN_PREFIX + citizen_id
+        who = self.pseudonyms.data_subject_ref(name)
         session = b"%b\x1f%d" % (who, int(signed_in_at.timestamp() * 1_000_000))
         seconds = int(at.timestamp())
         return self.store.record_once(
-            drafts.log_read("own", what, RIGHT, citizen_id=citizen_id, entry=entry),
+            drafts.log_read("own", what, RIGHT, data_subject=name, entry=entry),
             counter_ref(b"own_look", f"{what}/{entry}".encode(), session),
             seconds - seconds % HOUR_SECONDS,
         )

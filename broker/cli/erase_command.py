@@ -44,7 +44,8 @@ def erase_command(
 
     Salts, the links by which entries are found and the person's key of that year go; entries, tree and proofs
     stay valid. While the law keeps the evidence (BROKER_EVIDENCE_RETENTION_YEARS) it refuses and says until
-    when. With --yes either is recorded as an entry. As the owner role (BROKER_OWNER_DATABASE_URL).
+    when. With --yes either is recorded as an entry, without it the look. As the owner role
+    (BROKER_OWNER_DATABASE_URL).
     """
     checked = checked_personal_id(personal_id)
     if not is_code(ground):
@@ -58,7 +59,7 @@ def erase_command(
                 outcome = verb.erase(checked, year, ground, operator.strip(), system_clock())
                 row, kept_until = _done(outcome), outcome.kept_until
             else:
-                prospect = verb.look(checked, year, system_clock())
+                prospect = verb.look(checked, year, operator.strip(), system_clock())
                 row, kept_until = _told(prospect), prospect.kept_until
         except PersonUnknown:
             raise CommandRefused("nobody with this personal id is known", 4) from None

@@ -24,6 +24,7 @@ from broker.evidence.cef import cef_line
 from broker.evidence.history import is_reference, least_reference, uuid_text
 from broker.evidence.ocsf import ocsf_line
 from broker.evidence.security_event import security_event
+from broker.storage.acts import record_look
 from broker.storage.evidence import PostgresEvidence
 from policies.civil_time import VIET_NAM
 
@@ -81,7 +82,8 @@ def export_command(
     """Write the entries of a period for a SIEM, one line each, in the order of their references.
 
     OCSF 1.3.0, class API Activity, as NDJSON; or CEF:0. Never a number or name of a person, never a salt or
-    commitment; a staff member is a keyed hash. The last minute is left to the next run, and said so.
+    commitment; a staff member is a keyed hash. The last minute is left to the next run, and said so. Each
+    run is an entry of the log itself (log_read), committed before the first line leaves.
     """
     if resume and (output is None or after is not None):
         raise click.UsageError("--resume goes with --output, and finds out by itself where to go on")
@@ -93,17 +95,25 @@ def export_command(
         before_first = uuid_text(max(0, UUID(least_reference(begin)).int - 1))
         start = max(before_first, last, "" if after is None else str(after))
         with refusals():
-            count, end_at = _write(stream, form, start, least_reference(end), progress)
+            count, end_at = _write(stream, form, (begin, end), start, progress)
         stream.flush()
         if output is not None:
             os.fsync(stream.fileno())
     click.echo(f"{count} entries" + (f", the last {end_at}" if count else ""), err=True)
 
 
-def _write(stream: IO[bytes], form: str, after: str, before: str, progress: bool) -> tuple[int, str]:
-    """Write the lines of what lies between two references; return how many, and the last reference."""
+def _write(
+    stream: IO[bytes], form: str, period: tuple[datetime, datetime], after: str, progress: bool
+) -> tuple[int, str]:
+    """Write the lines of a period behind a reference; return how many, and the last reference.
+
+    That it is exported is evidence itself, committed before the first line leaves.
+    """
     told, count, last, make = version(PRODUCT), 0, "", _LINES[form]
+    before = least_reference(period[1])
     with open_session() as session:
+        if least_reference(period[0]) < before:
+            record_look(session.store, session.acts, "export", period=period)
         evidence = PostgresEvidence(session.engine)
         total = evidence.count_entries(after, before)
         with progress_bar(total, "entries", progress) as advance:

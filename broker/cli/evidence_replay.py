@@ -1,4 +1,4 @@
-"""`broker evidence replay`: a decision on record made again; nothing here writes."""
+"""`broker evidence replay`: a decision on record made again, once it is recorded who asks for that."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from broker.actions.replay_decision import ReplayDecision, Replayed
 from broker.cli.output import CommandRefused
 from broker.cli.session import Session, open_session
 from broker.errors import BrokerError
-from broker.evidence.pseudonyms import KeyedPseudonyms
+from broker.evidence.history import is_reference
+from broker.evidence.pseudonyms import CITIZEN_PREFIX, KeyedPseudonyms
 from broker.evidence.replay_facts import NotReplayable
+from broker.storage.acts import record_look
 from broker.storage.agreements import KeptAgreements
 from broker.storage.consents import PostgresConsents
-from broker.storage.evidence import EvidenceByPerson
+from broker.storage.evidence import EvidenceByPerson, PostgresEvidence
 from broker.storage.openings import PostgresOpenings
 
 DIFFERS: Final = 1
@@ -33,10 +35,12 @@ def replay_command(reference: UUID, as_json: bool) -> None:
     """Make the decision behind an entry of evidence again and say whether it is the one on record.
 
     From the agreement revision and the registers that were in force then, the consent at the version that
-    the entry names, and the facts in the entry. What cannot be made again is named: not replayed.
+    the entry names, and the facts in the entry. What cannot be made again is named: not replayed. That
+    somebody looked is an entry itself (log_read), in the history of whose consent it is.
     """
     try:
         with open_session() as session:
+            _record(session, str(reference))
             found = replay_verb(session).replay(str(reference))
     except (NotReplayable, BrokerError) as fault:
         told = fault.reason if isinstance(fault, NotReplayable) else f"{fault.kind}: {fault.detail}"
@@ -51,15 +55,38 @@ def replay_command(reference: UUID, as_json: bool) -> None:
     raise SystemExit(DIFFERS if found.replay.result == "differs" else 0)
 
 
+def _record(session: Session, reference: str) -> None:
+    """Record the look before anything of the entry is told. Whose it is the store knows of consents alone."""
+    content = PostgresEvidence(session.engine).find_entry(reference)
+    if content is None:
+        return
+    consent = PostgresConsents(session.engine, _openings(session)).find_consent(_consent_in(content))
+    whose = "" if consent is None else CITIZEN_PREFIX + consent.citizen_id
+    record_look(session.store, session.acts, "decision", data_subject=whose, entry=reference)
+
+
+def _consent_in(content: bytes) -> str:
+    """Return the consent that an entry names, or an id that none has."""
+    try:
+        named = str(json.loads(content)["consent"])
+    except (ValueError, KeyError, TypeError):
+        named = ""
+    return named if is_reference(named) else str(UUID(int=0))
+
+
 def replay_verb(session: Session) -> ReplayDecision:
     """Return the verb on a command's store."""
-    openings = PostgresOpenings(session.store, session.settings.key_encryption_key_file.reveal())
+    openings = _openings(session)
     return ReplayDecision(
         evidence=EvidenceByPerson(session.engine, openings),
         revisions=KeptAgreements(session.engine),
         consents=PostgresConsents(session.engine, openings),
         pseudonyms=KeyedPseudonyms(session.settings.pseudonym_key_file.reveal()),
     )
+
+
+def _openings(session: Session) -> PostgresOpenings:
+    return PostgresOpenings(session.store, session.settings.key_encryption_key_file.reveal())
 
 
 def _document(found: Replayed) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from broker.evidence.policy_entry import PolicyActor, PolicyChange, PolicyEvent,
 from broker.evidence.pseudonyms import CITIZEN_PREFIX
 from broker.evidence.recording import EvidenceRow, RowKind
 
+IN_OFFICE: Final = "L19_1_c"
+"""Legal basis of operators and auditors who look into the log: the operation of a state agency by law."""
 OPERATORS: Final = "operator"
 """In the place of the organisation where the keyed hash of an operator is made."""
 
@@ -63,7 +65,7 @@ class Drafts:
     ) -> EvidenceRow:
         """Return the row of an act. citizen_id: account whose matter it is, "" for nobody's."""
         reference, at = self.new_reference(), self.clock()
-        commit, ref, salt = self._person(citizen_id)
+        commit, ref, salt = self._person(CITIZEN_PREFIX + citizen_id if citizen_id else "")
         done = Administration(
             reference=reference,
             at=at,
@@ -119,13 +121,17 @@ class Drafts:
         what: What,
         legal_basis: str,
         *,
-        citizen_id: str = "",
+        data_subject: str = "",
         entry: str = "",
         period: tuple[datetime, datetime] | None = None,
     ) -> EvidenceRow:
-        """Return the row of a look into the log. citizen_id: whose evidence it is, "" for nobody's."""
+        """Return the row of a look into the log.
+
+        data_subject: by what evidence names whose it is, "" for nobody's. period: of the entries that were
+        read, the end not included.
+        """
         reference, at = self.new_reference(), self.clock()
-        commit, ref, salt = self._person(citizen_id)
+        commit, ref, salt = self._person(data_subject)
         begin, end = (None, None) if period is None else period
         read = LogRead(
             reference=reference,
@@ -141,11 +147,11 @@ class Drafts:
         )
         return _row("log_read", reference, at, log_read_entry_bytes(read), ref, salt)
 
-    def _person(self, citizen_id: str) -> tuple[str | None, bytes | None, bytes | None]:
+    def _person(self, name: str) -> tuple[str | None, bytes | None, bytes | None]:
         """Return the commitment to a person, the reference that finds the entry, and the salt."""
-        if not citizen_id:
+        if not name:
             return None, None, None
-        salt, name = self.salts(), CITIZEN_PREFIX + citizen_id
+        salt = self.salts()
         return commitment(salt, name.encode()), self.data_subject_ref(name), salt
 
 

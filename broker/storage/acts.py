@@ -16,9 +16,10 @@ import uuid_utils
 from sqlalchemy import Connection
 
 from broker.clock import Clock, system_clock
-from broker.evidence.acting import Acting, Drafts
+from broker.evidence.acting import IN_OFFICE, Acting, Drafts
 from broker.evidence.administration_entry import Given
 from broker.evidence.key_entry import KeyEvent, KeyPurpose
+from broker.evidence.log_read_entry import Reader, What
 from broker.evidence.policy_entry import PolicyEvent
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.evidence.recording import EvidenceRow
@@ -86,6 +87,22 @@ class Acts:
         """Record what happens to a key. effective_at: None for now."""
         self._record(connection, self.drafts.key_event(purpose, kid, event, effective_at))
 
+    def log_read(
+        self,
+        connection: Connection,
+        reader: Reader,
+        what: What,
+        *,
+        data_subject: str = "",
+        entry: str = "",
+        period: tuple[datetime, datetime] | None = None,
+    ) -> None:
+        """Record a look into the log by somebody in office; see `broker.evidence.acting.Drafts.log_read`."""
+        row = self.drafts.log_read(
+            reader, what, IN_OFFICE, data_subject=data_subject, entry=entry, period=period
+        )
+        self._record(connection, row)
+
     def _record(self, connection: Connection, row: EvidenceRow) -> None:
         record_evidence(connection, row, self.opening_of(row))
 
@@ -107,6 +124,23 @@ def acts_of(store: Store, settings: Settings, acting: Acting, clock: Clock = sys
         data_subject_ref=KeyedPseudonyms(settings.pseudonym_key_file.reveal()).data_subject_ref,
     )
     return Acts(drafts, openings.seal)
+
+
+def record_look(
+    store: Store,
+    acts: Acts,
+    what: What,
+    *,
+    data_subject: str = "",
+    entry: str = "",
+    period: tuple[datetime, datetime] | None = None,
+) -> None:
+    """Record an auditor's look into the log, committed before anything of it is told.
+
+    Raises StoreUnavailable, EvidenceSecretUnreadable.
+    """
+    with store_answers(), store.engine.begin() as connection:
+        acts.log_read(connection, "auditor", what, data_subject=data_subject, entry=entry, period=period)
 
 
 def record_act(store: Store, acts: Acts, act: str, target: str) -> None:

@@ -71,7 +71,7 @@ class PostgresErasure:
         return found
 
     def keep(self, row: EvidenceRow) -> None:
-        """Record that something is kept by law."""
+        """Record that something is kept by law, or that somebody looked at how much there is."""
         opening = self._openings.seal(row)
         with store_answers(), self._owner.begin() as connection:
             record_evidence(connection, row, opening)

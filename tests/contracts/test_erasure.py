@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -36,7 +36,7 @@ from broker.storage.openings import PostgresOpenings
 from broker.storage.rewrap import PostgresRewrap
 from broker.storage.session import open_store
 from connectors.base import SourceUnavailable
-from tests.acting import ACTS
+from tests.acting import ACTS, told
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.contracts.test_consents_store import killed_before
 from tests.doors import at_once
@@ -84,6 +84,20 @@ def population(insurance: InsuranceDatabase) -> list[str]:
 
 def erasure(store: EvidenceStore) -> PostgresErasure:
     return PostgresErasure(store.owner, store.openings(), KEY)
+
+
+def the_look(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of a look, which is all that it left: nothing else of what was there has changed."""
+    assert before.keys() == after.keys()
+    new = {name: [row for row in rows if row not in before[name]] for name, rows in after.items()}
+    assert all(row in after[name] for name, rows in before.items() for row in rows)
+    assert {name: len(rows) for name, rows in new.items() if rows and name != "evidence_keys"} == {
+        "evidence_entries": 1,
+        "evidence_openings": 1,
+    }
+    [row] = new["evidence_entries"]
+    assert row["kind"] == "log_read"
+    return dict(parse_entry(bytes(row["entry"])))
 
 
 def verb(store: EvidenceStore, name: str, account: str = "", years: int = 10) -> EraseEvidence:
@@ -270,8 +284,22 @@ class TestTheEntryOfAnErasure:
     ) -> None:
         store.record("ada", 2016)
         before = store.dump()
-        assert verb(store, "ada").look("001090000001", 2016, NOW).kept_until == date(2026, 12, 31)
-        assert store.dump() == before
+        assert verb(store, "ada").look("001090000001", 2016, "Lê Thị C", NOW).kept_until == date(2026, 12, 31)
+        look = the_look(before, store.dump())
+        assert told(look, "reader", "what", "legal_basis", "entry") == (
+            "operator",
+            "entry_count",
+            "L19_1_c",
+            "",
+        )
+        assert told(look, "period_begin", "period_end") == (
+            "2016-01-01T00:00:00.000Z",
+            "2017-01-01T00:00:00.000Z",
+        )
+        assert look["acting_person"] == PSEUDONYMS.staff_ref("operator", "Lê Thị C").hex()
+        found = store.openings().find_opening([PSEUDONYMS.data_subject_ref("ada")], look["reference"])
+        assert found is not None
+        assert commitment(found.data_subject_salt or b"", b"ada") == look["data_subject_commit"]
         outcome = erase(store, "ada", 2016)
         assert (outcome.result, outcome.kept_until) == ("kept", date(2026, 12, 31))
         kept = store.openings().find_opening([PSEUDONYMS.data_subject_ref("ada")], outcome.reference)
@@ -280,7 +308,7 @@ class TestTheEntryOfAnErasure:
         assert (entry["result"], entry["kept_until"]) == ("kept", "2026-12-31")
         assert entry["legal_ground"] == RETENTION_GROUND
         assert commitment(kept.data_subject_salt or b"", b"ada") == entry["data_subject_commit"]
-        assert len(found_by_attacker(store.dump(), ["ada"])) == 3
+        assert len(found_by_attacker(store.dump(), ["ada"])) == 4
 
     @pytest.mark.parametrize(
         ("at", "years", "kept_until"),
@@ -293,7 +321,10 @@ class TestTheEntryOfAnErasure:
     def test_the_term_ends_with_a_day_of_viet_nam(
         self, store: EvidenceStore, at: datetime, years: int, kept_until: date | None
     ) -> None:
-        assert verb(store, "ada", years=years).look("001090000001", 2016, at).kept_until == kept_until
+        assert (
+            verb(store, "ada", years=years).look("001090000001", 2016, "Lê Thị C", at).kept_until
+            == kept_until
+        )
 
     def test_said_again_it_finds_nothing_and_writes_nothing(self, store: EvidenceStore) -> None:
         store.record("ada", YEAR)
@@ -302,7 +333,7 @@ class TestTheEntryOfAnErasure:
         again = erase(store, "ada")
         assert (again.result, again.entry_count, again.reference) == (None, 0, "")
         assert store.dump() == before
-        assert verb(store, "ada").look("001090000001", YEAR, NOW).entry_count == 0
+        assert verb(store, "ada").look("001090000001", YEAR, "Lê Thị C", NOW).entry_count == 0
         assert erase(store, "nobody has asked about this one").result is None
 
     def test_somebody_whom_nobody_knows_or_a_source_that_is_away_changes_nothing(
@@ -443,7 +474,7 @@ class TestTheCommand:
             {"year": YEAR, "result": "would_erase", "entries": 2, "kept_until": None}
         ]
         assert looked.stderr == "nothing was erased; say it again with --yes\n"
-        assert store.dump() == before
+        assert the_look(before, store.dump())["what"] == "entry_count"
         [done] = json.loads(run(personal_id, "--yes", "--json").stdout)
         assert (done["result"], done["entries"], done["kept_until"]) == ("erased", 2, None)
         lying = [row for row in store.dump()["evidence_entries"] if row["kind"] == "erasure"]
@@ -472,7 +503,7 @@ class TestTheCommand:
             assert (row["result"], row["entries"]) == ("kept", 2)
             assert row["kept_until"] == f"{year + 10}-12-31"
         kinds = [row["kind"] for row in store.dump()["evidence_entries"]]
-        assert sorted(kinds) == ["erasure", "release", "release"], "looking is not recorded"
+        assert sorted(kinds) == ["erasure", "log_read", "release", "release"]
 
     @pytest.mark.parametrize(
         ("options", "words"),

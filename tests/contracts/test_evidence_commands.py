@@ -13,14 +13,20 @@ import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 import broker.cli.evidence_replay
 from broker.app import new_reference
 from broker.cli import main
+from broker.cli.operator import operator_acting
 from broker.cli.session import Session
 from broker.consent.codec import instant_text
 from broker.errors import ReleaseRefused, StoreUnavailable
-from broker.evidence.canonical import canonical_bytes
+from broker.evidence.canonical import canonical_bytes, commitment
+from broker.evidence.history import HistoryFilter
+from broker.evidence.kinds import check_any
+from broker.storage.history import PostgresHistory
+from tests.acting import entries, last_reference, told, without_entries
 from tests.consent_world import ConsentWorld, Given, Reader, reader_of
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import InProcessCaller, post
@@ -294,6 +300,56 @@ def until(consents: ConsentWorld, given: Given, day: datetime) -> None:
         day=json.dumps(instant_text(day)),
         id=given.consent_id,
     )
+
+
+class TestReplayingIsEvidenceItself:
+    def test_who_asks_for_a_decision_again_is_recorded_and_the_entry_named(
+        self, local: InProcessCaller, world: World, run: Run
+    ) -> None:
+        reference, begun = checked(local, world), last_reference(world.engine)
+        replayed(run, reference)
+        [look] = entries(world.engine, "log_read", begun)
+        check_any(look)
+        names = ("reader", "what", "legal_basis", "entry", "data_subject_commit", "period_begin")
+        assert told(look, *names) == ("auditor", "decision", "L19_1_c", reference, None, "")
+        assert look["acting_person"] == operator_acting(world.settings).acting_person
+
+    def test_of_a_consent_it_stands_in_the_history_of_whose_it_is(
+        self, consents: ConsentWorld, reader: Reader, run: Run
+    ) -> None:
+        world, given = consents.world, consents.give()
+        reference = str(reader.read(reader.token(given)).json()["evidence_reference"])
+        begun = last_reference(world.engine)
+        replayed(run, reference)
+        [look] = entries(world.engine, "log_read", begun)
+        name = f"citizen:{given.consent.citizen_id}"
+        opened = world.openings.find_opening([world.pseudonyms.data_subject_ref(name)], look["reference"])
+        assert opened is not None
+        assert commitment(opened.data_subject_salt or b"", name.encode()) == look["data_subject_commit"]
+        history = PostgresHistory(world.engine, world.openings)
+        [shown, *_] = history.find_entries(
+            [world.pseudonyms.data_subject_ref(name)], HistoryFilter(is_everything=True)
+        )
+        assert (shown.reference, shown.kind, shown.event) == (
+            look["reference"],
+            "log_read",
+            "auditor_decision",
+        )
+
+    @pytest.mark.usefixtures("run")
+    def test_nothing_of_an_entry_is_told_where_the_look_cannot_be_recorded(
+        self, local: InProcessCaller, world: World
+    ) -> None:
+        reference = checked(local, world)
+        with without_entries(world.owner):
+            refused = CliRunner().invoke(main, ["evidence", "replay", reference])
+        assert isinstance(refused.exception, DBAPIError)
+        assert refused.output == ""
+
+    def test_where_nothing_stands_nothing_was_looked_at(self, world: World, run: Run) -> None:
+        begun = last_reference(world.engine)
+        replayed(run, new_reference(), expect=2)
+        assert entries(world.engine, "log_read", begun) == []
 
 
 class TestOwnRecord:

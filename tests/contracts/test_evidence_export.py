@@ -10,17 +10,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from sqlalchemy.exc import DBAPIError
 
 import broker.cli.evidence_export
 from broker.cli import main
 from broker.cli.evidence_export import HELD_BACK
+from broker.cli.operator import operator_acting
 from broker.cli.session import Session
 from broker.errors import StoreUnavailable
+from broker.evidence.kinds import check_any
 from broker.storage import evidence as statements
 from broker.storage.evidence import PostgresEvidence
+from tests.acting import entries, last_reference, without_entries
 from tests.history_world import Told, keep, reference_at
 from tests.release_world import World
 
@@ -217,3 +222,65 @@ def test_memory_does_not_grow_with_the_period(
         tracemalloc.stop()
     assert len((tmp_path / "11").read_bytes().splitlines()) == 1_000
     assert peaks[1] < 1.5 * peaks[0]
+
+
+class TestExportingIsEvidenceItself:
+    def looks(self, world: World, after: str) -> list[dict[str, Any]]:
+        return entries(world.engine, "log_read", after)
+
+    def test_each_run_leaves_an_entry_with_the_period_and_who_asked(self, world: World, run: Run) -> None:
+        kept(world, 2, 10)
+        begun = last_reference(world.engine)
+        for form in ("ocsf", "cef"):
+            run("--format", form, *period(10))
+        found = self.looks(world, begun)
+        assert len(found) == 2
+        for entry in found:
+            check_any(entry)
+            assert entry == {
+                "acting_person": operator_acting(world.settings).acting_person,
+                "at": entry["at"],
+                "data_subject_commit": None,
+                "entry": "",
+                "kind": "log_read",
+                "legal_basis": "L19_1_c",
+                "period_begin": "2019-10-04T17:00:00.000Z",
+                "period_end": "2019-10-05T17:00:00.000Z",
+                "reader": "auditor",
+                "reference": entry["reference"],
+                "schema": 1,
+                "what": "export",
+            }
+
+    def test_it_is_committed_before_the_first_line_leaves(
+        self, world: World, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept(world, 3, 11)
+        output, begun, seen = tmp_path / "lines", last_reference(world.engine), []
+        count = PostgresEvidence.count_entries
+
+        def looking(evidence: PostgresEvidence, after: str, before: str) -> int:
+            seen.append((len(self.looks(world, begun)), output.stat().st_size))
+            return count(evidence, after, before)
+
+        monkeypatch.setattr(PostgresEvidence, "count_entries", looking)
+        run("--format", "ocsf", *period(11), "--output", str(output))
+        assert seen == [(1, 0)]
+        assert len(references(output.read_text())) >= 3
+
+    def test_without_its_entry_no_line_leaves(self, world: World, run: Run, tmp_path: Path) -> None:
+        kept(world, 3, 8)
+        output, words = tmp_path / "lines", ["evidence", "export", "--format", "cef", *period(8)]
+        with without_entries(world.owner):
+            for more in ([], ["--output", str(output)]):
+                refused = CliRunner().invoke(main, [*words, *more])
+                assert isinstance(refused.exception, DBAPIError)
+                assert "CEF:0" not in refused.output
+        assert output.read_bytes() == b""
+        assert len(references(run(*words[2:]).stdout)) >= 3
+
+    def test_a_period_that_holds_nothing_at_all_is_no_look(self, world: World, run: Run) -> None:
+        begun = last_reference(world.engine)
+        told = run("--format", "ocsf", "--from", "2019-01-02", "--to", "2019-01-02")
+        assert (told.stdout, told.stderr) == ("", "0 entries\n")
+        assert self.looks(world, begun) == []
