@@ -12,6 +12,7 @@ from broker.cli.session import Session, open_session
 from broker.clock import system_clock
 from broker.consent.complaint import Complaint, ComplaintStatus, find_text_fault, plain_text
 from broker.oauth.citizen_secrets import CitizenSecrets
+from broker.storage.acts import Acts
 from broker.storage.complaints import PostgresComplaints
 
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
@@ -32,7 +33,7 @@ def complaint_group() -> None:
 def list_complaints_command(status: ComplaintStatus | None, most: int, as_json: bool) -> None:
     """List complaints, those that are due first at the beginning; never anybody's words."""
     with refusals(), open_session() as session:
-        found = _store(session).list_complaints(status, most)
+        found = _store(session, None).list_complaints(status, most)
     show([_row(one) for one in found], as_json)
 
 
@@ -42,7 +43,7 @@ def list_complaints_command(status: ComplaintStatus | None, most: int, as_json: 
 def show_complaint_command(complaint_id: UUID, as_json: bool) -> None:
     """Print one complaint with the citizen's words."""
     with refusals(), open_session() as session:
-        found = _store(session).get_complaint(str(complaint_id))
+        found = _store(session, session.acts).get_complaint(str(complaint_id))
     show([{**_row(found), "text": found.text, "answer": found.answer}], as_json)
 
 
@@ -51,7 +52,7 @@ def show_complaint_command(complaint_id: UUID, as_json: bool) -> None:
 def acknowledge_complaint_command(complaint_id: UUID) -> None:
     """Tell the citizen that somebody works on a complaint."""
     with refusals(), open_session() as session:
-        _store(session).acknowledge(str(complaint_id), system_clock())
+        _store(session, session.acts).acknowledge(str(complaint_id), system_clock())
     click.echo("the complaint is acknowledged")
 
 
@@ -72,13 +73,13 @@ def answer_complaint_command(complaint_id: UUID, answer_file: TextIO) -> None:
     if find_text_fault(answer) is not None:
         raise click.UsageError("--answer-file: 1 to 2,000 characters of plain text")
     with refusals(), open_session() as session:
-        _store(session).answer(str(complaint_id), answer, system_clock())
+        _store(session, session.acts).answer(str(complaint_id), answer, system_clock())
     click.echo("the complaint is answered")
 
 
-def _store(session: Session) -> PostgresComplaints:
+def _store(session: Session, acts: Acts | None) -> PostgresComplaints:
     secrets = CitizenSecrets(session.settings.key_encryption_key_file.reveal())
-    return PostgresComplaints(session.engine, secrets, session.acts)
+    return PostgresComplaints(session.engine, secrets, acts)
 
 
 def _row(one: Complaint) -> dict[str, Any]:

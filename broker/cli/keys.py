@@ -12,6 +12,7 @@ from broker.cli.session import Session, open_session
 from broker.clock import system_clock
 from broker.keys import PURPOSES, KeyRing, Purpose, StoredKey
 from broker.oauth.jose_keys import ALGORITHMS, Algorithm
+from broker.storage.acts import Acts
 from broker.storage.clients import PostgresClients
 from broker.storage.signing_keys import PostgresSigningKeys
 
@@ -39,7 +40,7 @@ def rotate_command(purpose: Purpose, algorithm: Algorithm | None, compromised: b
     against the published keys. Clients that are registered for another algorithm are named as a warning.
     """
     with refusals(), open_session() as session:
-        ring = _ring(session)
+        ring = _ring(session, session.acts)
         _check_opens(session, ring, purpose)
         try:
             kid = ring.rotate(purpose, algorithm, compromised=compromised)
@@ -58,16 +59,16 @@ def rotate_command(purpose: Purpose, algorithm: Algorithm | None, compromised: b
 def list_keys_command(as_json: bool) -> None:
     """List signing keys, oldest first."""
     with refusals(), open_session() as session:
-        stored = _ring(session).stored_keys()
+        stored = _ring(session, None).stored_keys()
     show([_row(key) for key in stored], as_json)
 
 
 keys_group.add_command(rewrap_command, "rewrap")
 
 
-def _ring(session: Session) -> KeyRing:
+def _ring(session: Session, acts: Acts | None) -> KeyRing:
     secret = session.settings.key_encryption_key_file.reveal()
-    return KeyRing(PostgresSigningKeys(session.engine, session.acts), secret, system_clock)
+    return KeyRing(PostgresSigningKeys(session.engine, acts), secret, system_clock)
 
 
 def _check_opens(session: Session, ring: KeyRing, purpose: Purpose) -> None:

@@ -41,7 +41,7 @@ def outbox_group() -> None:
 def list_command(most: int, until_days: int | None, as_json: bool) -> None:
     """List dead notices, the oldest first: to whom, of what kind, since when, and why."""
     with refusals(), open_session() as session:
-        outbox = PostgresOutbox(session.engine, session.acts)
+        outbox = PostgresOutbox(session.engine)
         if until_days is None:
             found, names = outbox.list_dead(most), _DEAD
         else:
