@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -27,7 +27,6 @@ from broker.oauth.backchannel import BackchannelEndpoint
 from broker.oauth.binding import SenderCheck
 from broker.oauth.bound_tokens import TokenIssuer
 from broker.oauth.caller_facts import CallerReader
-from broker.oauth.certificates import Authorities
 from broker.oauth.citizen_passwords import Passwords
 from broker.oauth.citizen_secrets import CitizenSecrets, derived_key
 from broker.oauth.citizens import CitizenSignIn
@@ -42,15 +41,10 @@ from broker.oauth.nonces import SignedNonces
 from broker.oauth.passkeys import CitizenPasskeys
 from broker.oauth.protector import Protector
 from broker.oauth.pushed_requests import PushedRequestEndpoint
-from broker.oauth.registration import (
-    SELF_SIGNED_TLS_CLIENT_AUTH,
-    TLS_CLIENT_AUTH,
-    ClientRegistration,
-)
 from broker.oauth.revocation import RevocationEndpoint
 from broker.oauth.scopes import SCOPES
 from broker.oauth.server import AuthorizationServer
-from broker.oauth.tls_clients import SelfSignedTlsClientAuth, TlsClientAuth
+from broker.oauth.tls_clients import tls_methods
 from broker.settings import Settings
 from broker.storage.access import PostgresAccess
 from broker.storage.acts import Acts, acts_of
@@ -76,7 +70,6 @@ from consent_ui.ways import Ways
 from policies.compile import PolicySet
 
 CONSENT_REQUESTS_PATH: Final = "/v1/consent-requests"
-TlsMethod = Callable[..., ClientRegistration | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +164,9 @@ class Wiring:
         settings = self.settings
         server = self.server(self.judge(self.caller()))
         authorizations = self.authorizations()
-        metadata = authorization_server_metadata(self.addresses, SCOPES, self._tls_methods())
+        metadata = authorization_server_metadata(
+            self.addresses, SCOPES, tls_methods(self.settings, self.published_keys)
+        )
         return [
             oauth_blueprint(server, self.key_ring, metadata),
             openapi_blueprint(self.addresses),
@@ -226,7 +221,7 @@ class Wiring:
             callers=self.callers,
             clock=self.clock,
             published_keys=self.published_keys,
-            tls_methods=self._tls_methods(),
+            tls_methods=tls_methods(self.settings, self.published_keys),
         )
 
     def _introspection(self, grants: PostgresGrants) -> IntrospectionEndpoint:
@@ -271,13 +266,3 @@ class Wiring:
 
     def _clients(self) -> PreparedClients:
         return PreparedClients(self.store.prepared, self.settings.store_deadline_seconds)
-
-    def _tls_methods(self) -> dict[str, TlsMethod]:
-        """The methods by certificate that are on: none without a host that asks for certificates."""
-        if not self.settings.mtls_url:
-            return {}
-        methods: dict[str, TlsMethod] = {}
-        if self.settings.tls_client_ca_file:
-            methods[TLS_CLIENT_AUTH] = TlsClientAuth(Authorities(self.settings.tls_client_ca_file))
-        methods[SELF_SIGNED_TLS_CLIENT_AUTH] = SelfSignedTlsClientAuth(self.published_keys)
-        return methods

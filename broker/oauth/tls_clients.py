@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from cryptography import x509
@@ -32,7 +32,9 @@ from broker.oauth.registration import (
     PublishedClientKeys,
 )
 from broker.oauth.token_errors import client_refused
+from broker.settings import Settings
 
+TlsMethod: TypeAlias = Callable[..., ClientRegistration | None]
 UNKNOWN_CERTIFICATE: Final = "no active registration of a client fits this certificate"
 """One text for an unknown client, a wrong certificate, a wrong address: nobody learns who is registered."""
 
@@ -245,3 +247,14 @@ _WANTED: Final = {
     SAN_IP: "an IP address in its usual spelling",
     SAN_EMAIL: "an e-mail address",
 }
+
+
+def tls_methods(settings: Settings, published_keys: PublishedClientKeys) -> dict[str, TlsMethod]:
+    """Return the methods by certificate that are on: none without a host that asks for certificates."""
+    if not settings.mtls_url:
+        return {}
+    methods: dict[str, TlsMethod] = {}
+    if settings.tls_client_ca_file:
+        methods[TLS_CLIENT_AUTH] = TlsClientAuth(Authorities(settings.tls_client_ca_file))
+    methods[SELF_SIGNED_TLS_CLIENT_AUTH] = SelfSignedTlsClientAuth(published_keys)
+    return methods
