@@ -45,6 +45,7 @@ class EntryView:
     by_consent: bool
     has_acting_person: bool
     is_look: bool = True
+    in_emergency: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ def entry_view(entry: HistoryEntry, policies: PolicySet, words: Words) -> EntryV
         # Who represents somebody is no member of anybody's staff; the name says already who acted.
         has_acting_person=entry.has_acting_person and entry.recipient != CHILD_PAGES.organisation_id,
         is_look=entry.is_look,
+        in_emergency=entry.in_emergency,
     )
 
 

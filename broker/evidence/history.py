@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from broker.evidence.entry import LOG_STOPPED_RULE
 from policies.civil_time import VIET_NAM
 
 Result: TypeAlias = Literal["released", "answered_without_data", "refused", "error"]
@@ -44,6 +45,7 @@ class HistoryEntry:
     kind: of the entry. A release or refused attempt has a result; any other has an event instead, a word of
     its kind, and of the rest what its kind knows. released: (field, form); withheld: (field, reason).
     consent: id, "" without. has_acting_person: whether a member of the recipient's staff was named.
+    in_emergency: whether it was recorded although the log stood.
     """
 
     reference: str
@@ -62,6 +64,7 @@ class HistoryEntry:
     has_acting_person: bool
     kind: str = "release"
     event: str = ""
+    in_emergency: bool = False
 
     @property
     def is_look(self) -> bool:
@@ -114,6 +117,7 @@ def history_entry(entry: bytes, recipient_names: tuple[str, str]) -> HistoryEntr
         has_acting_person=held.get("acting_person") is not None,
         kind=kind,
         event=_event(held, kind),
+        in_emergency=LOG_STOPPED_RULE in held.get("determining_rules", ()),
     )
 
 

@@ -260,6 +260,25 @@ class TestTheLedger:
             assert ledger.record_release(record) == Judgement("log_stopped")
         assert desk.state() == before, "no proof burned, nothing counted, nothing entered"
 
+    def test_an_idle_log_lets_it_be_recorded_although_it_was_complete_long_ago(
+        self, desk: Desk, ledger: PostgresLedger, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What others recorded in this database may wait, so whether anything does is made up here."""
+        world.execute("DELETE FROM log_published")
+        asked: list[float] = []
+
+        def nothing_waits(_: object, seconds: float) -> bool:
+            asked.append(seconds)
+            return False
+
+        monkeypatch.setattr(LogStanding, "stands", nothing_waits)
+        assert ledger.record_release(desk.record(limits={"client_day": 9})) == Judgement("recorded")
+        assert len(asked) == 1
+        world.execute("INSERT INTO log_published VALUES (2026, 0, now() - interval '14 min')")
+        assert ledger.record_release(desk.record(limits={"client_day": 9})) == Judgement("recorded")
+        assert len(asked) == 1, "where it was complete a moment ago nothing more is asked"
+        world.execute("DELETE FROM log_published")
+
     def test_in_emergency_it_is_not_asked(self, desk: Desk, ledger: PostgresLedger, world: World) -> None:
         world.execute("DELETE FROM log_published")
         record = replace(desk.record(limits={"client_day": 9}), in_emergency=True)

@@ -358,6 +358,15 @@ class TestWhatIsThePersonsOwn:
         ref = standing.world.pseudonyms.data_subject_ref(person.person_key)
         [entry] = history.find_entries([ref], HistoryFilter())
         assert standing.rules(entry.reference)[-1] == LOG_STOPPED_RULE
+        assert entry.in_emergency
+        stood = "Lúc đó nhật ký đang dừng; mục này vẫn được ghi ngay và vào nhật ký sau"
+        assert stood in visitor.page(HISTORY).words
+        standing.log.order()
+        again = visitor.post(RECORD, visitor.form(RECORD, RECORD).fields)
+        assert again.status_code == 200
+        newest, _ = history.find_entries([ref], HistoryFilter())
+        assert not newest.in_emergency
+        assert visitor.page(HISTORY).words.count(stood) == 1
 
 
 def test_where_it_is_not_required_nothing_is_asked_of_the_log(standing: Place, server: Server) -> None:

@@ -46,6 +46,16 @@ def test_a_whole_configuration_is_read_with_its_defaults(environ: dict[str, str]
     assert settings.access_token_seconds == 300
 
 
+@pytest.mark.parametrize("told", ["", "true", "NO", "0", "no "])
+def test_a_log_is_required_unless_somebody_says_no(environ: dict[str, str], told: str) -> None:
+    assert read_settings(environ).log_required == "yes"
+    assert read_settings({**environ, "BROKER_LOG_REQUIRED": "no"}).log_required == "no"
+    with pytest.raises(
+        SettingsInvalid, match="BROKER_LOG_REQUIRED cannot be used: it must be one of yes, no"
+    ):
+        read_settings({**environ, "BROKER_LOG_REQUIRED": told})
+
+
 def test_settings_cannot_be_changed_and_secrets_not_printed(environ: dict[str, str]) -> None:
     settings = read_settings(environ)
     with pytest.raises(AttributeError):
