@@ -22,6 +22,7 @@ from broker.storage.acts import acts_of
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.complaints import PostgresComplaints
 from broker.storage.consent_requests import PostgresConsentRequests
+from broker.storage.hidden_reads import PostgresHiddenReads
 from broker.storage.history import PostgresHistory
 from broker.storage.looks import PostgresLooks
 from broker.storage.openings import PostgresOpenings
@@ -29,6 +30,7 @@ from broker.storage.outbox import PostgresOutbox
 from broker.storage.represented import RepresentedAccounts
 from broker.storage.session import Store
 from connectors.base import Families, Source
+from consent_ui.hidden_reads import HiddenReadParts
 from consent_ui.own_parts import OwnParts
 from consent_ui.previews import Previews
 from consent_ui.record_views import OwnRecords
@@ -64,7 +66,12 @@ class CitizenWiring:
         representation = RepresentationParts(
             self._represent(decisions), requests.names_of_organisations, told_of
         )
-        return OwnParts(history, self._looks(), record, preview, complaints, representation, self.log)
+        hidden = HiddenReadParts(
+            PostgresHiddenReads(self.store.engine).list_quarters, requests.names_of_organisations
+        )
+        return OwnParts(
+            history, self._looks(), record, preview, complaints, representation, self.log, hidden
+        )
 
     def _represent(self, decisions: DecideConsent) -> Represent:
         pseudonyms = self._pseudonyms()

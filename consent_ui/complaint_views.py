@@ -57,7 +57,7 @@ class ComplaintViews:
         if isinstance(whose, Response):
             return whose
         self._looks.record(whose.citizen_id, whose.session.authenticated_at, whose.at)
-        entry = self._verb.about(whose.citizen_id, request.args.get("reference", ""))
+        entry = self._verb.about(whose.citizen_id, request.args.get("reference", ""), whose.at)
         if entry is None:
             return self._unknown(whose)
         return self._form(whose, entry, self._verb.new_id(), "")
@@ -70,7 +70,7 @@ class ComplaintViews:
         visit, words = self._visit, whose.words
         self._looks.record(whose.citizen_id, whose.session.authenticated_at, whose.at)
         reference, complaint_id = request.form.get("reference", ""), request.form.get("complaint_id", "")
-        entry = self._verb.about(whose.citizen_id, reference)
+        entry = self._verb.about(whose.citizen_id, reference, whose.at)
         if entry is None:
             return self._unknown(whose)
         text = request.form.get("text", "")[:_TEXT_FORM_MAX]

@@ -39,7 +39,7 @@ class EvidenceViews:
         if isinstance(whose, Response):
             return whose
         self._looks.record(whose.citizen_id, whose.session.authenticated_at, whose.at)
-        opened = self._history.open_entry(whose.citizen_id, str(reference))
+        opened = self._history.open_entry(whose.citizen_id, str(reference), whose.at)
         if opened is None:
             return self._unknown(whose)
         evidence = self._log.prove(str(reference), opened.entry)
@@ -69,7 +69,7 @@ class EvidenceViews:
         whose = visitor(self._visit, HISTORY_PAGE)
         if isinstance(whose, Response):
             return whose
-        opened = self._history.open_entry(whose.citizen_id, str(reference))
+        opened = self._history.open_entry(whose.citizen_id, str(reference), whose.at)
         if opened is None:
             return self._unknown(whose)
         evidence = self._log.prove(str(reference), opened.entry)

@@ -11,7 +11,13 @@ from flask import Response, request
 from broker.actions.own_looks import OwnLooks
 from broker.actions.show_history import ShowHistory
 from broker.evidence.history import RESULTS, HistoryFilter, is_reference
-from consent_ui.addresses import COMPLAINT_RULE, COMPLAINTS_RULE, EVIDENCE_RULE, HISTORY_RULE
+from consent_ui.addresses import (
+    COMPLAINT_RULE,
+    COMPLAINTS_RULE,
+    EVIDENCE_RULE,
+    HIDDEN_READS_RULE,
+    HISTORY_RULE,
+)
 from consent_ui.frame import SignedInVisitor, own_page, visitor
 from consent_ui.history import CHART_HEIGHT, entry_view, month_views, recipients
 from consent_ui.visit import Visit
@@ -65,6 +71,7 @@ class HistoryViews:
             evidence={one.reference: self._evidence(whose, one.reference) for one in page.entries},
             complaint_action=self._visit.addresses.page(COMPLAINT_RULE),
             complaints=self._visit.addresses.page(COMPLAINTS_RULE, words.language),
+            hidden_reads=self._visit.addresses.page(HIDDEN_READS_RULE, words.language),
             other_address=self._visit.addresses.page(
                 HISTORY_RULE, words.other, **{**_chosen(wanted), "before": wanted.before}
             ),

@@ -18,12 +18,15 @@ from consent_ui.addresses import (
     COMPLAINTS_RULE,
     EVIDENCE_FILE_RULE,
     EVIDENCE_RULE,
+    HIDDEN_READS_FILE_RULE,
+    HIDDEN_READS_RULE,
     HISTORY_RULE,
     RECORD_RULE,
     REPRESENTATION_RULE,
 )
 from consent_ui.complaint_views import ComplaintViews
 from consent_ui.evidence_views import EvidenceViews
+from consent_ui.hidden_reads import HiddenReadParts, HiddenReadViews
 from consent_ui.history_views import HistoryViews
 from consent_ui.previews import Previewing, Previews
 from consent_ui.record_views import OwnRecords, RecordViews
@@ -45,6 +48,7 @@ class OwnParts:
     complaints: Complain
     representation: RepresentationParts
     log: PublishedLog
+    hidden: HiddenReadParts
 
 
 def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts: OwnParts) -> None:
@@ -59,6 +63,9 @@ def add_own_pages(blueprint: Blueprint, visit: Visit, policies: PolicySet, parts
     blueprint.add_url_rule(HISTORY_RULE, "who_saw", history.show, methods=["GET"])
     blueprint.add_url_rule(EVIDENCE_RULE, "evidence", evidence.show, methods=["GET"])
     blueprint.add_url_rule(EVIDENCE_FILE_RULE, "evidence_file", evidence.file, methods=["GET"])
+    hidden = HiddenReadViews(visit, policies, parts.hidden)
+    blueprint.add_url_rule(HIDDEN_READS_RULE, "hidden_reads", hidden.show, methods=["GET"])
+    blueprint.add_url_rule(HIDDEN_READS_FILE_RULE, "hidden_reads_file", hidden.file, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "record", record.show, methods=["GET"])
     blueprint.add_url_rule(RECORD_RULE, "read_record", record.read, methods=["POST"])
     blueprint.add_url_rule(COMPLAINTS_RULE, "complaints", complaints.show, methods=["GET"])

@@ -9,6 +9,7 @@ from datetime import date
 
 from policies.catalogue import Catalogue
 from policies.form_reading import read_form
+from policies.hidden import read_hidden_days
 from policies.model import Agreement, Citation, DenyRule, Limit, Organisation, RowScope, Rule
 from policies.reading import Table, read_toml
 from policies.registers import Registers
@@ -239,6 +240,7 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
         review_date=top.day("review_date"),
         items=tuple((item, items.text(item)) for item in ITEMS),
         told=read_told(top, needs_consent=needs_consent),
+        hidden_days=read_hidden_days(top, named, kind, basis, registers.hidden_reads),
     )
     for table in (owner, title, items, top):
         table.finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, time, timedelta, timezone
 
 VIET_NAM = timezone(timedelta(hours=7), "UTC+07:00")
 """One zone, no daylight saving."""
@@ -11,6 +11,11 @@ VIET_NAM = timezone(timedelta(hours=7), "UTC+07:00")
 def civil_date(instant: datetime) -> date:
     """Return the calendar day of Viet Nam on which an aware instant falls."""
     return instant.astimezone(VIET_NAM).date()
+
+
+def midnight(day: date) -> datetime:
+    """Return the instant at which a calendar day of Viet Nam begins."""
+    return datetime.combine(day, time.min, VIET_NAM)
 
 
 def day_start_seconds(unix_seconds: int) -> int:

@@ -30,6 +30,7 @@ COMPARED: Final = frozenset(
         *("procedure", "risk_assessment", "complaint_contact", "conditions", "lookup_keys", "must_match"),
         *("must_supply", "computing_fields", "rules", "denies", "row_scopes", "limits", "batch_maximum"),
         *("obligations", "retention_days", "valid_from", "valid_to", "review_date", "items", "told"),
+        "hidden_days",
     }
 )
 """Members of an agreement that are compared (file and text say nothing); another that differs widens."""
@@ -57,6 +58,7 @@ _AMOUNTS: Final[tuple[tuple[str, bool, Callable[[Agreement], int | date]], ...]]
     ("valid_from", False, lambda agreement: agreement.valid_from),
     ("batch_maximum", True, lambda agreement: agreement.batch_maximum),
     ("retention_days", True, lambda agreement: agreement.retention_days),
+    ("hidden_days", True, lambda agreement: agreement.hidden_days),
     ("valid_to", True, lambda agreement: agreement.valid_to),
     ("review_date", True, lambda agreement: agreement.review_date),
 )

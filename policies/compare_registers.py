@@ -46,6 +46,12 @@ def _days(*, later_is_wider: bool) -> Compare:
     return compare
 
 
+def _more_is_wider(register: str, where: str, before: object, after: object) -> Iterable[Change]:
+    if not isinstance(before, int) or not isinstance(after, int):
+        return _widens(register, where, before, after)
+    return compare_amount(register, where, before, after, more_is_wider=True)
+
+
 def _set(*, more_is_wider: bool) -> Compare:
     def compare(register: str, where: str, before: object, after: object) -> Iterable[Change]:
         if not isinstance(before, frozenset) or not isinstance(after, frozenset):
@@ -91,6 +97,12 @@ MEMBERS: Final[Mapping[str, Mapping[str, Compare]]] = {
     # A purpose is what its words say, and citizens consented to them: another label has no order.
     "purposes": {},
     "recipient_kinds": {**_LABELS, "legal_bases": _set(more_is_wider=True)},
+    "hidden_reads": {
+        "certainty": _CERTAINTY,
+        "days_maximum": _more_is_wider,
+        "extended_days_maximum": _more_is_wider,
+        "why": _words,
+    },
     "groups": _LABELS,
     "fields": {
         **_LABELS,
@@ -169,7 +181,7 @@ def compare_registers(
     """Return every difference between two catalogues and sets of registers."""
     (old_catalogue, old_registers), (new_catalogue, new_registers) = old, new
     changes = list(_compare_prohibitions(old_registers, new_registers))
-    for register in ("legal_bases", "instruments", "purposes", "recipient_kinds"):
+    for register in ("legal_bases", "instruments", "purposes", "recipient_kinds", "hidden_reads"):
         changes.extend(
             _compare_entries(register, getattr(old_registers, register), getattr(new_registers, register))
         )

@@ -12,6 +12,8 @@ from typing import Final
 from policies.agreement import read_agreement
 from policies.cases import Case, read_cases
 from policies.catalogue import Catalogue, read_catalogue
+from policies.hidden import FILE as HIDDEN_READS_FILE
+from policies.hidden import read_hidden_reads
 from policies.model import Agreement, PolicyError
 from policies.registers import (
     Registers,
@@ -65,6 +67,7 @@ REGISTER_FILES: Final = (
     "purposes.toml",
     "recipient_kinds.toml",
     "prohibitions.toml",
+    HIDDEN_READS_FILE,
 )
 """What every agreement is read with: the field catalogue and the registers."""
 
@@ -84,7 +87,10 @@ def read_registers(texts: Mapping[str, str]) -> tuple[Catalogue, Registers]:
     purposes = read_purposes(texts["purposes.toml"], "purposes.toml")
     kinds = read_recipient_kinds(texts["recipient_kinds.toml"], "recipient_kinds.toml", bases)
     prohibitions = read_prohibitions(texts["prohibitions.toml"], "prohibitions.toml", kinds, catalogue)
-    return catalogue, Registers(bases, instruments, purposes, kinds, prohibitions)
+    # Registers that were kept before this one was: then no agreement could hide anything.
+    hidden_text = texts.get(HIDDEN_READS_FILE, "")
+    hidden = read_hidden_reads(hidden_text, HIDDEN_READS_FILE, kinds, bases, instruments)
+    return catalogue, Registers(bases, instruments, purposes, kinds, prohibitions, hidden)
 
 
 def registers_hash(texts: Mapping[str, str]) -> str:

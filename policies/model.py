@@ -241,7 +241,8 @@ class Agreement:
     `recipient_kind` that acceded to `accession_framework`. conditions: what must hold between data
     subject and recipient. computing_fields: read to compute an outcome, never released.
     row_scopes: which rows of repeating groups may leave. batch_maximum 0 = no batch.
-    told: for citizens, exactly where consent is needed. items: the twelve items of art. 38, key → text.
+    told: for citizens, exactly where consent is needed. hidden_days: for how many days each look stays out
+    of the person's own history, 0 = not at all. items: the twelve items of art. 38, key → text.
     text: the original file; revision_hash: SHA-256 (hex) over its canonical content, so a comment does not
     make a new revision.
     """
@@ -281,3 +282,4 @@ class Agreement:
     review_date: date
     items: tuple[tuple[str, str], ...]
     told: Told | None = None
+    hidden_days: int = 0

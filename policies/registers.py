@@ -74,6 +74,24 @@ class Prohibition:
 
 
 @dataclass(frozen=True, slots=True)
+class HiddenRecipient:
+    """Whose looks an agreement may keep from the person for a while, by which article, and for how long.
+
+    days_maximum: from the look; extended_days_maximum: with every extension. certainty: S | S-full.
+    """
+
+    organisation: str
+    kind: str
+    legal_basis: str
+    instrument: str
+    article: str
+    certainty: str
+    days_maximum: int
+    extended_days_maximum: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Registers:
     """Everything an agreement may refer to."""
 
@@ -82,6 +100,7 @@ class Registers:
     purposes: Mapping[str, Purpose]
     recipient_kinds: Mapping[str, RecipientKind]
     prohibitions: tuple[Prohibition, ...]
+    hidden_reads: Mapping[str, HiddenRecipient]
 
 
 def _iri(entry: Table, key: str, value: str) -> str:

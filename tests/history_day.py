@@ -83,6 +83,7 @@ class Day:
             *[self.change_consent] * 3,
             *[self.read_own] * 2,
             self.read_own_too_weakly,
+            self.look_at_history,
             self.preview,
             self.represent,
         ]
@@ -213,6 +214,10 @@ class Day:
         weaken = "UPDATE citizen_sessions SET level = 1 WHERE citizen_id = CAST(:citizen AS uuid)"
         self.world.execute(weaken, citizen=someone.citizen.citizen_id)
         assert browser.post(form.action, form.fields).status_code == 403
+
+    def look_at_history(self) -> None:
+        """A person looks who saw the own data: that too is evidence about the person."""
+        assert self.browser(self.drawn.choice(self.people)).get("/citizen/history").status_code == 200
 
     def preview(self) -> None:
         """A person looks at the very values that a bank would get, and refuses."""

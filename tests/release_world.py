@@ -140,16 +140,26 @@ class World:
         self.owner.dispose()
 
     def register_hospital(
-        self, *, agreements: Sequence[str] = (AGREEMENT,), staff: int = 20, days: int = 30
+        self,
+        *,
+        agreements: Sequence[str] = (AGREEMENT,),
+        staff: int = 20,
+        days: int = 30,
+        organisation_id: str = "",
+        kind: str = "hospital",
     ) -> Hospital:
-        """Register a hospital of its own for one test: nobody else's limits, suspensions or evidence."""
+        """Register a hospital of its own for one test: nobody else's limits, suspensions or evidence.
+
+        organisation_id, kind: of a body of another kind that asks by the same route.
+        """
         number = next(self._numbers)
         code = f"{70000 + number:05d}"
+        organisation_id = organisation_id or f"facility-{code}"
         party = Party(f"hospital-{code}")
         self.clients.register_organisation(
             Organisation(
-                organisation_id=f"facility-{code}",
-                kind="hospital",
+                organisation_id=organisation_id,
+                kind=kind,
                 name_vi=f"Bệnh viện {code}",
                 name_en=f"Hospital {code}",
                 facility_code=code,
@@ -158,7 +168,7 @@ class World:
         self.clients.register_client(
             ClientRecord(
                 client_id=party.client_id,
-                organisation_id=f"facility-{code}",
+                organisation_id=organisation_id,
                 name=party.client_id,
                 scopes=(SCOPE,),
                 agreement_ids=tuple(agreements),
@@ -174,9 +184,9 @@ class World:
             for at in range(staff)
         )
         for member in members:
-            self.register_staff(f"facility-{code}", member)
+            self.register_staff(organisation_id, member)
         private = json.dumps({**party.key.as_dict(private=True), "kid": party.kid})
-        return Hospital(party.client_id, f"facility-{code}", code, ClientKey.read(private), members)
+        return Hospital(party.client_id, organisation_id, code, ClientKey.read(private), members)
 
     def register_staff(self, organisation_id: str, member: StaffMember) -> None:
         self.identifiers |= {member.personal_id, member.full_name}

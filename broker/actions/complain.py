@@ -28,21 +28,21 @@ class ComplaintStore(Protocol):
 class Complain:
     """The verb with its doors.
 
-    find_entry: (citizen id, reference) → the own entry of the history, None for anybody else's. new_id: a
-    fresh UUIDv7 as text.
+    find_entry: (citizen id, reference, instant) → the own entry of the history, None for anybody else's.
+    new_id: a fresh UUIDv7 as text.
     """
 
     store: ComplaintStore
     holidays: Holidays
-    find_entry: Callable[[str, str], HistoryEntry | None]
+    find_entry: Callable[[str, str, datetime], HistoryEntry | None]
     new_id: Callable[[], str]
 
-    def about(self, citizen_id: str, reference: str) -> HistoryEntry | None:
+    def about(self, citizen_id: str, reference: str, at: datetime) -> HistoryEntry | None:
         """Return what a complaint would be about; None for what is no reference or not about this person.
 
         Raises StoreUnavailable, also where the source cannot say whose it is.
         """
-        return self.find_entry(citizen_id, reference) if is_reference(reference) else None
+        return self.find_entry(citizen_id, reference, at) if is_reference(reference) else None
 
     def file(self, citizen_id: str, complaint_id: str, entry: HistoryEntry, text: str, at: datetime) -> bool:
         """Keep a complaint; False if this very one was kept before.

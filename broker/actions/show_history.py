@@ -26,21 +26,26 @@ _COLUMNS: Final = ("personal_id",)
 
 
 class HistoryStore(Protocol):
-    """The entries of the log, by keyed hash of whom they are about. All methods raise StoreUnavailable."""
+    """The entries of the log, by keyed hash of whom they are about. All methods raise StoreUnavailable.
 
-    def find_entries(self, refs: Sequence[bytes], wanted: HistoryFilter) -> Sequence[HistoryEntry]:
+    today: civil day of Viet Nam; what an agreement hides on it is as if it were not there.
+    """
+
+    def find_entries(
+        self, refs: Sequence[bytes], wanted: HistoryFilter, today: date
+    ) -> Sequence[HistoryEntry]:
         """Return the newest entries that fit, one more than a page has."""
         ...
 
-    def find_entry(self, refs: Sequence[bytes], reference: str) -> HistoryEntry | None:
+    def find_entry(self, refs: Sequence[bytes], reference: str, today: date) -> HistoryEntry | None:
         """Return the one look under a reference (text of a UUID), None for one about anybody else."""
         ...
 
-    def find_opening(self, refs: Sequence[bytes], reference: str) -> KeptOpening | None:
+    def find_opening(self, refs: Sequence[bytes], reference: str, today: date) -> KeptOpening | None:
         """Return one entry of any kind with its salts, None for one about anybody else."""
         ...
 
-    def count_entries(self, refs: Sequence[bytes], first_month: date) -> Sequence[HistoryCount]:
+    def count_entries(self, refs: Sequence[bytes], first_month: date, today: date) -> Sequence[HistoryCount]:
         """Return how often each recipient came per month since a month."""
         ...
 
@@ -102,36 +107,38 @@ class ShowHistory:
     def page(self, citizen_id: str, wanted: HistoryFilter, at: datetime) -> HistoryPage:
         """Return a page of what happened to an account's holder. Raises StoreUnavailable."""
         own = self.evidence_of(citizen_id)
-        months = months_before(civil_date(at), CHART_MONTHS)
-        found = self.store.find_entries(own.refs, wanted)
+        today = civil_date(at)
+        months = months_before(today, CHART_MONTHS)
+        found = self.store.find_entries(own.refs, wanted, today)
         entries = found[:PAGE_SIZE]
         return HistoryPage(
             entries=entries,
             following=entries[-1].reference if len(found) > PAGE_SIZE else "",
-            counts=self.store.count_entries(own.refs, months[0]),
+            counts=self.store.count_entries(own.refs, months[0], today),
             months=months,
             is_complete=own.is_complete,
         )
 
-    def find_entry(self, citizen_id: str, reference: str) -> HistoryEntry | None:
+    def find_entry(self, citizen_id: str, reference: str, at: datetime) -> HistoryEntry | None:
         """Return one look at an account holder's data; None for anybody else's, as for one that is not.
 
         Raises StoreUnavailable, also for an entry that is not found while the source cannot be asked: then
         nobody knows whose it is, and it is said of none that it is another's.
         """
         own = self.evidence_of(citizen_id)
-        found = self.store.find_entry(own.refs, reference)
+        found = self.store.find_entry(own.refs, reference, civil_date(at))
         if found is None and not own.is_complete:
             raise StoreUnavailable("the source cannot say whose entry this is")
         return found
 
-    def open_entry(self, citizen_id: str, reference: str) -> OpenedEntry | None:
+    def open_entry(self, citizen_id: str, reference: str, at: datetime) -> OpenedEntry | None:
         """Return one entry about an account's holder with what opens it; None for anybody else's.
 
-        reference: text of a UUID. What was erased is nobody's any more. Raises the same as `find_entry`.
+        reference: text of a UUID. What was erased is nobody's any more, what is hidden nobody's
+        yet. Raises the same as `find_entry`.
         """
         own = self.evidence_of(citizen_id)
-        kept = self.store.find_opening(own.refs, reference)
+        kept = self.store.find_opening(own.refs, reference, civil_date(at))
         if kept is None:
             if not own.is_complete:
                 raise StoreUnavailable("the source cannot say whose entry this is")

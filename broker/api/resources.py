@@ -71,6 +71,8 @@ AUTHENTICATION: Final = {
     "citizen.who_saw": "browser: a citizen's session",
     "citizen.evidence": "browser: the session of the citizen whom the entry is about",
     "citizen.evidence_file": "browser: the session of the citizen whom the entry is about",
+    "citizen.hidden_reads": "none: how many looks are kept out of histories, the same for everybody",
+    "citizen.hidden_reads_file": "none: the same as JSON",
     "citizen.record": "browser: a citizen's session",
     "citizen.read_record": "browser: a citizen's session of level 2 and a form token",
     "citizen.complaints": "browser: a citizen's session",

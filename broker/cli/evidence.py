@@ -30,6 +30,7 @@ from broker.cli.evidence_options import (
 from broker.cli.evidence_replay import replay_command
 from broker.cli.evidence_stamps import read_timestamp, stamp_told
 from broker.cli.evidence_words import HOLDS, NOT_CHECKED, REASONS, RESULTS, VERIFY
+from broker.cli.hiding_command import disclose_later_command
 from broker.cli.output import CommandRefused
 from broker.cli.seal_command import seal_command
 from broker.evidence.signed_note import COSIGNATURE, LOG_SIGNATURE
@@ -58,6 +59,7 @@ evidence_group.add_command(audit_command, "audit")
 evidence_group.add_command(replay_command, "replay")
 evidence_group.add_command(export_command, "export")
 evidence_group.add_command(erase_command, "erase")
+evidence_group.add_command(disclose_later_command, "disclose-later")
 evidence_group.add_command(seal_command, "seal")
 
 

@@ -13,6 +13,7 @@ from broker.errors import BrokerError
 from broker.evidence.acting import BY_ITSELF
 from broker.storage.cleaning import delete_expired
 from broker.storage.counters import delete_closed_windows
+from broker.storage.hidden_reads import PostgresHiddenReads
 from broker.storage.signing_keys import PostgresSigningKeys
 
 
@@ -20,6 +21,8 @@ from broker.storage.signing_keys import PostgresSigningKeys
 @click.option("--every", "every_seconds", type=click.IntRange(1, 3600), help="Go on, every so many seconds.")
 def maintain_command(every_seconds: int | None) -> None:
     """Delete used proofs and assertions, expired tokens and sessions, closed counters and unpublished keys.
+
+    And count, after the end of each quarter, the looks that agreements kept out of histories.
 
     Each is kept until well after it would be refused for its age alone. Evidence is never touched: the
     application role cannot. Once without --every; prints one JSON line per sweep.
@@ -38,10 +41,14 @@ def maintain_command(every_seconds: int | None) -> None:
 
 
 def sweep(session: Session) -> dict[str, int]:
-    """Sweep once; return how many rows went, by table. Raises StoreUnavailable."""
+    """Sweep once; return how many rows went, by table, and how many quarters were counted.
+
+    Raises StoreUnavailable.
+    """
     now, by_itself = system_clock(), session.acts.by(BY_ITSELF)
     return {
         **delete_expired(session.engine, now),
         "usage_counters": delete_closed_windows(session.engine, now),
         "signing_keys": PostgresSigningKeys(session.engine, by_itself).delete_unpublished(now),
+        "hidden_read_quarters": len(PostgresHiddenReads(session.engine).count_quarters(now)),
     }

@@ -22,6 +22,7 @@ from broker.storage.migrate import migrate
 from broker.storage.session import open_store
 from broker.storage.signing_keys import PostgresSigningKeys
 from policies.compile import PolicySet
+from policies.hidden import extended_days_maximum
 from policies.load import register_texts
 
 
@@ -63,6 +64,12 @@ def revisions(policy_set: PolicySet) -> list[AgreementRevision]:
             valid_from=agreement.valid_from,
             valid_to=agreement.valid_to,
             review_date=agreement.review_date,
+            hidden_days=agreement.hidden_days or None,
+            hidden_days_maximum=(
+                extended_days_maximum(agreement.recipients, policy_set.registers.hidden_reads)
+                if agreement.hidden_days
+                else None
+            ),
         )
         for agreement in (table.agreement for table in policy_set.tables.values())
     ]

@@ -26,7 +26,7 @@ from broker.evidence.shapes import (
 ADMINISTRATION_SCHEMA_VERSION: Final = 1
 AdministrationActor: TypeAlias = Literal["operator", "client", "broker"]
 TargetKind: TypeAlias = Literal[
-    "organisation", "client", "staff", "citizen", "consent", "complaint", "notice", "log"
+    "organisation", "client", "staff", "citizen", "consent", "complaint", "notice", "log", "entry"
 ]
 Given: TypeAlias = Literal["organisation", "kind", "scope", "agreement", "grant_type", "until"]
 ABOUT_A_PERSON: Final = frozenset({"citizen", "consent", "complaint"})
@@ -54,6 +54,7 @@ ACTS: Final[Mapping[str, TargetKind]] = {
     "log_closed": "log",
     "emergency_begun": "log",
     "emergency_ended": "log",
+    "disclosure_extended": "entry",
 }
 """Every act, and the kind of thing it is done to. In an emergency releases go on without new checkpoints."""
 

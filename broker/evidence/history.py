@@ -6,11 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from broker.evidence.entry import LOG_STOPPED_RULE
-from policies.civil_time import VIET_NAM
+from policies.civil_time import midnight
 
 Result: TypeAlias = Literal["released", "answered_without_data", "refused", "error"]
 RESULTS: Final[tuple[Result, ...]] = get_args(Result)
@@ -144,7 +144,7 @@ def months_before(day: date, count: int) -> tuple[date, ...]:
 
 
 def _least_reference(day: date) -> str:
-    return least_reference(datetime.combine(day, time.min, VIET_NAM))
+    return least_reference(midnight(day))
 
 
 def least_reference(at: datetime) -> str:

@@ -24,7 +24,11 @@ from policies.load import registers_hash
 
 @dataclass(frozen=True, slots=True)
 class AgreementRevision:
-    """One revision of one agreement, as published. text: the TOML a lawyer reads."""
+    """One revision of one agreement, as published. text: the TOML a lawyer reads.
+
+    hidden_days: for how long its looks stay out of the person's own history, hidden_days_maximum: with every
+    extension; None where nothing is hidden.
+    """
 
     agreement_id: str
     revision: int
@@ -33,6 +37,8 @@ class AgreementRevision:
     valid_from: date
     valid_to: date
     review_date: date
+    hidden_days: int | None = None
+    hidden_days_maximum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,8 @@ def _keep_text(connection: Connection, revision: AgreementRevision) -> bool:
         agreement_id=revision.agreement_id,
         revision=revision.revision,
         text=revision.text,
+        hidden_days=revision.hidden_days,
+        hidden_days_maximum=revision.hidden_days_maximum,
     )
     once = kept.on_conflict_do_nothing(index_elements=["revision_hash"])
     return connection.execute(once.returning(agreement_revisions.c.revision_hash)).one_or_none() is not None

@@ -40,6 +40,8 @@ APPLICATION_GRANTS: Final[Mapping[str, str]] = {
     "log_positions": "SELECT",
     "log_horizon": "SELECT",
     "log_published": "SELECT",
+    "disclosure_extensions": "SELECT",
+    "hidden_read_quarters": "SELECT, INSERT",
 }
 """What the application role may do, table by table; anything absent is refused by PostgreSQL."""
 

@@ -49,6 +49,7 @@ from broker.storage.evidence_tables import (
     evidence_keys,
     evidence_openings,
 )
+from broker.storage.hidden_tables import disclosure_extensions, hidden_read_quarters
 from broker.storage.log_tables import log_horizon, log_positions, log_published
 
 __all__ = [
@@ -67,11 +68,13 @@ __all__ = [
     "consent_receipts",
     "consent_requests",
     "consents",
+    "disclosure_extensions",
     "evidence_entries",
     "evidence_keys",
     "evidence_openings",
     "facility_staff",
     "grants",
+    "hidden_read_quarters",
     "log_horizon",
     "log_positions",
     "log_published",
@@ -144,6 +147,10 @@ agreement_revisions = Table(
     Column("revision", Integer, nullable=False),
     Column("text", Text, nullable=False),
     instant("published_at", now=True),
+    # For how many days each look stays out of the person's own history, and the most with every extension;
+    # NULL: nothing is hidden.
+    Column("hidden_days", Integer, nullable=True),
+    Column("hidden_days_maximum", Integer, nullable=True),
     # One number never names two texts, whoever publishes at the same moment.
     UniqueConstraint("agreement_id", "revision"),
 )

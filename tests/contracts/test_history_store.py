@@ -17,6 +17,7 @@ from tests.history_world import Told, keep, reference_at
 from tests.release_world import World
 
 NOVEMBER = datetime(2026, 11, 10, 5, 0, tzinfo=UTC)
+TODAY = date(2026, 11, 11)
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def test_pages_follow_one_another_newest_first_without_gap_or_repetition(
     found: list[str] = []
     before = ""
     while True:
-        page = history.find_entries([ref], HistoryFilter(before=before))
+        page = history.find_entries([ref], HistoryFilter(before=before), TODAY)
         found += [one.reference for one in page[:PAGE_SIZE]]
         if len(page) <= PAGE_SIZE:
             break
@@ -51,7 +52,7 @@ def test_what_several_references_name_is_one_history(world: World, history: Post
     account, key = secrets.token_bytes(32), secrets.token_bytes(32)
     made = [told(account, NOVEMBER), told(key, NOVEMBER - timedelta(days=1))]
     keep(world, made)
-    found = history.find_entries([account, key], HistoryFilter())
+    found = history.find_entries([account, key], HistoryFilter(), TODAY)
     assert [one.reference for one in found] == [one.reference for one in made]
 
 
@@ -61,7 +62,7 @@ def test_an_entry_tells_who_why_what_and_names_the_organisation(
     ref = secrets.token_bytes(32)
     made = told(ref, NOVEMBER, recipient=world.hospital.organisation_id)
     keep(world, [made])
-    entry = history.find_entries([ref], HistoryFilter())[0]
+    entry = history.find_entries([ref], HistoryFilter(), TODAY)[0]
     code = world.hospital.facility_code
     assert entry.recipient_names == (f"Bệnh viện {code}", f"Hospital {code}")
     assert (entry.at, entry.purpose, entry.legal_basis) == (NOVEMBER, "check_entitlement", "L1")
@@ -78,7 +79,7 @@ def test_filters_leave_what_fits(world: World, history: PostgresHistory) -> None
     keep(world, [first, last, refused])
 
     def references(wanted: HistoryFilter) -> list[str]:
-        return [one.reference for one in history.find_entries([ref], wanted)]
+        return [one.reference for one in history.find_entries([ref], wanted, TODAY)]
 
     assert references(HistoryFilter(month=date(2026, 11, 1))) == [refused.reference, first.reference]
     assert references(HistoryFilter(month=date(2026, 10, 1))) == [last.reference]
@@ -91,8 +92,8 @@ def test_nobody_elses_entry_is_found_by_its_reference(world: World, history: Pos
     mine, other = secrets.token_bytes(32), secrets.token_bytes(32)
     made = told(other, NOVEMBER)
     keep(world, [made, told(mine, NOVEMBER)])
-    assert history.find_entry([mine], made.reference) is None
-    found = history.find_entry([other], made.reference)
+    assert history.find_entry([mine], made.reference, TODAY) is None
+    found = history.find_entry([other], made.reference, TODAY)
     assert found is not None
     assert found.reference == made.reference
 
@@ -109,7 +110,7 @@ def test_months_are_counted_per_recipient_and_result(world: World, history: Post
             told(ref, NOVEMBER - timedelta(days=400)),
         ],
     )
-    counts = history.count_entries([ref], date(2026, 1, 1))
+    counts = history.count_entries([ref], date(2026, 1, 1), TODAY)
     assert [(one.month, one.recipient, one.is_released, one.count) for one in counts] == [
         (date(2026, 10, 1), "bank", True, 1),
         (date(2026, 11, 1), "clinic", False, 1),
@@ -131,6 +132,7 @@ def test_ten_thousand_entries_are_read_by_the_index_and_in_time(
         "recipient": "",
         "result": "",
         "is_everything": False,
+        "today": TODAY,
         "count": PAGE_SIZE + 1,
     }
     with world.owner.connect() as connection:
@@ -138,8 +140,8 @@ def test_ten_thousand_entries_are_read_by_the_index_and_in_time(
         plan = "\n".join(row[0] for row in connection.execute(explained, parameters))
     assert "ix_evidence_openings_person_link" in plan
     started = time.perf_counter()
-    page = history.find_entries([ref], HistoryFilter())
-    counts = history.count_entries([ref], date(2026, 1, 1))
+    page = history.find_entries([ref], HistoryFilter(), TODAY)
+    counts = history.count_entries([ref], date(2026, 1, 1), TODAY)
     counted = time.perf_counter()
     assert all(newer.reference > older.reference for newer, older in pairwise(page))
     assert sum(one.count for one in counts) == 10_000

@@ -192,7 +192,7 @@ class TestOneEntryForItsOwnPerson:
     def test_what_is_handed_out_passes_the_verifier(self, store: EvidenceStore, name: str) -> None:
         store.record(name, 2026, 1)
         [entry] = store.entries[name]
-        opened = self.history(store, "ada").open_entry("7", reference_of(entry))
+        opened = self.history(store, "ada").open_entry("7", reference_of(entry), AT)
         assert opened is not None
         assert (opened.entry, opened.data_subject) == (entry, name)
         log = MemoryLog()
@@ -210,10 +210,10 @@ class TestOneEntryForItsOwnPerson:
     def test_somebody_elses_is_as_if_it_were_not(self, store: EvidenceStore) -> None:
         store.record("ada", 2026, 1)
         reference = reference_of(store.entries["ada"][0])
-        assert self.history(store, "bob").open_entry("8", reference) is None
-        assert self.history(store, "").open_entry("8", reference) is None
+        assert self.history(store, "bob").open_entry("8", reference, AT) is None
+        assert self.history(store, "").open_entry("8", reference, AT) is None
 
     def test_while_the_source_is_away_nobody_says_whose_it_is(self, store: EvidenceStore) -> None:
         store.record("ada", 2026, 1)
         with pytest.raises(StoreUnavailable, match="the source cannot say whose entry this is"):
-            self.history(store, "ada", is_up=False).open_entry("7", reference_of(store.entries["ada"][0]))
+            self.history(store, "ada", is_up=False).open_entry("7", reference_of(store.entries["ada"][0]), AT)

@@ -17,7 +17,7 @@ from broker.settings import read_settings
 
 PUBLIC = {"/healthz", "/readyz", "/metrics", "/problems/<slug>", "/oauth/jwks"}
 PUBLIC |= {"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"}
-PUBLIC |= {"/receipts/check", "/citizen/help"}
+PUBLIC |= {"/receipts/check", "/citizen/help", "/citizen/hidden-reads", "/citizen/hidden-reads.json"}
 PUBLIC |= {"/citizen/verify", "/citizen/verify.js", "/citizen/verify.html"}
 PUBLIC |= {"/evidence/<year>/checkpoint", "/evidence/<year>/vkey", "/evidence/<year>/tile/<path:place>"}
 PUBLIC |= {"/evidence/<year>/consistency/<old>/<new>", "/evidence/<year>/witnessed-checkpoint"}

@@ -43,6 +43,8 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "citizen.style": "public",
     "citizen.script": "public",
     "citizen.help": "public",
+    "citizen.hidden_reads": "public",
+    "citizen.hidden_reads_file": "public",
     "citizen.check_page": "public",
     "citizen.check_receipt": "public",
     "citizen.verify_page": "public",

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
@@ -343,7 +343,7 @@ class TestWhatIsThePersonsOwn:
         assert "lúc đó nhật ký bằng chứng đang dừng, nên không chia sẻ" in page.words
         history = PostgresHistory(standing.world.engine, standing.world.openings)
         ref = standing.world.pseudonyms.data_subject_ref(person.person_key)
-        found = history.find_entries([ref], HistoryFilter())
+        found = history.find_entries([ref], HistoryFilter(), date.max)
         assert [one.reason for one in found] == ["log_stopped"]
 
     def test_the_own_record_is_shown_and_the_look_says_that_the_log_stood(
@@ -356,7 +356,7 @@ class TestWhatIsThePersonsOwn:
         assert person.personal_id in shown.text
         history = PostgresHistory(standing.world.engine, standing.world.openings)
         ref = standing.world.pseudonyms.data_subject_ref(person.person_key)
-        [entry] = history.find_entries([ref], HistoryFilter())
+        [entry] = history.find_entries([ref], HistoryFilter(), date.max)
         assert standing.rules(entry.reference)[-1] == LOG_STOPPED_RULE
         assert entry.in_emergency
         stood = "Lúc đó nhật ký đang dừng; mục này vẫn được ghi ngay và vào nhật ký sau"
