@@ -15,6 +15,7 @@ import uuid_utils
 from flask import Flask
 
 from broker.actions.enforcement import Enforcement
+from broker.actions.find_usage import ACTION as FIND_USAGE
 from broker.actions.own_reading import ACTION as EXTRACT_OWN_RECORD
 from broker.actions.share_record import ACTION as SHARE_RECORD
 from broker.actions.verify_entitlement import ACTION as VERIFY_ENTITLEMENT
@@ -43,6 +44,7 @@ from broker.storage.readiness import find_fault
 from broker.storage.register import CachedRegister, PreparedRegister
 from broker.storage.session import Store, open_store
 from broker.storage.signing_keys import PostgresSigningKeys
+from broker.usage_wiring import UsageWiring
 from broker.wiring import Wiring
 from connectors.national_insurance.children import InsuranceFamilies
 from connectors.national_insurance.source import InsuranceSource
@@ -52,7 +54,7 @@ from policies.decide import decide
 from policies.load import SHIPPED, load_directory
 from policies.model import Decision, DecisionRequest, PolicyError
 
-RELEASE_SCOPES: Final = frozenset({VERIFY_ENTITLEMENT, SHARE_RECORD, EXTRACT_OWN_RECORD})
+RELEASE_SCOPES: Final = frozenset({VERIFY_ENTITLEMENT, SHARE_RECORD, EXTRACT_OWN_RECORD, FIND_USAGE})
 """The actions that a route serves: their agreements must be in force as loaded."""
 
 
@@ -146,7 +148,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     reading = whole.routes(caller)
     judge = wiring.judge(caller)
     beside = {**routes, **wiring.json_routes(judge)}
-    bodiless = {**wiring.bodiless_routes(judge), **logs.routes(judge)}
+    usage = UsageWiring(settings, store, policy_set, enforcement, source, system_clock)
+    bodiless = {**wiring.bodiless_routes(judge), **logs.routes(judge), **usage.routes(judge)}
     bodiless |= {("GET", path): one for path, one in reading.items()}
     app.register_blueprint(resources_blueprint(exchange, beside, bodiless, callers))
     for blueprint in wiring.blueprints():

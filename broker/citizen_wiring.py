@@ -69,9 +69,7 @@ class CitizenWiring:
         hidden = HiddenReadParts(
             PostgresHiddenReads(self.store.engine).list_quarters, requests.names_of_organisations
         )
-        return OwnParts(
-            history, self._looks(), record, preview, complaints, representation, self.log, hidden
-        )
+        return OwnParts(history, self._looks(), record, preview, complaints, representation, self.log, hidden)
 
     def _represent(self, decisions: DecideConsent) -> Represent:
         pseudonyms = self._pseudonyms()

@@ -20,6 +20,7 @@ from policies.vocabulary import (
     CONDITIONS,
     ITEMS,
     LIMIT_SCOPES,
+    NO_FIELDS,
     OBLIGATIONS,
     SUPPLIED,
 )
@@ -82,7 +83,11 @@ def _read_legal_basis(top: Table, kind: str, registers: Registers) -> tuple[str,
     return code, citations, procedure
 
 
-def _read_rules(top: Table, catalogue: Catalogue, *, needs_consent: bool) -> tuple[Rule, ...]:
+def _read_rules(top: Table, action: str, catalogue: Catalogue, *, needs_consent: bool) -> tuple[Rule, ...]:
+    if action in NO_FIELDS:
+        if top.has("release"):
+            raise top.refusal("release", f"has no place in an agreement of {action}: it gives no field")
+        return ()
     rules: list[Rule] = []
     taken: set[str] = set()
     for entry in top.tables("release"):
@@ -172,9 +177,7 @@ def _check_whole(top: Table, agreement: Agreement, registers: Registers) -> None
     if needs_consent != ("has_consented" in agreement.conditions):
         raise top.refusal("conditions", 'must name "has_consented" exactly when the legal basis is consent')
     aggregate = "nobody_individually" in agreement.conditions
-    if aggregate != all(rule.form.name == "aggregate" for rule in agreement.rules) or (
-        not aggregate and any(rule.form.name == "aggregate" for rule in agreement.rules)
-    ):
+    if any(aggregate != (rule.form.name == "aggregate") for rule in agreement.rules):
         raise top.refusal(
             "conditions", '"nobody_individually" goes with form "aggregate" for every field, and only so'
         )
@@ -185,6 +188,13 @@ def _check_whole(top: Table, agreement: Agreement, registers: Registers) -> None
     if aggregate and (agreement.must_match or agreement.computing_fields or agreement.batch_maximum):
         raise top.refusal(
             "must_match", "must_match, computing_fields and batch_maximum have no meaning for aggregates"
+        )
+    if agreement.action in NO_FIELDS and (
+        aggregate or agreement.must_match or agreement.computing_fields or agreement.row_scopes
+    ):
+        raise top.refusal(
+            "must_match",
+            f"{agreement.action} reads no field: only lookup_keys, about one person, have a meaning",
         )
     if "acting_person_registered" in agreement.obligations and "acting_person" not in agreement.must_supply:
         raise top.refusal(
@@ -203,6 +213,7 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
     kind, named, framework = _read_recipients(top, registers)
     basis, citations, procedure = _read_legal_basis(top, kind, registers)
     needs_consent = registers.legal_bases[basis].needs == "consent"
+    action = top.word("action", ACTIONS)
     owner, title, items = top.table("data_owner"), top.table("title"), top.table("items")
     agreement = Agreement(
         id=top.text("id"),
@@ -213,7 +224,7 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
         title_vi=title.text("vi"),
         title_en=title.text("en"),
         data_owner=Organisation(owner.text("id"), owner.text("name")),
-        action=top.word("action", ACTIONS),
+        action=action,
         purpose=top.word("purpose", registers.purposes),
         recipient_kind=kind,
         recipients=named,
@@ -228,7 +239,7 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
         must_match=top.words("must_match", catalogue.fields),
         must_supply=top.words("must_supply", SUPPLIED),
         computing_fields=top.words("computing_fields", catalogue.fields),
-        rules=_read_rules(top, catalogue, needs_consent=needs_consent),
+        rules=_read_rules(top, action, catalogue, needs_consent=needs_consent),
         denies=_read_denies(top, catalogue, registers),
         row_scopes=_read_row_scopes(top, catalogue),
         limits=_read_limits(top, kind),

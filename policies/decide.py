@@ -9,6 +9,7 @@ from __future__ import annotations
 from policies.compile import MEMO_SIZE, AgreementTable, PolicySet
 from policies.model import ConsentFacts, Decision, DecisionRequest, DenyRule, FieldRelease, Withheld
 from policies.reasons import CONSENT_STATES, DEFAULT_DENY, PERMITTED, POLICY_ERROR, REASONS
+from policies.vocabulary import NO_FIELDS
 
 _ERROR = Decision(permitted=False, reason=POLICY_ERROR, determining_rules=(POLICY_ERROR,))
 
@@ -177,6 +178,8 @@ def _make_answer(
     withheld = _withheld(table, names, given, denied)
     took_away = {f"{prefix}{rule.id}" for rule in denies if rule.fields & names & table.permitted.keys()}
     took_away.update(table.prohibited_by[name] for name in names & table.prohibited_by.keys())
+    if not given and not names and table.agreement.action in NO_FIELDS:
+        return _permit(table, given, (), (f"{prefix}action",))
     if not given:
         return _refusal(table, "no_rule_permits", tuple(sorted(took_away)) or (DEFAULT_DENY,), withheld)
     rules = took_away | {table.permitted_by[name] for name in given}

@@ -23,7 +23,11 @@ ACTIONS: Mapping[str, Label] = {
     "export_statistics": ("kết xuất thống kê", "export statistics"),
     "extract_own_record": ("trích lục hồ sơ của mình", "extract own record"),
     "show_history": ("xem lịch sử chia sẻ", "show history"),
+    "find_usage": ("hỏi lịch sử cho công dân qua cổng", "ask for a citizen's history at a portal"),
 }
+
+NO_FIELDS: frozenset[str] = frozenset({"find_usage"})
+"""Actions that give no field of the record: what leaves is the person's own history, in a fixed shape."""
 
 OBLIGATIONS: Mapping[str, Label] = {
     "acting_person_registered": (
@@ -48,6 +52,8 @@ CARRIED_OUT: Mapping[str, frozenset[str]] = {
     # By consent: no staff member stands between the citizen's word and the recipient's system.
     "share_record": frozenset({"evidence_receipt"}),
     "extract_own_record": frozenset({"evidence_receipt"}),
+    # The shape of the answer is somebody else's and has no place for a receipt.
+    "find_usage": frozenset(),
 }
 """Obligations that the enforcement point of an action carries out; a decision with any other is a refusal.
 
@@ -66,6 +72,10 @@ CONDITIONS: Mapping[str, Label] = {
     "represents_the_data_subject": (
         "là người đại diện của chủ thể dữ liệu dưới 18 tuổi, theo cơ sở dữ liệu ngay lúc đó",
         "represents the data subject, who is under 18, as the source says at that moment",
+    ),
+    "signed_in_at_portal": (
+        "đã đăng nhập tại cổng và tự hỏi, theo lời cổng",
+        "is signed in at the portal and asks in person, as the portal says",
     ),
     "nobody_individually": (
         "không cá nhân nào, chỉ số liệu tổng hợp",

@@ -24,7 +24,7 @@ _LINE: dict[str, str] = {
     "event": f"(?:{_OWN_NUMBERS}|[A-Za-z _:;,.'()-])+",
     "request_id": _REQUEST_ID,
     "method": r"GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS|\(other\)",
-    "route": r"\(none\)|(?:/[a-z0-9._\-<>:]+)+/?",
+    "route": r"\(none\)|/facade/findusage/(?:findUsage|usagePeriod)|(?:/[a-z0-9._\-<>:]+)+/?",
     "status": "[1-5][0-9]{2}",
     "ms": r"[0-9]+\.[0-9]{1,2}",
     "problem": "|".join(PROBLEMS),

@@ -44,6 +44,9 @@ ALONE = 80
 """Persons whom hospitals of other tests do not ask about; see `World.unseen_person`."""
 
 
+PORTAL_AGREEMENT = "citizen_portal_history"
+EXAMPLE_OF_PORTALS = Path(__file__).parents[1] / "docs/examples/citizen_portal_history.toml"
+
 TEST_AGREEMENTS: Mapping[str, Mapping[str, str]] = {
     "hospital_without_batch": {"batch_maximum = 200": "batch_maximum = 0"},
     "hospital_ten_a_day": {"client_day = 20000": "client_day = 10"},
@@ -63,6 +66,11 @@ def write_policies(directory: Path) -> Path:
             assert changed.count(old) == 1, f"{old} does not stand once in the hospitals' agreement"
             changed = changed.replace(old, new)
         (agreements / f"{name}.toml").write_text(changed, encoding="utf-8")
+    portal = EXAMPLE_OF_PORTALS.read_text(encoding="utf-8")
+    named = 'organisations = ["national_public_service_portal"]'
+    assert portal.count(named) == 1
+    everyone = portal.replace(named, 'accession_framework = "Every portal of these tests."')
+    (agreements / f"{PORTAL_AGREEMENT}.toml").write_text(everyone, encoding="utf-8")
     return directory
 
 
@@ -147,10 +155,11 @@ class World:
         days: int = 30,
         organisation_id: str = "",
         kind: str = "hospital",
+        scopes: Sequence[str] = (SCOPE,),
     ) -> Hospital:
         """Register a hospital of its own for one test: nobody else's limits, suspensions or evidence.
 
-        organisation_id, kind: of a body of another kind that asks by the same route.
+        organisation_id, kind, scopes: of a body of another kind.
         """
         number = next(self._numbers)
         code = f"{70000 + number:05d}"
@@ -170,7 +179,7 @@ class World:
                 client_id=party.client_id,
                 organisation_id=organisation_id,
                 name=party.client_id,
-                scopes=(SCOPE,),
+                scopes=tuple(scopes),
                 agreement_ids=tuple(agreements),
                 client_metadata={
                     "grant_types": ["client_credentials"],

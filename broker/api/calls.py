@@ -24,7 +24,8 @@ class Call:
     """Method, path and the header fields that matter; body as received.
 
     route: the rule that the path fits, "" where it is the path itself: what logs may name. query: as
-    received, without the question mark; most resources take none and do not look.
+    received, without the question mark; most resources take none and do not look. user_id: X-Road-UserId,
+    which one resource reads.
     reference: fresh UUIDv7 under which the evidence of this call will stand; request_id: the caller's own,
     or the same.
     """
@@ -41,6 +42,7 @@ class Call:
     caller: CallerFacts
     route: str = ""
     query: str = ""
+    user_id: str = ""
 
     @property
     def vietnamese(self) -> bool:

@@ -35,7 +35,7 @@ from broker.oauth.client_metadata import (
 )
 from broker.oauth.registration import Network
 from broker.oauth.registry import FACILITY_CODE
-from broker.oauth.scopes import MANAGE_CLIENTS
+from broker.oauth.scopes import BY_COMMAND, MANAGE_CLIENTS
 from broker.storage.clients import AlreadyRegistered, ClientRecord, Organisation, client_record
 from policies.civil_time import civil_date
 from policies.compile import PolicySet
@@ -180,8 +180,8 @@ def _read(document: Mapping[str, Any], today: date) -> tuple[ClientMetadata, dic
         faults += faults_in(invalid.messages, "")
     try:
         metadata = client_metadata({name: value for name, value in document.items() if name not in ours})
-        if MANAGE_CLIENTS in metadata.scopes:
-            told = f"{MANAGE_CLIENTS} is given on the broker's own machine: broker client register."
+        for scope in sorted(BY_COMMAND.intersection(metadata.scopes)):
+            told = f"{scope} is given on the broker's own machine: broker client register."
             faults.append(InputFault("/scope", told))
     except MetadataRefused as refused:
         faults += refused.faults

@@ -22,6 +22,7 @@ from broker.api.openapi_schemas import ProblemSchema
 from broker.api.openapi_words import MEMBERS, PARAMETERS, SCHEMES, SCOPE_WORDS
 from broker.api.problems import MEDIA_TYPE, PROBLEMS, Reply, plain_problem, problem_reply
 from broker.api.public_documents import PublicDocument
+from broker.evidence.usage import LIMIT_MAX, OFFSET_MAX
 from broker.oauth.endpoints import TOKEN_PATH, Addresses
 
 OPENAPI_PATH: Final = "/openapi.json"
@@ -32,6 +33,15 @@ _ONE_NUMBER: Final = [{"required": ["card_number"]}, {"required": ["personal_id"
 """What marshmallow's declarations of single members cannot say of a card."""
 _THE_END: Final = r"\Z"
 _PATH_VARIABLE: Final = re.compile(r"<([a-z_]+)>")
+_PERSON: Final[Row] = {"pattern": "^(VN)?[0-9]{12}$"}
+_SHAPES: Final[Mapping[str, Row]] = {
+    "userCode": _PERSON,
+    "X-Road-UserId": _PERSON,
+    "offset": {"type": "integer", "minimum": 0, "maximum": OFFSET_MAX, "default": 0},
+    "limit": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT_MAX},
+}
+_NEEDED: Final = frozenset({"userCode", "X-Road-UserId"})
+"""Parameters that must be given, though they are no part of the path."""
 _JWT: Final = {"type": "string", "pattern": r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$"}
 _HEADERS: Final[Mapping[str, Row]] = {
     "X-Request-Id": {"type": "string", "format": "uuid"},
@@ -121,7 +131,7 @@ def _described(one: Operation, addresses: Addresses) -> Row:
         "parameters": [
             *(_parameter(name, "path") for name in _PATH_VARIABLE.findall(one.rule)),
             *(_parameter(name, "query") for name in one.query),
-            *(_parameter(name, "header") for name in ("X-Request-Id", "Accept-Language")),
+            *(_parameter(name, "header") for name in (*one.headers, "X-Request-Id", "Accept-Language")),
         ],
         "responses": {str(one.status): _success(one), **_refusals(one, addresses.issuer)},
     }
@@ -135,8 +145,10 @@ def _parameter(name: str, place: str) -> Row:
     schema: Row = {"type": "string"}
     if place == "path":
         schema |= {"minLength": 1, "maxLength": 64, "pattern": "^[A-Za-z0-9_-]+$"}
+    schema |= _SHAPES.get(name, {})
     row: Row = {"name": name, "in": place, "description": str(words), "schema": schema}
-    return row | ({"required": True} if place == "path" else {"example": words.example})
+    needed = {"required": True} if place == "path" or name in _NEEDED else {}
+    return row | needed | ({} if place == "path" else {"example": words.example})
 
 
 def _success(one: Operation) -> Row:

@@ -19,14 +19,18 @@ from broker.api.openapi_schemas import (
     EventsSchema,
     EvidenceFileSchema,
     GrantSchema,
+    HeartbeatSchema,
     RegisteredClientSchema,
     RequestKeptSchema,
     RequestStatusSchema,
     TokenInfoSchema,
+    UsageAnswerSchema,
+    UsagePeriodSchema,
 )
 from broker.api.openapi_words import Words
 from broker.oauth.scopes import (
     CONSENT_EVENTS,
+    FIND_USAGE,
     MANAGE_CLIENTS,
     QUERY_GRANTS,
     REQUEST_CONSENT,
@@ -55,9 +59,9 @@ EVERYWHERE: Final = ("not-found", "entries-not-public", "method-not-allowed")
 class Operation:
     """One method of one resource. rule: of the URL map. status: of success.
 
-    query: parameters of the query. receipt: whether Accept: application/jwt gets the answer signed. plain:
-    whether it is text where Accept does not name application/json. refuses: slugs beside those that come with
-    access, a scope and a body.
+    query, headers: parameters of its own. receipt: whether Accept: application/jwt gets the answer signed.
+    plain: whether it is text where Accept does not name application/json. refuses: slugs beside those that
+    come with access, a scope and a body.
     """
 
     method: str
@@ -71,6 +75,7 @@ class Operation:
     receipt: bool = False
     plain: bool = False
     query: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
     refuses: tuple[str, ...] = ()
 
     @property
@@ -125,6 +130,33 @@ OPERATIONS: Final = (
         words=Words("Mã truy cập đang dùng được làm gì", "What the token in hand may do"),
         scope=None,
         tells=TokenInfoSchema,
+    ),
+    Operation(
+        method="GET",
+        rule="/facade/findusage/findUsage",
+        name="findUsage",
+        words=Words("Ai đã dùng dữ liệu của một công dân", "Who used a citizen's data"),
+        scope=FIND_USAGE,
+        tells=UsageAnswerSchema,
+        query=("userCode", "periodStart", "periodEnd", "offset", "limit"),
+        headers=("X-Road-UserId",),
+        refuses=(*(one for one in _RELEASE if one != "acting-person-refused"), "log-stopped"),
+    ),
+    Operation(
+        method="GET",
+        rule="/facade/findusage/usagePeriod",
+        name="usagePeriod",
+        words=Words("Lịch sử được giữ từ khi nào", "Since when histories are kept"),
+        scope=FIND_USAGE,
+        tells=UsagePeriodSchema,
+    ),
+    Operation(
+        method="GET",
+        rule="/facade/findusage/heartbeat",
+        name="heartbeat",
+        words=Words("Có đọc được lịch sử không", "Whether histories can be read"),
+        scope=FIND_USAGE,
+        tells=HeartbeatSchema,
     ),
     Operation(
         method="GET",

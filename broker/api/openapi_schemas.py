@@ -252,3 +252,33 @@ class EvidenceFileSchema(Answer):
     log_keys = fields.List(fields.String(), required=True)
     witness_keys = fields.List(fields.String(), required=True)
     witnesses_needed = fields.Integer(required=True)
+
+
+class UsageSchema(Answer):
+    """One use of a person's data (Andmejälgija 2.0.0, Usage)."""
+
+    logtime = fields.DateTime(required=True)
+    action = fields.String(required=True)
+    receiver_code = fields.String(required=True, data_key="receiverCode")
+    receiver_name = fields.String(data_key="receiverName")
+    receiver_system = fields.String(required=True, data_key="receiverSystem")
+
+
+class UsageAnswerSchema(Answer):
+    """Who used a person's data, newest first (FindUsageResponse)."""
+
+    total_usages = fields.Integer(required=True, strict=True, data_key="totalUsages")
+    usages = fields.List(fields.Nested(UsageSchema), required=True)
+
+
+class UsagePeriodSchema(Answer):
+    """Since when histories are kept (UsagePeriodResponse)."""
+
+    period_start = fields.DateTime(required=True, data_key="periodStart")
+
+
+class HeartbeatSchema(Answer):
+    """Whether histories can be read (HeartbeatResponse)."""
+
+    status = fields.String(required=True, validate=validate.OneOf(("OK", "FAIL")))
+    message = fields.String(required=True)

@@ -141,6 +141,9 @@ SCOPE_WORDS: Final[Mapping[str, Words]] = {
     "consent_events": Words("nhận thông báo về các sự đồng ý", "be told what became of consents"),
     "grant_management_query": Words("xem một sự cho phép của mình", "read a grant of one's own"),
     "grant_management_revoke": Words("trả lại một sự cho phép", "give a grant back"),
+    "find_usage": Words(
+        "hỏi lịch sử cho công dân đang đăng nhập", "ask for the history of signed-in citizens"
+    ),
 }
 """The scopes that the resources in the document ask for."""
 PARAMETERS: Final[Mapping[str, Words]] = {
@@ -157,6 +160,24 @@ PARAMETERS: Final[Mapping[str, Words]] = {
         "which consent, where the token rests on several",
         "0193f0a0-0000-7000-8000-000000000003",
     ),
+    "X-Road-UserId": Words(
+        "số định danh của người đang đăng nhập tại cổng; phải là userCode",
+        "personal id of whoever is signed in at the portal; it must be userCode",
+        "001090000002",
+    ),
+    "userCode": Words(
+        "hỏi lịch sử của ai: 12 chữ số, có hoặc không có VN ở trước",
+        "whose history: 12 digits, with or without VN before them",
+        "001090000002",
+    ),
+    "periodStart": Words(
+        "từ lúc nào; không ghi múi giờ là giờ Việt Nam",
+        "from when on; without an offset it is time of Viet Nam",
+        "2026-01-31T10:20:30",
+    ),
+    "periodEnd": Words("đến hết lúc nào", "until when, that instant included", "2026-12-31T10:20:30"),
+    "offset": Words("bỏ qua bao nhiêu mục mới nhất", "how many of the newest to leave out", 0),
+    "limit": Words("nhiều nhất bao nhiêu mục", "how many at most", 1000),
     "request_id": Words("số của yêu cầu, do hệ thống hỏi đã chọn", "number of the request, as you chose it"),
     "reference": Words(
         "mã tham chiếu bằng chứng, như trong câu trả lời",

@@ -36,6 +36,9 @@ AUTHENTICATION: Final = {
     "resources.oauth_grants_grant_id": "dpop or client certificate",
     "resources.oauth_grants_grant_id_delete": "dpop or client certificate",
     "resources.evidence_proof_reference": "dpop or client certificate",
+    "resources.facade_findusage_findusage": "dpop or client certificate",
+    "resources.facade_findusage_usageperiod": "dpop or client certificate",
+    "resources.facade_findusage_heartbeat": "dpop or client certificate",
     "resources.v1_clients": "dpop or client certificate",
     "resources.v1_events": "dpop or client certificate",
     "resources.v1_events_acknowledgements": "dpop or client certificate",
@@ -146,7 +149,7 @@ def resources_blueprint(
 
 def _endpoint(path: str) -> str:
     """/v1/entitlement-checks/batch → v1_entitlement_checks_batch; a variable part gives its name."""
-    return re.sub(r"[^a-z0-9]+", "_", path.strip("/").replace("<", "").replace(">", ""))
+    return re.sub(r"[^a-z0-9]+", "_", path.lower().strip("/").replace("<", "").replace(">", ""))
 
 
 def _view(
@@ -179,6 +182,7 @@ def _call(callers: CallerReader) -> Call:
         caller=callers.read(request.environ),
         route="" if request.url_rule is None else request.url_rule.rule,
         query=request.query_string.decode("latin-1"),
+        user_id=headers.get("X-Road-UserId", ""),
     )
 
 

@@ -2,7 +2,7 @@
 
 Source: `dumonitor-openapi-v2.yaml` of github.com/e-gov/AJ (MIT), read in full in a stored copy [S-full]; that
 the portal of today asks by it is not verified [U]: a version 3.0.0 stands beside it as a release candidate.
-Pure: nothing here reads the log or knows who asks. No route serves it yet (docs/adr/0019 says why).
+Pure: nothing here reads the log or knows who asks (`broker.actions.find_usage` does both).
 """
 
 from __future__ import annotations
@@ -30,13 +30,17 @@ _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 
 @dataclass(frozen=True, slots=True)
 class UsageQuestion:
-    """What is asked: whose usage (12 digits), from and until when (aware, both included), which of it."""
+    """What is asked: whose usage (12 digits), from and until when (aware, both included), which of it.
+
+    is_own: whether the portal says that this very person is signed in there.
+    """
 
     personal_id: str
     period_start: datetime | None = None
     period_end: datetime | None = None
     offset: int = 0
     limit: int = LIMIT_MAX
+    is_own: bool = True
 
     def __repr__(self) -> str:
         """Without the person's number."""
@@ -76,8 +80,8 @@ class Usage:
 def usage_question(parameters: Mapping[str, str], user_id: str) -> UsageQuestion:
     """Return what a query asks. parameters: those of the query, each once; user_id: header X-Road-UserId.
 
-    The person asked about must be the one who is signed in at the portal: a portal's word that somebody
-    represents somebody else is not taken. A time without offset is one of Viet Nam.
+    Whether the person asked about is the one who is signed in at the portal is told, not judged. A time
+    without offset is one of Viet Nam.
     Raises RequestMalformed with the place and the remedy, never with a value.
     """
     faults = [
@@ -87,16 +91,16 @@ def usage_question(parameters: Mapping[str, str], user_id: str) -> UsageQuestion
     person, caller = (_USER_CODE.fullmatch(code) for code in (parameters.get("userCode", ""), user_id))
     if person is None:
         faults.append(InputFault("/userCode", "A personal id of 12 digits is needed, with or without VN."))
-    elif caller is None or caller[1] != person[1]:
-        faults.append(InputFault("/userCode", "It must be the person whom X-Road-UserId names."))
+    if caller is None:
+        faults.append(InputFault("/X-Road-UserId", "The header must name whoever is signed in, as userCode."))
     start, end = (_instant(parameters, name, faults) for name in ("periodStart", "periodEnd"))
     if start is not None and end is not None and end < start:
         faults.append(InputFault("/periodEnd", "It must not lie before periodStart."))
     offset = _number(parameters, "offset", 0, range(OFFSET_MAX + 1), faults)
     limit = _number(parameters, "limit", LIMIT_MAX, range(1, LIMIT_MAX + 1), faults)
-    if faults or person is None:
+    if faults or person is None or caller is None:
         raise RequestMalformed(tuple(faults))
-    return UsageQuestion(person[1], start, end, offset, limit)
+    return UsageQuestion(person[1], start, end, offset, limit, is_own=caller[1] == person[1])
 
 
 def usage_of(entry: Mapping[str, Any], receiver_name: str, words: UsageWords) -> Usage | None:

@@ -13,6 +13,7 @@ REVOKE_GRANTS: Final = "grant_management_revoke"
 MANAGE_CLIENTS: Final = "manage_clients"
 CONSENT_EVENTS: Final = "consent_events"
 REQUEST_CONSENT: Final = "request_consent"
+FIND_USAGE: Final = "find_usage"
 
 MACHINE_SCOPES: Final = frozenset(
     {
@@ -24,9 +25,13 @@ MACHINE_SCOPES: Final = frozenset(
         MANAGE_CLIENTS,
         CONSENT_EVENTS,
         REQUEST_CONSENT,
+        FIND_USAGE,
     }
 )
 """What a client may have for itself (client_credentials)."""
+
+BY_COMMAND: Final = frozenset({MANAGE_CLIENTS, FIND_USAGE})
+"""What is given on the broker's own machine alone: it opens clients, or everybody's history."""
 
 PERSONAL_SCOPES: Final = frozenset({SHARE_RECORD, OPENID})
 """What a citizen may be asked for (authorization_code, CIBA)."""

@@ -25,6 +25,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, from_schema
 from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinished
 
+from broker.api.findusage import FACADE_PATH
 from broker.api.openapi import OPENAPI_PATH
 from broker.cli.caller import Caller
 from broker.cli.embedded import EmbeddedCluster
@@ -37,7 +38,7 @@ from tests.doors import Server
 from tests.log_reader import all_faults
 from tests.oauth_flow import INCOME
 from tests.oauth_world import ASSERTION_TYPE, Party
-from tests.release_world import AGREEMENT, BATCH, CHECKS, Hospital, World
+from tests.release_world import AGREEMENT, BATCH, CHECKS, PORTAL_AGREEMENT, Hospital, World
 from tests.served_log import ServedLog, served_log
 from tests.serving import serving
 
@@ -116,11 +117,32 @@ class BankDesk:
         return str(answer.json()["request_id"])
 
 
+class PortalDesk:
+    """A citizens' portal, and somebody who is signed in there."""
+
+    def __init__(self, issuer: str, world: World) -> None:
+        self.registered = world.register_hospital(
+            agreements=(PORTAL_AGREEMENT,),
+            staff=0,
+            organisation_id="portal-schemathesis",
+            kind="citizen_portal",
+            scopes=("find_usage",),
+        )
+        self.caller = Caller(issuer, self.registered.client_id, self.registered.key, "find_usage")
+        self.person = world.person().personal_id
+
+    def headers(self, method: str, path: str) -> dict[str, str]:
+        token = self.caller.token()
+        proof = self.registered.key.proof(method, self.caller.issuer + path, datetime.now(UTC), token)
+        return {"Authorization": f"DPoP {token}", "DPoP": proof}
+
+
 class Desk:
     """A client with every scope that hospitals and operators can have, and the token in its hand."""
 
     def __init__(self, issuer: str, world: World, bank: BankDesk) -> None:
         self.issuer, self.world, self.bank = issuer, world, bank
+        self.portal = PortalDesk(issuer, world)
         self.hospital: Hospital = world.register_hospital()
         self.party = Party("schemathesis", issuer=issuer)
         world.clients.register_client(
@@ -160,6 +182,8 @@ class Desk:
         """Return what authenticates a request: the token, and a proof for this very one."""
         if path == RECORD_PATH or path.startswith(REQUESTS):
             return self.bank.headers(method, path)
+        if path.startswith(FACADE_PATH):
+            return self.portal.headers(method, path)
         token = self.token()
         proof = self.party.proof(datetime.now(UTC), method, self.issuer + path, token)
         return {"Authorization": f"DPoP {token}", "DPoP": proof}
@@ -254,9 +278,18 @@ def log(cluster: EmbeddedCluster, world: World, server: Server) -> ServedLog:
 def desk(server: Server, world: World, insurance: InsuranceDatabase) -> Iterator[Desk]:
     bank = BankDesk(server.issuer, world, insurance)
     try:
-        yield Desk(server.issuer, world, bank)
+        desk = Desk(server.issuer, world, bank)
+        yield desk
+        desk.portal.caller.close()
     finally:
         bank.caller.close()
+
+
+def told_of_somebody(read: dict[str, Any], personal_id: str) -> None:
+    """Let the question of a citizens' portal be about somebody who is signed in there."""
+    for parameter in read["paths"][f"{FACADE_PATH}/findUsage"]["get"]["parameters"]:
+        if parameter["name"] in ("userCode", "X-Road-UserId"):
+            parameter["example"] = personal_id
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +306,7 @@ def document(server: Server, desk: Desk, log: ServedLog) -> dict[str, Any]:
     }
     for path, body in bodies.items():
         read["paths"][path]["post"]["requestBody"]["content"]["application/json"]["example"] = body
+    told_of_somebody(read, desk.portal.person)
     proven = desk.answered()
     log.order()
     for path, name, found in (

@@ -177,6 +177,10 @@ class TestQuestions:
         assert (asked.personal_id, asked.offset, asked.limit) == (PERSON, 3, 7)
         assert asked.period_start == datetime(2026, 1, 1, tzinfo=UTC)
 
+    def test_whether_the_person_asked_about_is_the_one_who_is_signed_in_is_told(self) -> None:
+        assert usage_question({"userCode": f"VN{PERSON}"}, PERSON).is_own
+        assert not usage_question({"userCode": PERSON}, "VN001090000009").is_own
+
     def test_a_time_without_offset_is_one_of_viet_nam(self) -> None:
         """The published examples have none: 2021-01-31T10:20:30."""
         asked = usage_question({"userCode": PERSON, "periodStart": "2021-01-31T10:20:30"}, PERSON)
@@ -186,9 +190,9 @@ class TestQuestions:
         ("changes", "user_id", "pointer"),
         [
             ({"userCode": ""}, PERSON, "/userCode"),
-            ({"userCode": "EE12345678901"}, "EE12345678901", "/userCode"),
-            ({"userCode": "001090000009"}, PERSON, "/userCode"),
-            ({}, "", "/userCode"),
+            ({"userCode": "EE12345678901"}, PERSON, "/userCode"),
+            ({}, "EE12345678901", "/X-Road-UserId"),
+            ({}, "", "/X-Road-UserId"),
             ({"offset": "-1"}, PERSON, "/offset"),
             ({"offset": str(OFFSET_MAX + 1)}, PERSON, "/offset"),
             ({"limit": "0"}, PERSON, "/limit"),

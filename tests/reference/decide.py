@@ -177,7 +177,10 @@ def decide(
             withheld.append(Withheld(name, why_not))
         else:
             released.append(release)
-    if not released:
+    gives_no_field = agreement.action == "find_usage" and not names
+    if gives_no_field:
+        deciding = {f"{agreement.id}/action"}
+    elif not released:
         return refusal("no_rule_permits", tuple(sorted(deciding)) or ("default_deny",), tuple(withheld))
     order = list(catalogue.fields)
     released.sort(key=lambda release: order.index(release.field))

@@ -43,7 +43,10 @@ MAY_BE_EMPTY: Final = {
     "consent": {"notice_hash"},
     "policy_change": {"old_revision", "old_registers", "new_registers"},
     "administration": {"client", "target"},
-    "log_read": {"entry", "period_begin", "period_end"},
+    "log_read": {
+        *("entry", "period_begin", "period_end"),
+        *("agreement", "agreement_revision", "client", "recipient"),
+    },
 }
 
 
@@ -265,6 +268,14 @@ class TestWhatIsNeverMade:
         legal_basis="SELF",
         data_subject_commit=HASH,
     )
+    PORTAL: Final = replace(
+        READ,
+        reader="portal",
+        client="portal-app",
+        recipient="portal",
+        agreement="citizen_portal_history",
+        agreement_revision=HASH,
+    )
     EXPORT: Final = LogRead(
         reference=reference(1),
         at=AT,
@@ -295,6 +306,8 @@ class TestWhatIsNeverMade:
             ),
             log_read_entry_bytes(self.READ),
             log_read_entry_bytes(replace(self.READ, what="evidence_file", entry=reference(2))),
+            log_read_entry_bytes(self.PORTAL),
+            log_read_entry_bytes(replace(self.PORTAL, data_subject_commit=None)),
             log_read_entry_bytes(self.EXPORT),
             log_read_entry_bytes(replace(self.EXPORT, reader="operator", what="entry_count")),
             log_read_entry_bytes(
@@ -351,6 +364,24 @@ class TestWhatIsNeverMade:
             log_read_entry_bytes(replace(self.READ, **change))
         with pytest.raises(EvidenceInvalid, match="entry_schema"):
             check_any({**decoded(log_read_entry_bytes(self.READ)), **told(change)})
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"reader": "own"},
+            {"acting_person": STAFF},
+            {"client": ""},
+            {"recipient": ""},
+            {"agreement": ""},
+            {"agreement_revision": ""},
+            {"what": "evidence_file", "entry": reference(2)},
+        ],
+    )
+    def test_a_portals_question(self, change: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="does not fit"):
+            log_read_entry_bytes(replace(self.PORTAL, **change))
+        with pytest.raises(EvidenceInvalid, match="entry_schema"):
+            check_any({**decoded(log_read_entry_bytes(self.PORTAL)), **told(change)})
 
     @pytest.mark.parametrize(
         "change",
