@@ -29,7 +29,7 @@ POLICY: Final = "1.3.6.1.4.1.32473.3161"
 """Below the number for examples (RFC 5612)."""
 ROOT_FILE: Final = "root.pem"
 _QUERY_BYTES_MAX: Final = 4_096
-_SECONDS: Final = 30
+_SECONDS: Final = 60
 _CONFIGURATION: Final = """\
 [tsa]
 default_tsa = this
@@ -196,6 +196,8 @@ def _begun(
 
 
 def _write_private(path: Path, content: bytes) -> None:
+    if path.exists() and path.read_bytes() == content:
+        return
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)

@@ -38,7 +38,9 @@ from broker.storage.tables import evidence_entries
 from broker.timestamp_tokens import StampTrust, opened_token
 
 PROOF_SECONDS: Final = 30.0
-STAMP_SECONDS: Final = 30.0
+STAMP_SECONDS: Final = 60.0
+_ASKING_SECONDS: Final = 30.0
+"""A machine may start openssl slowly while everything else begins; nothing waits for that."""
 _LOOK_SECONDS: Final = 0.1
 
 
@@ -162,7 +164,8 @@ def authority_in(directory: Path) -> Iterator[DemoAuthority | None]:
     root_file = place / ROOT_FILE
     with authority_served(demo_authority(openssl, place, system_clock())) as url:
         trust = StampTrust.of(root_file.read_text(encoding="ascii"))
-        yield DemoAuthority(AuthorityGiven(url, trust, every_seconds=1.0), root_file)
+        given = AuthorityGiven(url, trust, every_seconds=1.0, asking_seconds=_ASKING_SECONDS)
+        yield DemoAuthority(given, root_file)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from broker.evidence.signed_note import parse_note
 from broker.settings import Settings
 from broker.storage.acts import acts_of, record_act
 from broker.storage.log_files import LogFiles, shard_directory, size_of
+from broker.storage.log_timestamps import TimestampFiles
 from broker.storage.session import open_store
 
 IS_LATE = 6
@@ -85,7 +86,7 @@ def _record(settings: Settings, year: int) -> None:
 def _row(session: LogSession, head: LogHead) -> dict[str, Any]:
     checkpoint = head.checkpoint
     files = LogFiles(shard_directory(session.settings.log_directory, checkpoint.origin))
-    published = files.checkpoint()
+    published, stamped = files.checkpoint(), TimestampFiles(files.directory).newest()
     key, _ = session.sequencer.signer(checkpoint.origin)
     return {
         "origin": checkpoint.origin,
@@ -93,6 +94,7 @@ def _row(session: LogSession, head: LogHead) -> dict[str, Any]:
         "root_hash": parse_note(head.note).text.split("\n")[2],
         "signed_at": head.signed_at,
         "published_size": None if published is None else size_of(published),
+        "stamped_size": None if stamped is None else size_of(stamped),
         "verifier_key": key.vkey,
         "directory": str(files.directory),
     }

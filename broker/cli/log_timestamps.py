@@ -14,7 +14,7 @@ from broker.clock import system_clock
 from broker.errors import BrokerError
 from broker.setting_readers import read_authorities, read_oid, read_or_empty, read_positive
 from broker.settings import companion
-from broker.stamping import EVERY_SECONDS, Stamping, Tell
+from broker.stamping import ASKING_SECONDS, EVERY_SECONDS, Stamping, Tell
 from broker.storage.log_files import shard_directory
 from broker.storage.log_timestamps import TimestampFiles
 from broker.timestamp_tokens import StampTrust
@@ -30,7 +30,7 @@ _EVERY_MAX: Final = 86_400
 
 @dataclass(frozen=True, slots=True)
 class AuthorityGiven:
-    """An authority that can be asked, once in every_seconds at most.
+    """An authority that can be asked, once in every_seconds at most; it has asking_seconds for an answer.
 
     tls_authorities: PEM, "" for the system's.
     """
@@ -39,6 +39,7 @@ class AuthorityGiven:
     trust: StampTrust
     every_seconds: float = EVERY_SECONDS
     tls_authorities: str = ""
+    asking_seconds: float = ASKING_SECONDS
 
 
 def read_authority() -> AuthorityGiven | None:
@@ -92,6 +93,7 @@ def stamping(session: LogSession, given: AuthorityGiven, tell: Tell) -> Iterator
         tell,
         system_clock,
         every_seconds=given.every_seconds,
+        asking_seconds=given.asking_seconds,
     )
     try:
         yield follower

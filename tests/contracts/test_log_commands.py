@@ -33,6 +33,7 @@ from broker.evidence.cosignature import witnesses_of
 from broker.evidence.sequencing import MERGE_DELAY_SECONDS, Strange, Waiting, year_of
 from broker.storage.log_delay import LogDelay
 from broker.storage.log_positions import PostgresLogPositions
+from broker.storage.log_timestamps import TimestampFiles
 from broker.storage.session import open_store
 from tests.doors import wait_until
 from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, log_databases
@@ -127,6 +128,9 @@ class TestShards:
         assert row["verifier_key"] == log.key().vkey
         assert Path(row["directory"]) == log.directory / HOST / str(YEAR)
         assert log.published().tree_size == 0
+        assert row["stamped_size"] is None
+        TimestampFiles(log.files().directory).keep(0, log.files().checkpoint() or b"", b"token")
+        assert json.loads(run("log", "status", "--json").stdout)[0]["stamped_size"] == 0
         again = run("log", "create", expect=3)
         assert again.stderr == f"Error: the log of {YEAR} is there already\n"
 
@@ -160,8 +164,8 @@ class TestShards:
         ]  # fmt: skip
         assert {row["waiting"] for row in rows} == {1}
         assert set(rows[0]) == {
-            "origin", "tree_size", "root_hash", "signed_at", "published_size", "verifier_key", "directory",
-            "waiting", "oldest_seconds",
+            "origin", "tree_size", "root_hash", "signed_at", "published_size", "stamped_size",
+            "verifier_key", "directory", "waiting", "oldest_seconds",
         }  # fmt: skip
 
     def test_an_entry_that_waits_too_long_is_an_alarm(

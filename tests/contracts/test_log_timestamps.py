@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -13,10 +14,18 @@ import pytest
 from click.testing import CliRunner
 
 from broker.actions.sequence_log import Sequencer
-from broker.cli import main
+from broker.cli import log_timestamps, main
 from broker.cli.demo_authority import POLICY, authority_served, demo_authority
 from broker.cli.embedded import EmbeddedCluster
-from broker.cli.log_timestamps import CA_FILE, ROOTS, SECONDS, URL, read_authority, with_timestamps
+from broker.cli.log_timestamps import (
+    CA_FILE,
+    ROOTS,
+    SECONDS,
+    URL,
+    AuthorityGiven,
+    read_authority,
+    with_timestamps,
+)
 from broker.cli.log_timestamps import POLICY as POLICY_NAME
 from broker.cli.output import CommandRefused
 from broker.clock import system_clock
@@ -91,6 +100,16 @@ def merged(log: LogWorld, sequencer: Sequencer, size: int) -> None:
 
 @needs_openssl
 class TestAtWork:
+    @pytest.fixture(autouse=True)
+    def _patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the authority take its time: how quickly this machine starts openssl is not asked here."""
+
+        def patient() -> AuthorityGiven | None:
+            given = read_authority()
+            return None if given is None else replace(given, asking_seconds=LONG)
+
+        monkeypatch.setattr(log_timestamps, "read_authority", patient)
+
     def test_what_is_published_is_stamped_and_anybody_can_check_it(
         self,
         log: LogWorld,
