@@ -21,7 +21,10 @@ from broker.cli.embedded import EmbeddedCluster
 from broker.cli.session import Session
 from broker.consent.chain import verify_chain
 from broker.consent.record import Frequency
+from broker.evidence.canonical import commitment
+from broker.evidence.kinds import check_any
 from broker.storage.due_consents import PostgresDueConsents
+from tests.acting import entries, last_reference, without_entries
 from tests.consent_world import AGREEMENT, ConsentWorld, Given
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.release_world import World
@@ -249,7 +252,24 @@ class TestCommands:
     ) -> None:
         given = consents.give()
         arguments = ("invalidate", given.consent_id, "--reason", "fraud", "--operator", "nguyen.an")
+        begun = last_reference(consents.world.engine)
+        with without_entries(consents.world.owner), pytest.raises(AssertionError, match="no entry can be"):
+            run(*arguments)
+        assert consents.store.find_one(given.consent_id).consent.state == "active"  # type: ignore[union-attr]
         [told] = json.loads(run(*arguments, "--json").stdout)
+        [act] = entries(consents.world.engine, "administration", begun)
+        check_any(act)
+        assert (act["act"], act["target"], act["actor"]) == (
+            "consent_invalidated",
+            given.consent_id,
+            "operator",
+        )
+        assert act["acting_person"] == consents.world.pseudonyms.staff_ref("operator", "nguyen.an").hex()
+        name = f"citizen:{given.consent.citizen_id}"
+        mine = [consents.world.pseudonyms.data_subject_ref(name)]
+        opened = consents.world.openings.find_opening(mine, act["reference"])
+        assert opened is not None
+        assert commitment(opened.data_subject_salt or b"", name.encode()) == act["data_subject_commit"]
         assert {name: told[name] for name in ("consent_id", "state", "reason")} == {
             "consent_id": given.consent_id,
             "state": "invalidated",

@@ -35,6 +35,7 @@ from broker.storage.log_delay import LogDelay
 from broker.storage.log_positions import PostgresLogPositions
 from broker.storage.log_timestamps import TimestampFiles
 from broker.storage.session import open_store
+from tests.acting import entries, without_entries
 from tests.doors import wait_until
 from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, log_databases
 from tests.oauth_world import KEY_ENCRYPTION_KEY, PSEUDONYM_KEY
@@ -121,7 +122,13 @@ def lines(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
 
 class TestShards:
     def test_a_shard_is_made_signed_and_published_once(self, log: LogWorld, run: Any) -> None:
+        with without_entries(log.databases.owner), pytest.raises(AssertionError, match="no entry can be"):
+            run("log", "create")
+        with log.session() as session:
+            assert session.heads.find(HOST) == []
         [row] = json.loads(run("log", "create", "--json").stdout)
+        [made] = entries(log.store.engine, "administration")
+        assert (made["act"], made["target"], made["actor"]) == ("log_created", str(YEAR), "operator")
         assert row["origin"] == f"audit.{HOST}/{YEAR}"
         assert (row["tree_size"], row["published_size"]) == (0, 0)
         assert row["root_hash"] == "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
@@ -133,6 +140,7 @@ class TestShards:
         assert json.loads(run("log", "status", "--json").stdout)[0]["stamped_size"] == 0
         again = run("log", "create", expect=3)
         assert again.stderr == f"Error: the log of {YEAR} is there already\n"
+        assert entries(log.store.engine, "administration") == [made], "what is there already is no act"
 
     def test_next_year_s_can_be_made_ahead_and_no_later_one(self, log: LogWorld, run: Any) -> None:
         run("log", "create", "--year", str(YEAR + 1))

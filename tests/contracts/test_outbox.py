@@ -9,11 +9,14 @@ from http.server import BaseHTTPRequestHandler
 from threading import Barrier, Event
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from broker.cli.outbox_job import BATCH, PER_CLIENT
 from broker.consent.delivery import TRIES_MAX
+from broker.evidence.kinds import check_any
 from broker.storage.outbox import LEASE
 from connectors.notify import Pushed
+from tests.acting import entries, last_reference, without_entries
 from tests.doors import at_once
 from tests.key_host import HOST, Answer, plain
 from tests.oauth_world import Database, World
@@ -75,7 +78,7 @@ class TestDelivery:
         assert world.row(notice)["last_fault"] == ""
 
     def test_after_the_last_try_it_is_dead_and_an_operator_tries_it_again(
-        self, world: OutboxWorld, bank: Receiver
+        self, database: Database, world: OutboxWorld, bank: Receiver
     ) -> None:
         world.recipient("bank-a", bank.url)
         notice = world.queue("bank-a")
@@ -96,7 +99,15 @@ class TestDelivery:
         clock.move(10_000)
         assert job.run() == {"taken": 0}
         bank.host.answer = ACCEPTED
+        begun = last_reference(world.world.engine)
+        with without_entries(database.owner), pytest.raises(DBAPIError, match="no entry can be written"):
+            world.outbox.retry_dead(clock())
+        assert [one.message_id for one in world.outbox.list_dead(10)] == [notice.message_id]
         assert world.outbox.retry_dead(clock(), message_id=notice.message_id) == 1
+        [act] = entries(world.world.engine, "administration", begun)
+        check_any(act)
+        assert (act["act"], act["target"]) == ("notice_retried", notice.message_id)
+        assert act["data_subject_commit"] is not None, "it is about whose consent it is"
         assert world.outbox.retry_dead(clock(), message_id=notice.message_id) == 0
         assert job.run() == {"taken": 1, "delivered": 1}
         assert world.outbox.list_dead(10) == []

@@ -14,10 +14,13 @@ from broker.api.clients import ClientsFace
 from broker.api.exchange import Exchange
 from broker.api.resources import install, resources_blueprint
 from broker.app import new_reference
+from broker.evidence.kinds import check_any
 from broker.oauth.client_metadata import client_metadata
 from broker.oauth.client_metadata_schema import CIBA
+from broker.storage.clients import PostgresClients
 from consent_ui.fault_pages import FaultPages
 from policies.civil_time import civil_date
+from tests.acting import ACTS, entries, last_reference, told, without_entries
 from tests.oauth_flow import INCOME
 from tests.oauth_world import ISSUER, Database, Party, World, policy_set
 
@@ -33,7 +36,13 @@ class Office:
         self.operator = world.register("operator", scopes=("manage_clients", "verify_entitlement"))
         self.bearer = world.token(self.operator, "manage_clients")
         judge = world.wiring.judge(world.wiring.caller())
-        face = ClientsFace(judge, lambda _: world.clients, policy_set(), KINDS, world.clock)
+        face = ClientsFace(
+            judge,
+            lambda acting: PostgresClients(world.engine, ACTS.by(acting)),
+            policy_set(),
+            KINDS,
+            world.clock,
+        )
         app = Flask("office")
         exchange = Exchange(ISSUER, new_reference)
         install(app, exchange, FaultPages(ISSUER))
@@ -117,6 +126,43 @@ def test_a_client_is_registered_and_the_answer_says_all_that_is(office: Office) 
     assert registration.organisation_name_vi == "Bệnh viện B"
     assert registration.is_source("203.0.113.7")
     assert not registration.is_source("198.51.100.7")
+
+
+def test_what_is_registered_through_a_client_is_an_entry_that_names_that_client(office: Office) -> None:
+    begun = last_reference(office.world.engine)
+    assert office.post(office.document()).status_code == 201
+    assert office.post(office.document()).status_code == 400
+    found = entries(office.world.engine, "administration", begun)
+    names = ("act", "target", "actor", "client", "acting_person")
+    assert [told(one, *names) for one in found] == [
+        ("organisation_registered", "79002", "client", "operator", None),
+        ("client_registered", "hospital-b", "client", "operator", None),
+    ]
+    until = office.document()["expires_on"]
+    assert found[1]["given"] == [
+        ["organisation", "79002"],
+        ["scope", "verify_entitlement"],
+        ["agreement", "hospital_entitlement_check"],
+        ["grant_type", "client_credentials"],
+        ["until", until],
+    ]
+    for one in found:
+        check_any(one)
+
+
+def test_nothing_is_registered_whose_entry_cannot_be_written(database: Database, office: Office) -> None:
+    with without_entries(database.owner):
+        assert office.post(office.document()).status_code == 500
+    assert office.world.clients.list_clients("hospital-b") == []
+
+
+@pytest.mark.parametrize("pointer", ["/organisation/organisation_id", "/client_id"])
+def test_nothing_is_called_like_a_persons_number(office: Office, pointer: str) -> None:
+    organisation = {**office.document()["organisation"], "organisation_id": "001090123456"}
+    change = {"client_id": "001090123456"} if pointer == "/client_id" else {"organisation": organisation}
+    answer = office.post(office.document(**change))
+    assert pointers(answer) == [pointer]
+    assert "never 12 digits" in answer.json["faults"][0]["remedy"]
 
 
 def test_a_client_without_id_gets_one_and_can_ask_for_a_token_at_once(office: Office) -> None:
