@@ -412,7 +412,8 @@ ACTIONS: Mapping[str, tuple[Callable[[InboxFlow, Citizen], Prepared], Mapping[st
     ),
     "confirm": (confirming, ONE_STEP),
     "end the grant": (ending_the_grant, ONE_STEP),
-    "declare void": (declaring_void, ONE_STEP),
+    # Beside what becomes of the consent stands the act, with whoever ordered it.
+    "declare void": (declaring_void, {**ONE_STEP, "evidence_entries": 2, "evidence_openings": 2}),
     "use up": (using_up, ONE_STEP),
 }
 
