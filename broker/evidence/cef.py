@@ -17,6 +17,11 @@ _NAMES: Final = {
     "release": "Data released or answered",
     "refusal": "Release refused",
     "consent": "Consent changed",
+    "policy_change": "Sharing agreement changed",
+    "key_event": "Key changed",
+    "administration": "Act of administration",
+    "log_read": "Evidence looked at",
+    "erasure": "Erasure asked for",
 }
 _CONTROLS: Final = re.compile("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _CUSTOM_CHARACTERS_MAX: Final = 4_000
@@ -72,6 +77,10 @@ def _extension(event: SecurityEvent) -> list[tuple[str, str]]:
     ]
     for number, (label, value) in enumerate(custom, start=1):
         told += [(f"cs{number}Label", label if value else ""), (f"cs{number}", value)]
+    for number, (label, value) in enumerate(
+        (("target", event.target), ("given", _told(event.given))), start=1
+    ):
+        told += [(f"flexString{number}Label", label if value else ""), (f"flexString{number}", value)]
     return told
 
 

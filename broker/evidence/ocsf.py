@@ -18,7 +18,15 @@ CATEGORY_UID: Final = 6
 _CREATE: Final = (1, "Create")
 _READ: Final = (2, "Read")
 _UPDATE: Final = (3, "Update")
+_DELETE: Final = (4, "Delete")
 _OTHER: Final = (99, "Other")
+_ENDINGS: Final = (
+    ("_registered", _CREATE),
+    ("_created", _CREATE),
+    ("_destroyed", _DELETE),
+    ("_erased", _DELETE),
+)
+_READS: Final = frozenset({"complaint_read"})
 _SEVERITIES: Final = {1: "Informational", 2: "Low", 3: "Medium"}
 _BROKER: Final = "broker"
 
@@ -72,7 +80,11 @@ def _activity(event: SecurityEvent) -> tuple[int, str]:
         return _READ
     if event.kind == "consent":
         return _CREATE if event.operation == "consent_requested" else _UPDATE
-    return _OTHER
+    if event.kind == "log_read" or event.operation in _READS:
+        return _READ
+    if event.kind not in ("administration", "policy_change", "key_event", "erasure"):
+        return _OTHER
+    return next((activity for end, activity in _ENDINGS if event.operation.endswith(end)), _UPDATE)
 
 
 def _severity(event: SecurityEvent) -> int:
@@ -94,9 +106,11 @@ def _actor(event: SecurityEvent) -> dict[str, Any]:
 def _unmapped(event: SecurityEvent) -> dict[str, Any]:
     return {
         "determining_rules": list(event.determining_rules),
+        "given": [{"what": what, "which": which} for what, which in event.given],
         "legal_basis": event.legal_basis,
         "purpose": event.purpose,
         "recipient": event.recipient,
         "released": [{"field": name, "form": form} for name, form in event.released],
+        "target": event.target,
         "withheld": [{"field": name, "reason": reason} for name, reason in event.withheld],
     }

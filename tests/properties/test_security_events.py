@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from broker.evidence.administration_entry import Administration, administration_entry_bytes
 from broker.evidence.cef import cef_line, extension_value, header_value
 from broker.evidence.consent_entry import ConsentCircumstances, consent_entry_bytes
 from broker.evidence.entry import Circumstances, Outcome, entry_bytes
 from broker.evidence.ocsf import ocsf_event, ocsf_line
 from broker.evidence.security_event import SecurityEvent, security_event
+from tests.evidence_entries import HASH, STAFF, one_of_each_kind
 from tests.house.project import ROOT
 
 OCSF = json.loads((ROOT / "tests/data/ocsf_1_3_0_api_activity.json").read_text("utf-8"))
@@ -83,7 +85,7 @@ def consent_entry(event: str = "given") -> dict[str, Any]:
 def later_entry() -> dict[str, Any]:
     """An entry of a kind that this program does not know yet, with members that nobody may guess at."""
     return {
-        "kind": "erasure",
+        "kind": "rumour",
         "reference": "0197a5b0-0000-7000-8000-000000000003",
         "at": "2026-11-22T01:02:03.456Z",
         "purpose": SECRETS[3],
@@ -91,6 +93,25 @@ def later_entry() -> dict[str, Any]:
         "agreement": SECRETS[3],
         "data_subject_commit": SECRETS[0],
     }
+
+
+def told_entry(kind: str) -> dict[str, Any]:
+    """Return an entry of a kind, at the instant of the others here."""
+    entry = json.loads(one_of_each_kind()[kind])
+    return {**entry, "at": "2026-11-22T01:02:03.456Z"}
+
+
+def act_upon(act: str, target: str, commit: str) -> dict[str, Any]:
+    done = Administration(
+        reference="0197a5b0-0000-7000-8000-000000000004",
+        at=AT,
+        act=act,
+        target=target,
+        actor="operator",
+        data_subject_commit=commit,
+        acting_person="c" * 64,
+    )
+    return dict(json.loads(administration_entry_bytes(done)))
 
 
 REFUSED: dict[str, Any] = {"kind": "refusal", "result": "refused", "reason": "limit_reached", "released": ()}
@@ -102,6 +123,10 @@ ENTRIES = {
     "requested": consent_entry("requested"),
     "given": consent_entry(),
     "later": later_entry(),
+    **{kind: told_entry(kind) for kind in ("policy_change", "key_event", "log_read", "erasure", "export")},
+    "administration": told_entry("administration"),
+    "administration_of_a_citizen": act_upon("citizen_suspended", "", SECRETS[0]),
+    "administration_of_a_consent": act_upon("consent_invalidated", SECRETS[4], SECRETS[0]),
 }
 every_entry = pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES.keys())
 
@@ -164,6 +189,28 @@ class TestOcsf:
         assert event_of(ENTRIES["requested"])["activity_id"] == 1
         assert event_of(ENTRIES["given"])["api"]["operation"] == "consent_given"
         assert event_of(ENTRIES["later"])["activity_id"] == 99
+
+    def test_what_is_done_to_the_broker_is_told_too(self) -> None:
+        registered = event_of(ENTRIES["administration"])
+        assert (registered["activity_id"], registered["api"]["operation"]) == (1, "client_registered")
+        assert registered["actor"]["user"] == {"uid": STAFF}
+        assert registered["unmapped"]["target"] == "client:bank-a"
+        assert registered["unmapped"]["given"] == [
+            {"what": "scope", "which": "read_consented_record"},
+            {"what": "until", "which": "2027-06-30"},
+        ]
+        published = event_of(ENTRIES["policy_change"])
+        assert (published["activity_id"], published["api"]["operation"]) == (3, "policy_change_published")
+        assert published["actor"]["authorizations"][0]["policy"] == {"uid": "bank_credit", "version": HASH}
+        key = event_of(ENTRIES["key_event"])
+        assert (key["activity_id"], key["unmapped"]["target"]) == (1, "log:12ab34cd")
+        read = event_of(ENTRIES["log_read"])
+        assert (read["activity_id"], read["api"]["operation"]) == (2, "log_read_history")
+        assert "user" not in read["actor"], "whose look at the own history it is, is not told"
+        assert event_of(ENTRIES["erasure"])["api"]["operation"] == "erasure_kept"
+        closed = event_of(ENTRIES["administration_of_a_citizen"])
+        assert (closed["api"]["operation"], closed["unmapped"]["target"]) == ("citizen_suspended", "")
+        assert event_of(ENTRIES["administration_of_a_consent"])["unmapped"]["target"] == ""
 
     @every_entry
     def test_a_line_is_one_line_and_the_event(self, entry: dict[str, Any]) -> None:
@@ -321,6 +368,16 @@ class TestCef:
             "cs6Label": "withheld",
             "cs6": "phone:not_in_agreement",
         }
+
+    def test_what_was_done_to_what_is_told(self) -> None:
+        header, pairs = parse_cef(cef_line(security_event(ENTRIES["administration"]), **MAKER))
+        assert header[4:] == ["administration.recorded", "Act of administration", "1"]
+        assert (pairs["act"], pairs["suid"]) == ("client_registered", STAFF)
+        assert (pairs["flexString1Label"], pairs["flexString1"]) == ("target", "client:bank-a")
+        assert (pairs["flexString2Label"], pairs["flexString2"]) == (
+            "given",
+            "scope:read_consented_record,until:2027-06-30",
+        )
 
     def test_a_list_that_is_too_long_says_how_many_are_left_out(self) -> None:
         many = tuple((f"field_number_{number}", "value") for number in range(500))
