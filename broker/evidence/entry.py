@@ -27,11 +27,14 @@ Result: TypeAlias = Literal["released", "answered_without_data", "refused", "err
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:>=<\-]{0,79}")
+# What clients and organisations may be called has a tilde beside (`broker.oauth.client_authentication`).
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:~>=<\-]{0,79}")
 _CODE_OR_NONE: Final = re.compile(rf"({_CODE.pattern})?")
 _REFERENCE: Final = re.compile(r"[0-9a-f]{32,64}")
 _RULE: Final = re.compile(r"[A-Za-z0-9_.:/>=<\-]{1,160}")
 _FORMS: Final = {
-    **dict.fromkeys(("client", "recipient", "action", "reference", "request_id"), _CODE),
+    **dict.fromkeys(("client", "recipient"), _NAME),
+    **dict.fromkeys(("action", "reference", "request_id"), _CODE),
     **dict.fromkeys(("purpose", "legal_basis", "agreement", "reason"), _CODE_OR_NONE),
     "agreement_revision": re.compile(r"([0-9a-f]{64})?"),
 }

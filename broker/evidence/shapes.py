@@ -14,13 +14,14 @@ Form: TypeAlias = Callable[[object], bool]
 Shape: TypeAlias = Mapping[str, Form]
 """Form of each member of a kind, `kind` and `schema` left aside: they are in every entry."""
 
-_CODE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:>=<\-]{0,79}")
+# Twelve digits could be a person's number: nothing that stands in an entry may look like one.
+_CODE: Final = re.compile(r"(?![0-9]{12}\Z)[A-Za-z0-9][A-Za-z0-9_.:>=<\-]{0,79}")
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 # What clients, organisations and the broker's own rows are called: RFC 3986's unreserved characters, and
-# colons. Twelve digits could be a person's number: nothing that stands in an entry may look like one.
+# colons; not twelve digits either.
 _ID: Final = re.compile(r"(?![0-9]{12}\Z)[A-Za-z0-9._~:\-]{1,80}")
 _KEYED_HASH: Final = re.compile(r"[0-9a-f]{32,64}")
-_KEY_ID: Final = re.compile(r"[A-Za-z0-9_\-]{1,80}")
+_KEY_ID: Final = re.compile(r"(?![0-9]{12}\Z)[A-Za-z0-9_\-]{1,80}")
 _REFERENCE: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)

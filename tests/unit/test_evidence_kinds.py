@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -31,12 +32,13 @@ from broker.evidence.kinds import CHECKS, check_any, parse_entry
 from broker.evidence.log_read_entry import LogRead, log_read_entry_bytes
 from broker.evidence.policy_entry import PolicyChange, policy_entry_bytes
 from broker.evidence.reasons import EvidenceInvalid
+from broker.oauth.client_authentication import NEW_ID
 from broker.oauth.stored_keys import PURPOSES
 from tests.evidence_entries import AT, HASH, STAFF, decoded, one_of_each_kind, reference
 
 ENTRIES: Final = one_of_each_kind()
 FREE_TEXTS: Final = ("Nguyễn Văn An", "An Nguyen", "", "x" * 81, "a\nb")
-# Members that may be empty, and what is allowed beside codes: 012345678901 is a code, but no hash and no id.
+# Members that may be empty.
 MAY_BE_EMPTY: Final = {
     "release": {"purpose", "legal_basis", "agreement", "agreement_revision", "reason"},
     "refusal": {"purpose", "legal_basis", "agreement", "agreement_revision", "reason"},
@@ -85,6 +87,17 @@ def test_no_member_holds_free_text(kind: str, text: str) -> None:
                 check_any({**entry, name: text})
 
 
+@pytest.mark.parametrize("kind", sorted(ENTRIES.keys() - {"release", "refusal"}))
+@given(st.integers(0, 10**12 - 1).map("{:012d}".format))
+def test_no_member_of_what_is_done_holds_a_persons_number(kind: str, number: str) -> None:
+    """Not even within a list; of releases a client chooses the request's id itself."""
+    entry = decoded(ENTRIES[kind])
+    for name in entry.keys() - {"kind"}:
+        for value in (number, [[number, number]], [["scope", number]]):
+            with pytest.raises(EvidenceInvalid, match="entry_schema"):
+                check_any({**entry, name: value})
+
+
 @pytest.mark.parametrize("kind", ENTRIES)
 @pytest.mark.parametrize(
     "value", [True, 1.5, 2**53, -1, [], {}, ["a"], {"a": "b"}, [["a", "b", "c"]], b"bytes"]
@@ -113,6 +126,13 @@ def test_null_stands_only_where_something_can_be_absent(kind: str) -> None:
         *("acting_person", "encounter", "consent", "consent_version"),
         *("data_subject_commit", "payload_commit"),
     }
+
+
+@pytest.mark.parametrize("kind", ["release", "refusal", "consent"])
+def test_whatever_a_client_or_organisation_may_be_called_can_stand_in_an_entry(kind: str) -> None:
+    name = "A.b_c~d-9"
+    assert re.fullmatch(NEW_ID, name)
+    check_any({**decoded(ENTRIES[kind]), "client": name, "recipient": name})
 
 
 @pytest.mark.parametrize("kind", ["", "rumour", "Release", None, 1, ["release"], {"release": 1}])
