@@ -25,6 +25,8 @@ _EVENTS: Final = {
 """Kind that is no decision → the member that says what was done."""
 _BY_OPERATORS: Final = frozenset({"policy_change", "key_event", "administration", "log_read", "erasure"})
 """Kinds whose acting person, if one is named, is an operator or auditor."""
+_BY_CLIENTS: Final = frozenset({"consent", "administration", "log_read"})
+"""Kinds beside decisions that name the client through which something came, if it was one."""
 _TARGETS: Final = frozenset({"organisation", "client", "staff", "log"})
 """Kinds of targets that are nobody's among the citizens."""
 _SCALARS: Final = ("purpose", "legal_basis", "agreement", "agreement_revision", "recipient")
@@ -70,7 +72,7 @@ def security_event(entry: Mapping[str, Any]) -> SecurityEvent:
         operation=_operation(entry, kind),
         result=str(entry["result"]) if is_decision else "recorded",
         reason=str(entry["reason"]) if is_decision else "",
-        client=str(entry["client"]) if is_decision or kind in ("consent", "administration") else "",
+        client=str(entry["client"]) if is_decision or kind in _BY_CLIENTS else "",
         acting_person=_acting_person(entry, kind),
         determining_rules=tuple(entry["determining_rules"]) if is_decision else (),
         released=_pairs(entry["released"]) if is_decision else (),
@@ -82,7 +84,7 @@ def security_event(entry: Mapping[str, Any]) -> SecurityEvent:
 
 
 def _scalars(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
-    if kind in ("release", "refusal", "consent"):
+    if kind in ("release", "refusal", "consent", "log_read"):
         return {name: str(entry.get(name) or "") for name in _SCALARS}
     told = dict.fromkeys(_SCALARS, "")
     if kind == "policy_change":
@@ -91,7 +93,7 @@ def _scalars(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
             "agreement": str(entry["agreement"]),
             "agreement_revision": str(entry["new_revision"]),
         }
-    return {**told, "legal_basis": str(entry["legal_basis"])} if kind == "log_read" else told
+    return told
 
 
 def _operation(entry: Mapping[str, Any], kind: str) -> str:

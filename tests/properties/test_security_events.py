@@ -207,6 +207,10 @@ class TestOcsf:
         read = event_of(ENTRIES["log_read"])
         assert (read["activity_id"], read["api"]["operation"]) == (2, "log_read_history")
         assert "user" not in read["actor"], "whose look at the own history it is, is not told"
+        portal = {**ENTRIES["log_read"], "reader": "portal", "client": "portal-1", "recipient": "portal"}
+        asked = event_of({**portal, "agreement": "citizen_portal", "agreement_revision": HASH})
+        assert asked["actor"]["app_uid"] == "portal-1"
+        assert (asked["unmapped"]["recipient"], asked["unmapped"]["legal_basis"]) == ("portal", "SELF")
         assert event_of(ENTRIES["erasure"])["api"]["operation"] == "erasure_kept"
         closed = event_of(ENTRIES["administration_of_a_citizen"])
         assert (closed["api"]["operation"], closed["unmapped"]["target"]) == ("citizen_suspended", "")
