@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.evidence.checkpoint import Checkpoint
-from broker.evidence.kinds import parse_entry
+from broker.evidence.kinds import checked_instant
 from broker.evidence.merkle import HASH_BYTES, leaf_hashes
 from broker.evidence.reasons import EvidenceInvalid, Reason
 from broker.evidence.tiles import (
@@ -148,7 +148,7 @@ class _Replay:
         first = bundle.index * TILE_WIDTH
         for at, entry in enumerate(entries):
             try:
-                parse_entry(entry)
+                checked_instant(entry)
             except EvidenceInvalid as broken:
                 self.found.append(Finding(broken.reason, bundle.path, first + at, broken.detail))
         leaves = leaf_hashes(entries)

@@ -9,7 +9,7 @@ import orjson
 
 from broker.evidence.canonical import ENTRY_BYTES_MAX
 from broker.evidence.checkpoint import Checkpoint, shard_of
-from broker.evidence.kinds import parse_entry
+from broker.evidence.kinds import checked_instant
 from broker.evidence.reasons import EvidenceInvalid, Reason
 from broker.evidence.shapes import is_instant
 
@@ -73,7 +73,7 @@ def year_of(content: bytes) -> tuple[int, Reason | None]:
     it was (entry_not_canonical, entry_schema).
     """
     try:
-        return int(parse_entry(content)["at"][:4]), None
+        return int(checked_instant(content)[:4]), None
     except EvidenceInvalid as broken:
         if len(content) > ENTRY_BYTES_MAX:
             raise
