@@ -23,7 +23,7 @@ from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.sequencing import LogHead, Strange
 from broker.evidence.tree import RightEdge, grown, grown_bundles
 
-GROWTH: Final = 8_192
+GROWTH: Final = 16_384
 """Entries that one checkpoint takes in at most."""
 
 

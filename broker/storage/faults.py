@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import exc
 
 from broker.errors import LogStopped, StoreUnavailable
@@ -13,6 +14,14 @@ _NOT_NOW = frozenset({"25006", "25P03"})
 """read_only_sql_transaction (a standby, or made read-only), idle_in_transaction_session_timeout."""
 _NOT_PREPARED = frozenset({"42501", "42P01", "42703"})
 """insufficient_privilege, undefined_table, undefined_column."""
+
+_NO_ANSWER = (
+    exc.OperationalError,
+    exc.InterfaceError,
+    exc.TimeoutError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)
 
 
 @contextmanager
@@ -23,7 +32,7 @@ def store_answers() -> Iterator[None]:
     """
     try:
         yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as fault:
+    except _NO_ANSWER as fault:
         raise StoreUnavailable(f"the store does not answer: {type(fault).__name__}") from None
     except exc.InternalError as fault:
         if getattr(fault.orig, "sqlstate", None) not in _NOT_NOW:
@@ -37,8 +46,9 @@ def log_answers() -> Iterator[None]:
     try:
         with store_answers():
             yield
-    except exc.ProgrammingError as fault:
-        if getattr(fault.orig, "sqlstate", None) not in _NOT_PREPARED:
+    except (exc.ProgrammingError, psycopg.ProgrammingError) as fault:
+        # The driver's own error, and the one that SQLAlchemy wraps around it.
+        if getattr(getattr(fault, "orig", fault), "sqlstate", None) not in _NOT_PREPARED:
             raise
         raise LogStopped(
             "a table or a privilege of the log is missing: broker prepare makes them, in both databases, and "

@@ -1,7 +1,7 @@
 """The published files of one shard: tiles and bundles that never change, and the checkpoint that does.
 
-A file is written beside its place, forced to disk, and then linked into it: it is there whole or not at all,
-and what is there is never replaced by anything else, whoever else writes at the same time.
+A file is written aside, forced to disk, and then linked into its place: it is there whole or not at all, and
+what is there is never replaced by anything else, whoever else writes at the same time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from broker.evidence.checkpoint import parse_checkpoint, shard_of, shard_origin
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.signed_note import parse_note
 from broker.evidence.tiles import Tile
-from broker.storage.whole_files import force, made, placed, read_file, replaced
+from broker.storage.whole_files import place_all, read_file, replaced
 
 CHECKPOINT: Final = "checkpoint"
 WITNESSED: Final = "witnessed-checkpoint"
 """Of the newest tree that witnesses cosigned: it may be some seconds behind the newest one of all."""
+ASIDE: Final = ".new"
+"""Directory of files that are not in their places yet: nobody reads there."""
 
 
 def shard_directory(log_directory: str, origin: str) -> Path:
@@ -71,24 +73,19 @@ class LogFiles:
         return self._read(self.directory / tile.path)
 
     def write(self, contents: Mapping[Tile, bytes]) -> None:
-        """Write tiles and bundles so that they outlast a power cut.
+        """Write tiles and bundles, some hundreds at once, so that they outlast a power cut.
 
         Raises LogStopped where other bytes lie in the place of one, StoreUnavailable.
         """
-        touched: set[Path] = set()
+        given = {self.directory / tile.path: content for tile, content in contents.items()}
         try:
-            for tile, content in contents.items():
-                path = self.directory / tile.path
-                touched |= made(path.parent)
-                if not placed(path, content) and path.read_bytes() != content:
+            for path in place_all(given, self.directory / ASIDE):
+                if path.read_bytes() != given[path]:
                     raise LogStopped(
                         f"{path} holds other bytes than the log must have there: a disk turned a bit, or "
                         "files or head are of another state. If no signed tree reaches it, remove it and "
                         "start again"
                     )
-                touched.add(path.parent)
-            for directory in touched:
-                force(directory)
         except OSError as fault:
             raise StoreUnavailable(f"the log's files cannot be written: {fault.strerror}") from None
 

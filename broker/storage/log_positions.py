@@ -14,20 +14,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, TextClause, text
-from sqlalchemy.exc import IntegrityError
+import psycopg
+from sqlalchemy import Connection, Engine, TextClause, text
 
 from broker.errors import LogStopped
 from broker.evidence.reasons import EvidenceInvalid, Reason
 from broker.evidence.sequencing import Placed, Strange, Waiting
 from broker.storage.faults import log_answers
+from broker.storage.log_binary import copy_positions, fetched
 from broker.storage.log_published import note_published
-from broker.storage.log_unplaced import NOTHING, Horizon, all_unplaced, complete_at, next_unplaced
+from broker.storage.log_unplaced import (
+    NOTHING,
+    Found,
+    Horizon,
+    all_unplaced,
+    complete_at,
+    horizon_at,
+    next_unplaced,
+)
 
-BATCH: Final = 8_192
+BATCH: Final = 16_384
 COUNTED: Final = 10_000
 """Of what waits; and the rows that are looked at to say for how long."""
 KEEP_BEHIND: Final = 10_000
@@ -43,23 +52,23 @@ _SNAPSHOT: Final = """SELECT h.epoch, h.entered_transaction, h.reference,
     FROM log_horizon h"""
 # The table is never read as a whole for the few newest of it, whatever the planner knows of them.
 _BY_INDEX: Final = text("SET LOCAL enable_seqscan = off")
-_SIZE: Final = text("SELECT coalesce(max(leaf_index) + 1, 0) FROM log_positions WHERE shard = :shard")
-_PLACE: Final = text(
-    """INSERT INTO log_positions (shard, leaf_index, reference)
-    SELECT :shard, :first + place - 1, reference
-    FROM unnest(CAST(:references AS uuid[])) WITH ORDINALITY AS given (reference, place)"""
+# Nor the table of positions; and what is read is put in order in memory, by one process: the other cores are
+# the releases'.
+_FEW: Final = text(
+    """SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+    set_config('work_mem', '64MB', true), set_config('max_parallel_workers_per_gather', '0', true)"""
 )
+_IN_ORDER: Final = text("SET LOCAL enable_bitmapscan = off")
+_SIZE: Final = text("SELECT coalesce(max(leaf_index) + 1, 0) FROM log_positions WHERE shard = :shard")
 _PLACE_OF: Final = text("SELECT shard, leaf_index FROM log_positions WHERE reference = :reference")
 _MOVE: Final = text(
     "UPDATE log_horizon SET epoch = :epoch, entered_transaction = :transaction, reference = :reference"
 )
 _BEGIN: Final = """INSERT INTO log_horizon (epoch, entered_transaction, reference)
     SELECT {cluster}, 0, :nothing ON CONFLICT DO NOTHING"""
-_ENTRIES: Final = text(
-    """SELECT p.leaf_index, p.reference, e.entry
+_ENTRIES: Final = """SELECT p.leaf_index, e.entry
     FROM log_positions p LEFT JOIN evidence_entries e USING (reference)
-    WHERE p.shard = :shard AND p.leaf_index >= :first ORDER BY p.leaf_index LIMIT :most"""
-)
+    WHERE p.shard = %(shard)s AND p.leaf_index >= %(first)s ORDER BY p.leaf_index LIMIT %(most)s"""
 # Rows are looked at one by one and only so many: a log that stands still must not cost more each minute.
 # Of a moved database numbers of the cluster before, which all have their positions, are passed over.
 _WAITING: Final = """WITH unplaced AS (
@@ -112,7 +121,7 @@ class PostgresLogPositions:
         try:
             with log_answers(), snapshot.begin() as connection:
                 return self._place(connection, years, BATCH)
-        except IntegrityError:
+        except psycopg.IntegrityError:
             raise LogStopped("another sequencer gives positions at the same time: end all but one") from None
 
     def _place(self, connection: Connection, years: frozenset[int], most: int) -> Placed:
@@ -123,17 +132,19 @@ class PostgresLogPositions:
         is_known = seen.epoch == seen.cluster and seen.entered_transaction <= seen.next_transaction
         before = Horizon(seen.entered_transaction, seen.reference)
         if is_known:
+            connection.execute(_FEW)
             found = next_unplaced(connection, before, seen.ended_below, most)
         else:
             found = all_unplaced(connection, seen.ended_below, most)
         by_year, strange, placed = self._sorted(found.rows, years)
         for year, references in by_year.items():
+            if not references:
+                continue
             first = connection.execute(_SIZE, {"shard": year}).scalar_one()
-            connection.execute(_PLACE, {"shard": year, "first": first, "references": references})
+            copy_positions(connection, year, first, references)
         horizon, has_more = found.horizon, found.has_more
         if placed < len(found.rows):
-            last, has_more = found.rows[placed - 1], True
-            horizon = Horizon(last.entered_transaction, last.reference)
+            horizon, has_more = horizon_at(found.rows[placed - 1]), True
         is_far = placed or horizon.transaction - before.transaction > KEEP_BEHIND
         # In another cluster numbers count only when every entry that was there has its position.
         if is_far if is_known else not has_more:
@@ -155,26 +166,27 @@ class PostgresLogPositions:
             note_published(connection, sizes, complete_at)
 
     def _sorted(
-        self, rows: Sequence[Row[Any]], years: frozenset[int]
-    ) -> tuple[Mapping[int, list[UUID]], tuple[Strange, ...], int]:
+        self, rows: Sequence[Found], years: frozenset[int]
+    ) -> tuple[Mapping[int, list[bytes]], tuple[Strange, ...], int]:
         """Return references by shard, what is strange among them, and how many.
 
         It ends before the first that cannot be placed, and raises LogStopped where that is the very first.
         """
-        by_year: dict[int, list[UUID]] = {}
+        by_year: dict[int, list[bytes]] = {year: [] for year in years}
         strange: list[Strange] = []
-        for count, row in enumerate(rows):
+        for count, (reference, entry, _) in enumerate(rows):
             try:
-                year, reason = self._year_of(row.entry)
+                year, reason = self._year_of(entry)
             except EvidenceInvalid as broken:
-                fault = f"the entry {row.reference} can stand in no log ({broken.reason}): look at its row"
+                named = UUID(bytes=reference)
+                fault = f"the entry {named} can stand in no log ({broken.reason}): look at its row"
             else:
-                fault = f"there is no shard for {year}: broker log create --year {year}"
-                if year in years:
-                    by_year.setdefault(year, []).append(row.reference)
+                if year in by_year:
+                    by_year[year].append(reference)
                     if reason is not None:
-                        strange.append(Strange(str(row.reference), reason))
+                        strange.append(Strange(str(UUID(bytes=reference)), reason))
                     continue
+                fault = f"there is no shard for {year}: broker log create --year {year}"
             if count:
                 return by_year, tuple(strange), count
             raise LogStopped(fault)
@@ -197,13 +209,15 @@ class PostgresLogPositions:
         """
         given = {"shard": year, "first": first, "most": most}
         with log_answers(), self._engine.connect() as connection:
-            rows = connection.execute(_ENTRIES, given).all()
-        for wanted, row in enumerate(rows, first):
-            if row.leaf_index != wanted or row.entry is None:
+            for setting in (_BY_INDEX, _FEW, _IN_ORDER):
+                connection.execute(setting)
+            rows = fetched(connection, _ENTRIES, given)
+        for wanted, (leaf_index, entry) in enumerate(rows, first):
+            if leaf_index != wanted or entry is None:
                 raise LogStopped(
                     f"position {wanted} of {year} has no entry any more: the database was restored or changed"
                 )
-        return [bytes(row.entry) for row in rows]
+        return [entry for _, entry in rows]
 
     def find(self, reference: str) -> tuple[int, int] | None:
         """Return shard and index of an entry by its reference, or None while it has no position.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _MODE: Final = 0o444
 
@@ -20,16 +21,33 @@ def read_file(path: Path) -> bytes | None:
 
 def placed(path: Path, content: bytes) -> bool:
     """Put a file into its place; return False, and change nothing, if there is one."""
-    if path.exists():
-        return False
-    new = _written(path, content)
-    try:
-        os.link(new, path)
-    except FileExistsError:
-        return False
-    finally:
-        new.unlink()
-    return True
+    return not path.exists() and _linked(_written(path, content), path)
+
+
+def place_all(contents: Mapping[Path, bytes], aside: Path) -> Sequence[Path]:
+    """Put files into their places; return those places where one lay already: nothing changed there.
+
+    aside: directory on the same disk where they are written first; what is in it is deleted, since it is of a
+    process that was killed. As many as this process may have open. Raises OSError.
+    """
+    directories = made(aside).union(*(made(path.parent) for path in contents))
+    for left in aside.iterdir():
+        left.unlink(missing_ok=True)
+    held = [path for path in contents if path.exists()]
+    with ExitStack() as open_files:
+        begun: list[tuple[Path, BinaryIO]] = []
+        for path, content in contents.items():
+            if path not in held:
+                new = _begun(aside / f"{os.getpid()}.{len(begun)}", content)
+                begun.append((path, open_files.enter_context(new)))
+        # The disk is at work on all of them: waiting for each costs little more than for the first.
+        for path, new in begun:
+            _force_file(new)
+            if not _linked(Path(new.name), path):
+                held.append(path)
+    for directory in directories.union(path.parent for path in contents):
+        force(directory)
+    return held
 
 
 def replaced(path: Path, content: bytes) -> None:
@@ -42,17 +60,37 @@ def replaced(path: Path, content: bytes) -> None:
 
 def _written(path: Path, content: bytes) -> Path:
     """Write a new file beside a place and force it to disk; return where it lies."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
+    with _begun(path.with_name(f".{path.name}.{os.getpid()}"), content) as new:
+        _force_file(new)
+    return Path(new.name)
+
+
+def _begun(new: Path, content: bytes) -> BinaryIO:
+    """Write a new file; return it, open, its content on its way to the disk."""
     with suppress(FileNotFoundError):
         new.unlink()  # of an earlier process of the same number, which was killed
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _MODE)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-        # What is read back before anybody signs shall come from the disk.
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    return new
+    file = open(new, "xb", opener=lambda name, flags: os.open(name, flags, _MODE))  # noqa: SIM115 - see above
+    file.write(content)
+    file.flush()
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return file
+
+
+def _force_file(file: BinaryIO) -> None:
+    os.fsync(file.fileno())
+    # What is read back before anybody signs shall come from the disk.
+    os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _linked(new: Path, path: Path) -> bool:
+    """Put a file into its place; return False, and change nothing there, if there is one."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return False
+    finally:
+        new.unlink()
+    return True
 
 
 def made(directory: Path) -> set[Path]:

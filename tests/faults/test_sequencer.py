@@ -10,13 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
 from broker.actions import sequence_log
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.log_session import LogSession
-from broker.errors import LogStopped
+from broker.errors import LogStopped, StoreUnavailable
 from broker.evidence.checkpoint import open_checkpoint
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.tiles import ENTRIES, Tile
@@ -157,6 +158,40 @@ class TestMuchAtOnce:
         references += log.record(range(90, 120))
         assert log.order() == 120
         assert log.published_references() == references
+        log.check()
+
+    def test_one_round_takes_what_lies_in_several_stretches(
+        self, log: LogWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log.created()
+        monkeypatch.setattr(log_unplaced, "STRETCH", 1)
+        references = [reference for number in range(20) for reference in log.record([number])]
+        with log.session() as session:
+            wait_until(session.lease.hold, "the lease is free", 30)
+            wait_until(lambda: session.sequencer.run().entries > 0, "nothing older runs any more", 60)
+            [head] = session.heads.find(HOST)
+        assert head.checkpoint.tree_size == 20
+        assert log.published_references() == references
+
+    def test_of_a_large_transaction_the_rest_is_read_by_its_references_and_others_follow(
+        self, log: LogWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log.created()
+        monkeypatch.setattr(log_positions, "BATCH", 10)
+        statements: list[str] = []
+        real = vars(log_unplaced)["fetched"]
+
+        def noted(connection: Any, statement: str, given: Any) -> Any:
+            statements.append("rest" if statement == log_unplaced._REST else "later")
+            return real(connection, statement, given)
+
+        monkeypatch.setattr(log_unplaced, "fetched", noted)
+        # The others' references lie among those of the large one.
+        large = log.record(number for number in range(45) if number % 9 != 4)
+        others = [reference for number in (4, 13, 22, 31, 40) for reference in log.record([number])]
+        assert log.order() == 45
+        assert log.published_references() == [*large, *others]
+        assert "rest" in statements
         log.check()
 
     def test_where_nothing_waits_the_horizon_is_written_now_and_then(
@@ -365,6 +400,40 @@ class TestCrashes:
             log.created()
         log.record(range(3))
         log.order()
+        log.check()
+
+    def test_what_a_killed_process_left_aside_is_cleared_away_and_never_published(
+        self, log: LogWorld
+    ) -> None:
+        log.created()
+        aside = log.files().directory / ".new"
+        aside.mkdir()
+        (aside / "1.0").write_bytes(b"half of a tile")
+        log.record(range(3))
+        log.order()
+        assert list(aside.iterdir()) == []
+        log.check()
+
+    @pytest.mark.parametrize("step", ["fetched", "copy_positions"])
+    def test_a_connection_that_ends_amid_a_step_is_a_store_that_does_not_answer(
+        self, cluster: EmbeddedCluster, log: LogWorld, step: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log.created()
+        log.record(range(5))
+        real = getattr(log_positions, step)
+
+        def cut_off(connection: Any, *given: Any) -> Any:
+            pid = connection.connection.driver_connection.info.backend_pid
+            with psycopg.connect(cluster.administrator_url, autocommit=True) as administrator:
+                administrator.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            return real(connection, *given)
+
+        with log.session() as session:
+            monkeypatch.setattr(log_positions, step, cut_off)
+            with pytest.raises(StoreUnavailable, match="the store does not answer"):
+                for_ever(session.sequencer)
+            monkeypatch.setattr(log_positions, step, real)
+            wait_until(lambda: grows_to(session.sequencer, 5), "the same process goes on", 60)
         log.check()
 
 
