@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help install demo test check lint types imports fuzz races bench bench-workers bench-token bench-consents constraints vendor clean
+.PHONY: help install demo test check lint types imports fuzz races bench bench-workers bench-token bench-consents bench-evidence constraints vendor clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ bench-token: $(STAMP) ## measure what an access token costs (QUICK=1: under 2 mi
 
 bench-consents: $(STAMP) ## measure with 1,000 and with 1,000,000 consents (QUICK=1: 100,000, some minutes)
 	@$(BIN)/python -m tests.bench.consents $(if $(QUICK),--quick)
+
+bench-evidence: $(STAMP) ## measure what evidence and its log cost (QUICK=1: under 3 minutes)
+	@$(BIN)/python -m tests.bench.evidence $(if $(QUICK),--quick)
 
 constraints: ## renew constraints.txt from the newest releases that setup.cfg allows
 	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh

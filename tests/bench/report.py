@@ -25,7 +25,7 @@ def write_report(measured: Mapping[str, float], persons: int, small: int, agreem
     """Replace the block between the marks."""
     day = datetime.now(UTC).date().isoformat()
     lines = [
-        f"Measured on {day}: {_machine()}, {persons:,} persons, 2 workers with 4 threads.",
+        f"Measured on {day}: {machine()}, {persons:,} persons, 2 workers with 4 threads.",
         f"Growth from {small:,} persons, and to {agreements:,} agreements. Medians of interleaved rounds.",
         "",
         "| figure | measured | target |",
@@ -43,7 +43,8 @@ def replace_block(name: str, block: str) -> None:
     DOCUMENT.write_text(f"{head}{begin}\n{block}\n{end}{tail}", encoding="utf-8")
 
 
-def _machine() -> str:
+def machine() -> str:
+    """Return what the measurements were made on."""
     model = platform.machine()
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         if line.startswith("model name"):

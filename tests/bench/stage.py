@@ -40,6 +40,8 @@ HOSPITALS = 40
 SEED = 20261122
 FIRST_PORT = 18_000
 ALL_SERVERS = ("broker", "small", "many", "ordinary", "lean")
+UNRECORDED = "unrecorded"
+"""A broker that writes no evidence (`tests.bench.unrecorded`), where somebody asks for it."""
 
 console = Console(stderr=True)
 
@@ -72,13 +74,14 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that the measurements need."""
+    """Everything that the measurements need. environ: of the broker, without where it listens."""
 
     cluster: EmbeddedCluster
     servers: Mapping[str, Server]
     hospitals: list[Hospital]
     persons: int
     settings: Settings
+    environ: Mapping[str, str]
 
 
 @contextmanager
@@ -112,6 +115,7 @@ def staged(
                 {"BROKER_SOURCE_URL": _reader(cluster, "insurance_small")},
             ),
             "many": (people, {"BROKER_POLICY_DIRECTORY": str(many)}),
+            UNRECORDED: (people, {}),
         }
         servers: dict[str, Server] = {}
         for number, (name, (known, extra)) in enumerate(variants.items()):
@@ -120,7 +124,8 @@ def staged(
             port = FIRST_PORT + number
             own = {**environ, **extra, "BROKER_BIND": f"127.0.0.1:{port}"}
             own["BROKER_ISSUER"] = f"http://127.0.0.1:{port}"
-            servers[name] = stack.enter_context(_serving(name, port, "broker.app:create_app()", own, known))
+            target = "tests.bench.unrecorded:app()" if name == UNRECORDED else "broker.app:create_app()"
+            servers[name] = stack.enter_context(_serving(name, port, target, own, known))
         for number, name in enumerate(("ordinary", "lean")):
             if name not in only:
                 continue
@@ -133,7 +138,7 @@ def staged(
             }
             target = f"tests.bench.floors:{name}()"
             servers[name] = stack.enter_context(_serving(name, port, target, own, people))
-        yield Stage(cluster, servers, hospitals, persons, settings)
+        yield Stage(cluster, servers, hospitals, persons, settings, environ)
 
 
 def _clean_environ(workers: int, threads: int) -> dict[str, str]:
