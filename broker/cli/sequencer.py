@@ -19,8 +19,9 @@ from broker.errors import BrokerError, LogStopped
 from broker.evidence.sequencing import MERGE_DELAY_SECONDS, Waiting
 
 HEARTBEAT_SECONDS: Final = 60.0
-PAUSE_SECONDS: Final = 1.0
-"""Between two rounds when nothing waits: an entry is published a second or two after it was recorded."""
+PAUSE_SECONDS: Final = 0.5
+"""From the beginning of a round to the next one's, when nothing more waits: an entry is published within a
+second of being recorded, where no older transaction still runs."""
 
 
 class Standing:
@@ -50,12 +51,13 @@ class Standing:
         """
         heart = countdown(0)
         while not self.stop.is_set():
+            rest = countdown(self._pause_seconds)
             has_more = self._round()
             if self._has_lease and not heart():
                 self._beat()
                 heart = countdown(HEARTBEAT_SECONDS)
             if not has_more:
-                self.stop.wait(self._pause_seconds)
+                self.stop.wait(rest())
 
     def run_once(self) -> bool:
         """Go on until nothing waits; return whether this process had the lease.

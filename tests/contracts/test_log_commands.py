@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -464,3 +464,34 @@ class TestWitnesses:
             assert [one.witness for one in witnesses_of(opened.note, [place.vkey])] == [place.vkey]
         finally:
             place.stop()
+
+    def test_a_round_begins_so_long_after_the_beginning_of_the_one_before(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A clock that stands still but in rounds; a round that takes longer is followed at once."""
+        now = 0.0
+        began: list[float] = []
+        lengths = [0.125, 0.25, 2.0, 0.125]
+
+        def fake_countdown(seconds: float) -> Callable[[], float]:
+            until = now + seconds
+            return lambda: max(0.0, until - now)
+
+        def run() -> Round:
+            nonlocal now
+            began.append(now)
+            now += lengths[len(began) - 1]
+            if len(began) == len(lengths):
+                standing.stop.set()
+            return Round(True, has_more=len(began) == 1)
+
+        def wait(seconds: float) -> bool:
+            nonlocal now
+            now += seconds
+            return False
+
+        monkeypatch.setattr("broker.cli.sequencer.countdown", fake_countdown)
+        standing = Standing(run, lambda: Waiting(0, None), lambda _: None, pause_seconds=0.5)
+        monkeypatch.setattr(standing.stop, "wait", wait)
+        standing.run()
+        assert began == [0.0, 0.125, 0.625, 2.625], "at once behind a round that left something"
