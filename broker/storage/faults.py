@@ -34,8 +34,8 @@ def store_answers() -> Iterator[None]:
         yield
     except _NO_ANSWER as fault:
         raise StoreUnavailable(f"the store does not answer: {type(fault).__name__}") from None
-    except exc.InternalError as fault:
-        if getattr(fault.orig, "sqlstate", None) not in _NOT_NOW:
+    except (exc.InternalError, psycopg.InternalError) as fault:
+        if _sqlstate(fault) not in _NOT_NOW:
             raise
         raise StoreUnavailable("the store takes no writes now") from None
 
@@ -47,10 +47,14 @@ def log_answers() -> Iterator[None]:
         with store_answers():
             yield
     except (exc.ProgrammingError, psycopg.ProgrammingError) as fault:
-        # The driver's own error, and the one that SQLAlchemy wraps around it.
-        if getattr(getattr(fault, "orig", fault), "sqlstate", None) not in _NOT_PREPARED:
+        if _sqlstate(fault) not in _NOT_PREPARED:
             raise
         raise LogStopped(
             "a table or a privilege of the log is missing: broker prepare makes them, in both databases, and "
             "the role must be allowed to EXECUTE pg_control_system(), or BROKER_LOG_EPOCH be set"
         ) from None
+
+
+def _sqlstate(fault: Exception) -> str | None:
+    """Return the SQLSTATE of the driver's own error, or of the one that SQLAlchemy wraps around it."""
+    return getattr(getattr(fault, "orig", fault), "sqlstate", None)

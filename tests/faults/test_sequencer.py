@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 
 from broker.actions import sequence_log
 from broker.cli.embedded import EmbeddedCluster
@@ -433,6 +433,22 @@ class TestCrashes:
             with pytest.raises(StoreUnavailable, match="the store does not answer"):
                 for_ever(session.sequencer)
             monkeypatch.setattr(log_positions, step, real)
+            wait_until(lambda: grows_to(session.sequencer, 5), "the same process goes on", 60)
+        log.check()
+
+    def test_positions_that_cannot_be_written_now_are_tried_again(self, log: LogWorld) -> None:
+        """As after a failover, whose new server is still read-only."""
+        log.created()
+        log.record(range(5))
+        with log.session() as session:
+            engine = session.positions._engine
+            url = engine.url.update_query_dict({"options": "-c default_transaction_read_only=on"})
+            standby = create_engine(url)
+            session.positions._engine = standby
+            with pytest.raises(StoreUnavailable, match="the store takes no writes now"):
+                for_ever(session.sequencer)
+            standby.dispose()
+            session.positions._engine = engine
             wait_until(lambda: grows_to(session.sequencer, 5), "the same process goes on", 60)
         log.check()
 
