@@ -172,14 +172,25 @@ def test_a_withdrawal_is_not_half_done_and_is_done_when_it_can_be(place: Place, 
     assert place.consents.consent(given).state == "withdrawn"
 
 
-def test_the_history_is_read_meanwhile(place: Place, fault: Fault) -> None:
+def test_the_history_is_not_shown_without_the_entry_of_the_look(place: Place, fault: Fault) -> None:
     given = place.consents.give()
     reference = place.bank.read(place.bank.token(given)).json()["evidence_reference"]
     visitor = place.visitor(given)
     with fault(place):
         page = visitor.get(HISTORY)
-        assert page.status_code == 200, page.text
-        assert reference in page.text
+        assert page.status_code == 503, page.text
+        assert reference not in page.text
+    assert reference in visitor.get(HISTORY).text
+
+
+def test_what_leaves_no_entry_goes_on(place: Place, fault: Fault) -> None:
+    given = place.consents.give()
+    visitor = place.visitor(given)
+    with fault(place):
+        for path in ("/citizen/", "/citizen/consents", f"/citizen/consents/{given.consent_id}"):
+            page = visitor.get(path)
+            assert page.status_code == 200, (path, page.text)
+        assert given.consent_id in visitor.get("/citizen/consents").text
 
 
 def test_the_own_record_is_not_shown_without_its_entry(place: Place, fault: Fault) -> None:
