@@ -73,12 +73,12 @@ def answering(reply: Callable[[bytes], bytes]) -> Iterator[tuple[Place, str, lis
         yield place, f"http://localhost:{place.port}/tsa", asked
 
 
-def openssl_verifies(directory: Path, content: bytes, token: Path, root_file: Path) -> str:
+def openssl_verifies(directory: Path, content: bytes, token: Path, root_file: Path, *more: str) -> str:
     """Return what `openssl ts -verify` says of a token over bytes."""
     assert OPENSSL is not None
     data = directory / "stamped-bytes"
     data.write_bytes(content)
-    words = ["ts", "-verify", "-data", str(data), "-in", str(token), "-CAfile", str(root_file)]
+    words = ["ts", "-verify", "-data", str(data), "-in", str(token), "-CAfile", str(root_file), *more]
     done = subprocess.run([OPENSSL, *words], capture_output=True, text=True, check=False)
     assert (done.returncode == 0) is ("Verification: OK" in done.stdout), done
     return done.stdout.strip()

@@ -113,6 +113,18 @@ def test_one_of_a_certificate_that_was_not_good_then_is_refused(tmp_path: Path, 
     assert openssl_verifies(tmp_path, CONTENT, token, place.root_file) != "Verification: OK"
 
 
+def test_openssl_takes_an_old_one_when_it_is_told_the_time(tmp_path: Path) -> None:
+    """As the page on evidence says: of a certificate that has expired since."""
+    start = datetime.now(UTC) - timedelta(days=60)
+    place = StampPlace(tmp_path, start=start)
+    token = tmp_path / "token.tsr"
+    token.write_bytes(place.token(CONTENT))
+    then = str(int((start + timedelta(days=15)).timestamp()))
+    said = openssl_verifies(tmp_path, CONTENT, token, place.root_file, "-attime", then)
+    assert said == "Verification: OK"
+    assert openssl_verifies(tmp_path, CONTENT, token, place.root_file) != "Verification: OK"
+
+
 def test_one_under_another_policy_is_refused(place: StampPlace) -> None:
     named = StampTrust(place.trust.roots, POLICY)
     assert place.fresh(CONTENT, trust=named).policy == POLICY
