@@ -204,7 +204,10 @@ class TestOneEntryForItsOwnPerson:
             data_subject=Opening(opened.data_subject_salt or b"", opened.data_subject.encode()),
             payload=Opening(opened.payload_salt or b"", PAYLOAD),
         )
-        assert [one.name for one in told.checks if one.result == "not_checked"] == ["witnesses"]
+        assert [one.name for one in told.checks if one.result == "not_checked"] == [
+            "witnesses",
+            "timestamp",
+        ]
         assert told.holds
 
     def test_somebody_elses_is_as_if_it_were_not(self, store: EvidenceStore) -> None:

@@ -22,6 +22,7 @@ from broker.evidence.disclosure import next_quarter, quarter_of
 from broker.storage.hidden_reads import PostgresHiddenReads
 from connectors.national_insurance.cases import SyntheticPerson
 from policies.civil_time import civil_date, midnight
+from tests.acting import without_entries
 from tests.citizen_world import Forms
 from tests.contracts.source_fixtures import InsuranceDatabase
 from tests.doors import InProcessCaller, in_process_caller, post
@@ -218,6 +219,16 @@ class TestDisclosedLater:
         here.log.order()
         assert hidden not in later(here, visitor, DAYS + 9, HISTORY)[1]
         assert hidden in later(here, visitor, DAYS + 10, HISTORY)[1]
+
+    def test_without_its_entry_no_day_moves(
+        self, here: OwnWorld, police: Hospital, person: SyntheticPerson
+    ) -> None:
+        hidden = look(here, police, person)
+        with without_entries(here.world.owner):
+            code, said = self.run(here, hidden, DAYS + 10)
+        assert (code != 0, "no entry can be written" in said) == (True, False)
+        condition = "reference = CAST(:one AS uuid)"
+        assert here.world.count("disclosure_extensions", condition, one=hidden) == 0
 
     def test_no_further_than_the_maximum_and_never_back(
         self, here: OwnWorld, police: Hospital, person: SyntheticPerson
