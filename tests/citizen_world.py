@@ -19,6 +19,7 @@ from sqlalchemy import text
 from werkzeug.test import Client, TestResponse
 
 from broker.consent.record import Notice
+from broker.evidence.acting import BY_ITSELF
 from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.keys import KeyRing
 from broker.oauth.authorization import Authorizations
@@ -223,7 +224,7 @@ class CitizenWorld:
             sessions=PostgresSessions(self.engine),
             passkeys=CitizenPasskeys(PostgresPasskeys(self.engine), challenges, self.issuer),
             identities=IdentitySignIn(
-                identities=PostgresIdentities(self.engine, ACTS),
+                identities=PostgresIdentities(self.engine, ACTS.by(BY_ITSELF)),
                 challenges=challenges,
                 references=self.references,
                 secrets_=self.secrets,

@@ -12,6 +12,7 @@ from joserfc.jwk import ECKey
 from sqlalchemy import text
 
 from connectors.identity_providers import ProviderEntry
+from tests.acting import entries, last_reference, told, without_entries
 from tests.citizen_world import INCOME
 from tests.doors import at_once
 from tests.identity_host import (
@@ -29,7 +30,7 @@ class TestWhoGetsIn:
     def test_somebody_new_gets_an_account_without_a_password_and_goes_on_to_the_request(
         self, place: Place
     ) -> None:
-        browser = place.world.browser()
+        browser, begun = place.world.browser(), last_reference(place.world.engine)
         came_back = place.go_through(browser, level=2)
         assert came_back.status_code == 303
         assert came_back.headers["Location"].startswith("/citizen/requests/")
@@ -38,7 +39,19 @@ class TestWhoGetsIn:
         assert (session.level, place.world.sign_in.personal_id(session)) == (2, NUMBER)
         [account] = place.accounts()
         assert account["password_hash"] is None
+        [opened] = entries(place.world.engine, "administration", begun)
+        assert told(opened, "act", "actor", "acting_person") == ("citizen_created", "broker", None)
+        assert opened["data_subject_commit"] is not None
         assert "0.salary_base" in browser.get(came_back.headers["Location"]).text
+
+    def test_nobody_gets_an_account_whose_entry_cannot_be_written(
+        self, place: Place, database: Database
+    ) -> None:
+        browser = place.world.browser()
+        with without_entries(database.owner):
+            assert place.go_through(browser).status_code == 500
+        assert place.accounts() == []
+        assert place.world.sign_in.find_session(browser.cookie(), place.clock()) is None
 
     def test_what_is_sent_out_is_all_that_the_standard_asks_and_nothing_of_the_request(
         self, place: Place
@@ -107,6 +120,12 @@ class TestWhoGetsIn:
         session = place.world.sign_in.find_session(browser.cookie(), place.clock())
         assert session is not None
         assert session.citizen_id == citizen.citizen_id
+
+    def test_who_has_an_account_gets_no_second_entry(self, place: Place) -> None:
+        place.go_through()
+        begun = last_reference(place.world.engine)
+        place.go_through()
+        assert entries(place.world.engine, "administration", begun) == []
 
     def test_who_was_here_before_is_known_without_a_number(self, place: Place) -> None:
         place.go_through()

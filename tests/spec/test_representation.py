@@ -25,8 +25,10 @@ from broker.consent.record import Actor, Consent, DataRange, Frequency, Notice, 
 from broker.consent.terms import AskedTerms, terms_of
 from broker.consent.writing import RequestOpening
 from broker.errors import ConsentTransitionRefused
+from broker.evidence.history import HistoryFilter
 from broker.storage.consent_requests import PostgresConsentRequests
 from broker.storage.consents import PostgresConsents
+from broker.storage.history import PostgresHistory
 from connectors.base import SourceUnavailable
 from connectors.national_insurance.children import InsuranceFamilies
 from connectors.national_insurance.source import InsuranceSource
@@ -218,6 +220,12 @@ def test_a_child_under_seven_is_decided_for_by_the_parent_alone(
     # The child's account was opened without any way to sign in.
     opened = "citizen_id = CAST(:one AS uuid) AND password_hash IS NULL AND totp_secret_encrypted IS NULL"
     assert world.count("citizens", opened, one=given.citizen_id) == 1
+    ref = world.pseudonyms.data_subject_ref(f"citizen:{given.citizen_id}")
+    everything = HistoryFilter(is_everything=True)
+    noted = PostgresHistory(world.engine, world.openings).find_entries(
+        [ref], everything, datetime.now(UTC).date()
+    )
+    assert [one.event for one in noted if one.kind == "administration"] == ["citizen_created"]
 
 
 def test_from_seven_on_both_sign_and_the_parents_signature_alone_gives_nothing(
