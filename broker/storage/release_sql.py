@@ -30,7 +30,9 @@ FROM (
          clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval
            AS clock_fits,
          $13::interval IS NULL OR EXISTS (
-           SELECT FROM log_published WHERE complete_at > now() - $13::interval) AS log_fits{consent_facts}
+           SELECT FROM log_published
+           WHERE complete_at BETWEEN now() - $13::interval AND now() + interval '1 min'
+         ) AS log_fits{consent_facts}
   FROM clients c
     LEFT JOIN access_tokens t ON t.token_hash = $2::bytea
     LEFT JOIN grants g ON g.grant_id = t.grant_id
@@ -88,7 +90,9 @@ FROM (
            AND $5::date BETWEEN a.valid_from AND a.valid_to) AS agreement_alive,
          clock_timestamp() - $6::timestamptz BETWEEN - $7::interval AND $7::interval AS clock_fits,
          $8::interval IS NULL OR EXISTS (
-           SELECT FROM log_published WHERE complete_at > now() - $8::interval) AS log_fits
+           SELECT FROM log_published
+           WHERE complete_at BETWEEN now() - $8::interval AND now() + interval '1 min'
+         ) AS log_fits
 ) AS facts)"""
 _OWN_ANSWER_SQL: Final = "SELECT is_alive, session_alive, agreement_alive, clock_fits, log_fits FROM judged"
 _COUNTED_SQL: Final = """, counted AS (

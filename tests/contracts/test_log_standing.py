@@ -130,6 +130,16 @@ class TestWhetherItStands:
         leave(log, 20 + 8 / 60)
         assert standing.stands(SECONDS)
 
+    def test_an_instant_in_the_future_tells_nothing_until_a_sequencer_puts_it_right(
+        self, log: LogWorld, standing: LogStanding
+    ) -> None:
+        log.created()
+        log.order()
+        complete(log, -5)
+        assert standing.stands(SECONDS)
+        log.order()
+        assert not standing.stands(SECONDS)
+
     def test_it_is_not_asked_where_no_log_is_needed(self, log: LogWorld) -> None:
         assert LogStanding(log.store.prepared, 5.0, is_needed=False).fault() == "log_not_required"
 
@@ -277,6 +287,29 @@ class TestTheLedger:
         world.execute("INSERT INTO log_published VALUES (2026, 0, now() - interval '14 min')")
         assert ledger.record_release(desk.record(limits={"client_day": 9})) == Judgement("recorded")
         assert len(asked) == 1, "where it was complete a moment ago nothing more is asked"
+        world.execute("DELETE FROM log_published")
+
+    @pytest.mark.parametrize(
+        ("ago", "verdict"), [("14 min", "recorded"), ("16 min", "log_stopped"), ("-5 min", "log_stopped")]
+    )
+    def test_the_statement_itself_judges_how_long_ago_all_was_published(
+        self,
+        desk: Desk,
+        ledger: PostgresLedger,
+        world: World,
+        monkeypatch: pytest.MonkeyPatch,
+        ago: str,
+        verdict: str,
+    ) -> None:
+        monkeypatch.setattr(LogStanding, "stands", lambda *_: True)
+        world.execute("DELETE FROM log_published")
+        world.execute(
+            "INSERT INTO log_published VALUES (2026, 0, now() - CAST(CAST(:ago AS text) AS interval))",
+            ago=ago,
+        )
+        for persons in (["a"], ["a", "b"]):
+            record = desk.record(limits={"client_day": 9}, persons=persons)
+            assert ledger.record_release(record).verdict == verdict
         world.execute("DELETE FROM log_published")
 
     def test_in_emergency_it_is_not_asked(self, desk: Desk, ledger: PostgresLedger, world: World) -> None:
