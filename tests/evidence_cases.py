@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from itertools import product
+from typing import Any, Final, get_args
 
-from broker.evidence.administration_entry import ACTS
+from broker.evidence.administration_entry import ACTS, AdministrationActor, Given, TargetKind
 from broker.evidence.consent_entry import CONSENT_ACTORS, CONSENT_EVENTS, CONSENT_STATES
+from broker.evidence.entry import Kind, Result
+from broker.evidence.erasure_entry import ErasureResult
 from broker.evidence.evidence_file import EvidenceFile, Sealed, parse_evidence_file
+from broker.evidence.key_entry import KeyActor, KeyEvent, KeyPurpose
+from broker.evidence.log_read_entry import Reader, What
+from broker.evidence.policy_entry import PolicyActor, PolicyEvent
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.signed_note import COSIGNATURE, LOG_SIGNATURE, VerifierKey, base64_text, parse_vkey
 from broker.evidence.verifier import Opening, Trust, verified
@@ -132,7 +138,10 @@ def signature_flipped(line: str) -> str:
 
 def cases() -> Iterator[tuple[str, Case]]:
     """Yield all of them, each with a name of its own."""
-    for family in (_trees, _kinds, _members_of_entries, _spellings, _proofs, _keys, _opened, _files, _bits):
+    for family in (
+        *(_trees, _kinds, _members_of_entries, _members_together, _spellings),
+        *(_proofs, _keys, _opened, _files, _bits),
+    ):
         for name, one in family():
             yield (
                 f"{family.__name__.removeprefix('_')}: {name}",
@@ -160,16 +169,82 @@ def _of_entry(entry: bytes) -> bytes:
 def _kinds() -> Iterator[tuple[str, bytes]]:
     for kind, entry in one_of_each_kind().items():
         yield kind, _of_entry(entry)
-    words = {"event": CONSENT_EVENTS, "state": CONSENT_STATES, "actor": CONSENT_ACTORS}
-    consent = decoded(one_of_each_kind()["consent"])
-    for name, closed in words.items():
-        for word in sorted(closed):
-            yield f"consent {name} {word}", _of_entry(_written({**consent, name: word}))
-    act = decoded(one_of_each_kind()["administration"])
-    for word, target in ACTS.items():
-        for fits in dict.fromkeys((target, "log", "client")):
-            changed = {**act, "act": word, "target_kind": fits}
-            yield f"act {word} on {fits}", _of_entry(_written(changed))
+    for kind, words in CLOSED.items():
+        members_told = decoded(one_of_each_kind()[kind])
+        for name, closed in words.items():
+            for word in sorted(closed):
+                value = [[word, "x"]] if name == "given" else word
+                yield f"{kind} {name} {word}", _of_entry(_written({**members_told, name: value}))
+
+
+CLOSED: Final[Mapping[str, Mapping[str, Collection[str]]]] = {
+    "consent": {"event": CONSENT_EVENTS, "state": CONSENT_STATES, "actor": CONSENT_ACTORS},
+    "policy_change": {"event": get_args(PolicyEvent), "actor": get_args(PolicyActor)},
+    "key_event": {
+        "event": get_args(KeyEvent),
+        "purpose": get_args(KeyPurpose),
+        "actor": get_args(KeyActor),
+    },
+    "administration": {
+        "act": ACTS,
+        "given": get_args(Given),
+        "actor": get_args(AdministrationActor),
+        "target_kind": get_args(TargetKind),
+    },
+    "log_read": {"reader": get_args(Reader), "what": get_args(What)},
+    "erasure": {"result": get_args(ErasureResult)},
+    "release": {"result": get_args(Result), "kind": get_args(Kind)},
+}
+"""Closed lists of words, by kind and member."""
+HASHES: Final = ("ef" * 32, "cd" * 32)
+INSTANTS: Final = ("2026-11-22T00:15:04.123Z", "2026-11-22T00:15:04.124Z")
+TOGETHER: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
+    "administration": {
+        "act": tuple(ACTS),
+        "target_kind": tuple(dict.fromkeys(ACTS.values())),
+        "target": ("", "bank-a"),
+        "data_subject_commit": (None, HASHES[0]),
+        "client": ("", "bank-a"),
+        "actor": ("operator", "client"),
+    },
+    "policy_change": {
+        "event": ("published", "registers_changed", "suspended", "resumed"),
+        "old_revision": ("", *HASHES),
+        "old_registers": ("", *HASHES),
+        "new_registers": ("", HASHES[0]),
+    },
+    "log_read": {
+        "reader": ("own", "operator", "auditor", "portal"),
+        "what": ("history", "evidence_file", "entry_count", "decision", "export"),
+        "entry": ("", "01a200d1-6a6f-713d-b8ef-000000000002"),
+        "period_begin": ("", *INSTANTS),
+        "period_end": ("", *INSTANTS),
+        "acting_person": (None, HASHES[0]),
+        "data_subject_commit": (None, HASHES[0]),
+    },
+    # The same kind, as a portal's look.
+    "log_read ": {
+        "reader": ("own", "operator", "portal"),
+        "what": ("history", "evidence_file", "entry_count"),
+        "acting_person": (None, HASHES[0]),
+        "data_subject_commit": (None, HASHES[0]),
+        **dict.fromkeys(("client", "recipient", "agreement"), ("", "portal-a")),
+        "agreement_revision": ("", HASHES[0]),
+    },
+    "erasure": {"result": ("erased", "kept"), "kept_until": ("", "2036-12-31")},
+}
+"""Members that must fit one another, by kind, with what each may be."""
+
+
+def _members_together() -> Iterator[tuple[str, bytes]]:
+    alone = EvidenceFile(b"", b"x", log_keys=(LOG_KEY,))
+    for kind, values in TOGETHER.items():
+        told = decoded(one_of_each_kind()[kind.strip()])
+        for at, chosen in enumerate(product(*values.values())):
+            if kind == "administration" and chosen[1] not in (ACTS[chosen[0]], "log", "citizen"):
+                continue
+            changed = {**told, **dict(zip(values, chosen, strict=True))}
+            yield f"{kind} {at}", replace(alone, entry=_written(changed)).content
 
 
 def _written(entry: Mapping[str, Any]) -> bytes:
@@ -185,6 +260,7 @@ VALUES: Final[tuple[Any, ...]] = (
     *("2000-02-29", "2026-11-31", "2026-12-31", "２０２６-12-31", "01a200d1-6a6f-713d-b8ef-000000000002"),
     *([], [[]], ["a"], [["a", "b"]], [["a", "b", "c"]], [["a", 1]], [["a", "b"], ["c"]], {}, {"a": 1}),
     *("released", "refused", "given", "active", "own", "operator", "broker", "kept", "erased", "log"),
+    *("123456789012", "1234567890123", "a~b", [["scope", "a~b"]], [["until", "123456789012"]]),
     *("suspended", "published", "release", "refusal", "consent", "a/b", "toString", "__proto__", "[[" * 8),
 )
 

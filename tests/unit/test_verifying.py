@@ -11,12 +11,14 @@ from html.parser import HTMLParser
 import pytest
 
 from broker.cli.evidence_words import HOLDS, NOT_CHECKED, REASONS, RESULTS
+from broker.evidence import entry, shapes
 from broker.evidence.evidence_file import FORMAT
 from broker.evidence.kinds import CHECKS
 from broker.evidence.verifier import CHECK_NAMES
 from consent_ui.verifying import OFFLINE, PARTS, SCRIPT, SENTENCES, offline_page
 from consent_ui.words import LANGUAGES
-from tests.evidence_cases import cases, verdict
+from tests.evidence_cases import CLOSED, cases, verdict
+from tests.evidence_entries import decoded, one_of_each_kind
 from tests.house.project import ROOT
 
 TEXT = SCRIPT.decode()
@@ -119,6 +121,33 @@ def test_every_check_kind_and_reason_that_can_be_said_has_words() -> None:
     assert {key.removeprefix("check_") for key in told if key.startswith("check_")} == set(CHECK_NAMES)
     assert {key.removeprefix("kind_") for key in told if key.startswith("kind_")} == set(CHECKS)
     assert f'const FORMAT = "{FORMAT}";' in TEXT
+
+
+def test_every_kind_has_its_members_in_the_script_too() -> None:
+    """What the browser test finds only in a browser: a member that is new in one of the two places."""
+    text = (ROOT / "consent_ui/static/verify/entries.js").read_text("utf-8")
+    blocks = dict(re.findall(r"^  ([a-z_]+): \{\n(.*?)^  \},", text, flags=re.DOTALL | re.MULTILINE))
+    [decision] = re.findall(r"^const DECISION = \{\n(.*?)^\};", text, flags=re.DOTALL | re.MULTILINE)
+    blocks |= {"release": decision, "refusal": decision}
+    assert "release: DECISION," in text
+    assert "refusal: DECISION," in text
+    members = {
+        kind: set(re.findall(r"^ +([a-z_]+): ", block, re.MULTILINE)) for kind, block in blocks.items()
+    }
+    told = {kind: set(decoded(one)) - {"kind", "schema"} for kind, one in one_of_each_kind().items()}
+    assert members == told
+    for kind, words in CLOSED.items():
+        for closed in words.values():
+            missing = [word for word in closed if not re.search(rf'"{word}"|\n  {word}: ', text)]
+            assert missing == [], kind
+
+
+def test_every_form_of_a_member_is_the_same_pattern_in_both_places() -> None:
+    text = (ROOT / "consent_ui/static/verify/forms.js").read_text("utf-8")
+    own = [shapes._CODE, shapes._ID, shapes._KEY_ID, shapes._HASH, shapes._KEYED_HASH, shapes._REFERENCE]
+    for pattern in (*own, entry._CODE, entry._NAME, entry._RULE):
+        written = pattern.pattern.replace(r"\Z", "$").replace(r"\-", "-")
+        assert f"isMatching(/^{written}$/)" in text, pattern.pattern
 
 
 def test_the_files_that_are_judged_have_names_of_their_own_and_both_ends() -> None:

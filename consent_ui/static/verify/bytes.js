@@ -38,11 +38,6 @@ function isText(value) {
   return !/[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/.test(value);
 }
 
-function isOneOf(values) {
-  const closed = new Set(values);
-  return (value) => closed.has(value);
-}
-
 function joined(...parts) {
   const all = new Uint8Array(parts.reduce((length, one) => length + one.length, 0));
   let at = 0;

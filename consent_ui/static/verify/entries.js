@@ -2,38 +2,14 @@
 
 const ENTRY_BYTES_MAX = 65535;
 
-const isNull = (value) => value === null;
-const isMatching = (pattern) => (value) => typeof value === "string" && pattern.test(value);
-const orNull = (form) => (value) => value === null || form(value);
-const orEmpty = (form) => (value) => value === "" || form(value);
-const isWithin = (least, most) => (value) => typeof value === "bigint" && value >= least && value <= most;
-const isListOf = (form) => (value) => Array.isArray(value) && value.every(form);
+const isGivenWord = isOneOf(["organisation", "kind", "scope", "agreement", "grant_type", "until"]);
+const isGiven = isListOf(
+  (pair) => Array.isArray(pair) && pair.length === 2 && isGivenWord(pair[0]) && isId(pair[1]),
+);
 
-const isCode = isMatching(/^[A-Za-z0-9][A-Za-z0-9_.:>=<-]{0,79}$/);
-const isRule = isMatching(/^[A-Za-z0-9_.:/>=<-]{1,160}$/);
-const isHash = isMatching(/^[0-9a-f]{64}$/);
-const isKeyedHash = isMatching(/^[0-9a-f]{32,64}$/);
-const isKeyId = isMatching(/^[A-Za-z0-9_-]{1,80}$/);
-const isReference = isMatching(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/);
-const isPairs = isListOf((pair) => Array.isArray(pair) && pair.length === 2 && pair.every(isCode));
-
-// Return whether a text is a civil day that exists: 2026-11-22.
-function isDay(value) {
-  if (typeof value !== "string" || !/^[0-9]{4}-[0-9]{2}-[0-9]{2}$/.test(value)) return false;
-  const [year, month, day] = value.split("-").map(Number);
-  const isLeap = (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0;
-  const days = [31, isLeap ? 29 : 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-  return year >= 1 && month >= 1 && month <= 12 && day >= 1 && day <= days[month - 1];
-}
-
-// Return whether a text is an instant that exists, in UTC with milliseconds: 2026-11-22T00:15:04.123Z.
-function isInstant(value) {
-  if (typeof value !== "string" || !/^[^T]{10}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$/.test(value)) return false;
-  const [hour, minute, second] = [value.slice(11, 13), value.slice(14, 16), value.slice(17, 19)].map(Number);
-  return isDay(value.slice(0, 10)) && hour <= 23 && minute <= 59 && second <= 59;
-}
-
+// Act → the kind of thing it is done to.
 const ACTS = {
+  organisation_registered: "organisation",
   client_registered: "client",
   client_extended: "client",
   client_keys_exchanged: "client",
@@ -46,6 +22,7 @@ const ACTS = {
   citizen_suspended: "citizen",
   citizen_resumed: "citizen",
   consent_invalidated: "consent",
+  complaint_read: "complaint",
   complaint_acknowledged: "complaint",
   complaint_answered: "complaint",
   notice_retried: "notice",
@@ -54,31 +31,32 @@ const ACTS = {
   log_closed: "log",
   emergency_begun: "log",
   emergency_ended: "log",
+  disclosure_extended: "entry",
 };
 
 // Of a release and of a refusal: what left or stayed, for whom, under which rules.
 const DECISION = {
   acting_person: orNull(isKeyedHash),
-  action: isCode,
-  agreement: orEmpty(isCode),
+  action: isWord,
+  agreement: orEmpty(isWord),
   agreement_revision: orEmpty(isHash),
   at: isInstant,
-  client: isCode,
-  consent: orNull(isCode),
+  client: isName,
+  consent: orNull(isWord),
   consent_version: orNull(isWithin(0n, 2n ** 53n - 1n)),
   data_subject_commit: orNull(isHash),
   determining_rules: isListOf(isRule),
   encounter: orNull(isKeyedHash),
-  legal_basis: orEmpty(isCode),
+  legal_basis: orEmpty(isWord),
   payload_commit: orNull(isHash),
-  purpose: orEmpty(isCode),
-  reason: orEmpty(isCode),
-  recipient: isCode,
-  reference: isCode,
-  released: isPairs,
-  request_id: isCode,
+  purpose: orEmpty(isWord),
+  reason: orEmpty(isWord),
+  recipient: isName,
+  reference: isWord,
+  released: isPairsOf(isWord),
+  request_id: isWord,
   result: isOneOf(["released", "answered_without_data", "refused", "error"]),
-  withheld: isPairs,
+  withheld: isPairsOf(isWord),
 };
 
 // Kind → form of each member, `kind` and `schema` left aside: they are in every entry.
@@ -90,7 +68,7 @@ const KINDS = {
     agreement: isCode,
     agreement_revision: isHash,
     at: isInstant,
-    client: isCode,
+    client: isId,
     consent: isCode,
     consent_version: isWithin(1n, 2n ** 31n - 1n),
     data_subject_commit: isHash,
@@ -99,10 +77,10 @@ const KINDS = {
       "invalidated", "partially_given", "paused", "refresh_due", "refused", "request_expired", "requested",
       "resumed", "superseded", "viewed", "withdrawn",
     ]),
-    fields: isPairs,
+    fields: isPairsOf(isCode),
     notice_hash: orEmpty(isHash),
     purpose: isCode,
-    recipient: isCode,
+    recipient: isId,
     record_hash: isHash,
     reference: isCode,
     state: isOneOf([
@@ -115,19 +93,23 @@ const KINDS = {
     actor: isOneOf(["operator", "broker"]),
     agreement: isCode,
     at: isInstant,
-    event: isOneOf(["published", "suspended", "resumed"]),
+    event: isOneOf(["published", "registers_changed", "suspended", "resumed"]),
+    new_registers: orEmpty(isHash),
     new_revision: isHash,
+    old_registers: orEmpty(isHash),
     old_revision: orEmpty(isHash),
     reference: isReference,
   },
   key_event: {
     acting_person: orNull(isKeyedHash),
+    actor: isOneOf(["operator", "broker"]),
     at: isInstant,
+    effective_at: isInstant,
     event: isOneOf(["created", "activated", "retired", "revoked", "rewrapped", "destroyed"]),
     kid: isKeyId,
     purpose: isOneOf([
       "access_token", "receipt", "id_token", "introspection", "security_event", "consent_receipt", "log",
-      "witness", "timestamp", "extract", "key_encryption", "pseudonym",
+      "witness", "timestamp", "extract", "key_encryption", "pseudonym", "evidence",
     ]),
     reference: isReference,
   },
@@ -136,8 +118,11 @@ const KINDS = {
     acting_person: orNull(isKeyedHash),
     actor: isOneOf(["operator", "client", "broker"]),
     at: isInstant,
+    client: orEmpty(isId),
+    data_subject_commit: orNull(isHash),
+    given: isGiven,
     reference: isReference,
-    target: isCode,
+    target: orEmpty(isId),
     target_kind: isOneOf(Object.values(ACTS)),
   },
   export: {
@@ -155,11 +140,19 @@ const KINDS = {
   },
   log_read: {
     acting_person: orNull(isKeyedHash),
+    agreement: orEmpty(isCode),
+    agreement_revision: orEmpty(isHash),
     at: isInstant,
+    client: orEmpty(isId),
     data_subject_commit: orNull(isHash),
+    entry: orEmpty(isReference),
     legal_basis: isCode,
-    reader: isOneOf(["own", "operator", "auditor"]),
+    period_begin: orEmpty(isInstant),
+    period_end: orEmpty(isInstant),
+    reader: isOneOf(["own", "operator", "auditor", "portal"]),
+    recipient: orEmpty(isId),
     reference: isReference,
+    what: isOneOf(["history", "evidence_file", "entry_count", "decision", "export"]),
   },
   erasure: {
     acting_person: orNull(isKeyedHash),
@@ -174,15 +167,47 @@ const KINDS = {
 };
 
 // Kind → whether members fit one another, where their forms alone do not say it.
-const FITTING = {
-  policy_change: (entry) => (entry.get("event") === "published") !== (entry.get("old_revision") === entry.get("new_revision")),
-  administration: (entry) => entry.get("target_kind") === ACTS[entry.get("act")],
-  log_read: (entry) =>
-    entry.get("reader") === "own"
-      ? isNull(entry.get("acting_person")) && !isNull(entry.get("data_subject_commit"))
-      : !isNull(entry.get("acting_person")),
-  erasure: (entry) => (entry.get("result") === "kept") === (entry.get("kept_until") !== ""),
-};
+const FITTING = { policy_change: fitsPolicy, administration: fitsAct, log_read: fitsLook, erasure: fitsErasure };
+
+function fitsPolicy(entry) {
+  const event = entry.get("event");
+  const isOtherRevision = entry.get("old_revision") !== entry.get("new_revision");
+  const areOtherRegisters = entry.get("old_registers") !== entry.get("new_registers");
+  if (event === "published") return isOtherRevision;
+  return !isOtherRevision && (event === "registers_changed") === areOtherRegisters;
+}
+
+function fitsAct(entry) {
+  const kind = ACTS[entry.get("act")];
+  const isAboutOne = ["citizen", "consent", "complaint"].includes(kind);
+  const hasCommitment = !isNull(entry.get("data_subject_commit"));
+  return (
+    entry.get("target_kind") === kind &&
+    (entry.get("target") === "") === (kind === "citizen") &&
+    (hasCommitment ? isAboutOne || kind === "notice" : !isAboutOne) &&
+    (entry.get("client") !== "") === (entry.get("actor") === "client")
+  );
+}
+
+function fitsLook(entry) {
+  const [what, begin, end] = [entry.get("what"), entry.get("period_begin"), entry.get("period_end")];
+  const [isOwn, isPortal] = [entry.get("reader") === "own", entry.get("reader") === "portal"];
+  const hasActing = !isNull(entry.get("acting_person"));
+  if (isOwn && (hasActing || isNull(entry.get("data_subject_commit")))) return false;
+  if (!isOwn && hasActing === isPortal) return false;
+  const told = ["client", "recipient", "agreement", "agreement_revision"].map((name) => entry.get(name) !== "");
+  if (isPortal ? !told.every(Boolean) : told.some(Boolean)) return false;
+  if (isPortal && what !== "history") return false;
+  if (isOwn && what !== "history" && what !== "evidence_file") return false;
+  if ((what === "decision" || what === "evidence_file") !== (entry.get("entry") !== "")) return false;
+  // Instants of one spelling: their order is that of the texts.
+  const hasPeriod = begin !== "" && begin < end;
+  return (what === "export" || what === "entry_count") === hasPeriod && (begin === "") === (end === "");
+}
+
+function fitsErasure(entry) {
+  return (entry.get("result") === "kept") === (entry.get("kept_until") !== "");
+}
 
 // Return the members of an entry in bytes of the log; throw EvidenceInvalid unless it is one, letter by letter.
 function parseEntry(content) {

@@ -130,7 +130,7 @@ class Tool {
 
   facts(found) {
     const { entry, checkpoint } = found;
-    const who = entry.get("recipient") ?? entry.get("actor") ?? entry.get("reader");
+    const who = entry.get("recipient") || entry.get("actor") || entry.get("reader");
     const outcome = entry.get("result");
     const facts = [
       ["fact_kind", this.say(`kind_${entry.get("kind")}`)],
