@@ -152,6 +152,19 @@ class EntryNotMerged(BrokerError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class CheckpointWithdrawn(BrokerError):
+    """What is published is signed with a key that is not the log's any more, and by no other one yet.
+
+    retry_after_seconds: when to look again.
+    """
+
+    kind = "checkpoint_withdrawn"
+
+    def __init__(self, retry_after_seconds: int = 30) -> None:
+        super().__init__("the published checkpoint is not signed with the log's present keys yet")
+        self.retry_after_seconds = retry_after_seconds
+
+
 class EntriesNotPublic(BrokerError):
     """Entries of the log are not handed to anybody who asks; hashes, checkpoints and proofs are."""
 

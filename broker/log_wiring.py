@@ -17,7 +17,7 @@ from broker.clock import Clock
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.sequencing import year_of
 from broker.keys import KeyRing
-from broker.oauth.jose import decode_segment
+from broker.oauth.stored_keys import log_public_keys
 from broker.settings import Settings
 from broker.storage.client_entries import PostgresClientEntries
 from broker.storage.log_delay import LogDelay
@@ -49,7 +49,7 @@ class LogWiring:
             files=lambda origin: LogFiles(shard_directory(directory, origin)),
             stamps=lambda origin: TimestampFiles(shard_directory(directory, origin)),
             places=self._positions(),
-            public_keys=self._public_keys,
+            public_keys=lambda: log_public_keys(self.key_ring.live_keys()),
         )
 
     def blueprint(self) -> Blueprint:
@@ -71,11 +71,6 @@ class LogWiring:
         """Return what says whether releases stop because the log does."""
         is_needed = self.settings.log_required == "yes"
         return LogStanding(self.store.prepared, self.settings.clock_skew_seconds, is_needed=is_needed)
-
-    def _public_keys(self) -> list[bytes]:
-        """Return the log's public keys (Ed25519, 32 bytes each), oldest first. Raises StoreUnavailable."""
-        live = [stored for stored in self.key_ring.live_keys() if stored.purpose == "log"]
-        return [decode_segment(stored.public_jwk["x"].encode()) for stored in live]
 
     def _positions(self) -> PostgresLogPositions:
         return PostgresLogPositions(self.store.engine, year_of, self.settings.log_epoch)

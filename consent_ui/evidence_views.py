@@ -10,6 +10,7 @@ from flask import Response
 from broker.actions.own_looks import OwnLooks
 from broker.actions.published_log import Evidence, PublishedLog
 from broker.actions.show_history import OpenedEntry, ShowHistory
+from broker.errors import CheckpointWithdrawn
 from broker.evidence.evidence_file import Sealed
 from consent_ui.addresses import EVIDENCE_FILE_RULE, EVIDENCE_RULE, HISTORY_RULE, VERIFY_RULE, Addresses
 from consent_ui.frame import SignedInVisitor, own_page, visitor
@@ -19,6 +20,7 @@ from consent_ui.verifying import KEY_OPTION, PROGRAM, SCRIPT_VERSION, SENTENCES
 from consent_ui.visit import Visit
 
 SUFFIX: Final = ".evidence.json"
+WITHDRAWN: Final = "evidence_withdrawn"
 
 
 class EvidenceViews:
@@ -42,7 +44,9 @@ class EvidenceViews:
         opened = self._history.open_entry(whose.citizen_id, str(reference), whose.at)
         if opened is None:
             return self._unknown(whose)
-        evidence = self._log.prove(str(reference), opened.entry)
+        evidence, waits = self._proven(str(reference), opened)
+        if evidence is not None:
+            self._note_taken(whose, str(reference))
         addresses, language = self._visit.addresses, whose.words.language
         return own_page(
             self._visit,
@@ -50,7 +54,7 @@ class EvidenceViews:
             "evidence.html",
             HISTORY_PAGE,
             reference=str(reference),
-            is_kept=self._log.is_kept,
+            waits="" if evidence is not None else whose.words(waits),
             evidence=evidence,
             script=addresses.verify_script(SCRIPT_VERSION) if evidence is not None else "",
             sentences=SENTENCES[language],
@@ -65,27 +69,43 @@ class EvidenceViews:
         )
 
     def file(self, reference: UUID) -> Response:
-        """Give the evidence file; 409 while there is nothing that proves the entry."""
+        """Give the evidence file; 409 while nothing proves the entry, 503 while only a withdrawn key does."""
         whose = visitor(self._visit, HISTORY_PAGE)
         if isinstance(whose, Response):
             return whose
         opened = self._history.open_entry(whose.citizen_id, str(reference), whose.at)
         if opened is None:
             return self._unknown(whose)
-        evidence = self._log.prove(str(reference), opened.entry)
+        evidence, waits = self._proven(str(reference), opened)
         if evidence is None:
-            return self._waits(whose, str(reference))
-        signed_in_at = whose.session.authenticated_at
-        self._looks.record(whose.citizen_id, signed_in_at, whose.at, "evidence_file", str(reference))
+            return self._waits(whose, str(reference), waits)
+        self._note_taken(whose, str(reference))
         response = Response(_content(evidence, opened), mimetype="application/json")
         response.headers["Content-Disposition"] = f'attachment; filename="{reference}{SUFFIX}"'
         return guarded(response)
 
-    def _waits(self, whose: SignedInVisitor, reference: str) -> Response:
+    def _note_taken(self, whose: SignedInVisitor, reference: str) -> None:
+        """Record that an entry is handed out with what opens it: as a file, or in the page that checks it."""
+        signed_in_at = whose.session.authenticated_at
+        self._looks.record(whose.citizen_id, signed_in_at, whose.at, "evidence_file", reference)
+
+    def _proven(self, reference: str, opened: OpenedEntry) -> tuple[Evidence | None, str]:
+        """Return what proves an entry; or None, and the key of the words that say why it waits."""
+        try:
+            evidence = self._log.prove(reference, opened.entry)
+        except CheckpointWithdrawn:
+            return None, WITHDRAWN
+        return evidence, "evidence_waits" if self._log.is_kept else "evidence_no_log"
+
+    def _waits(self, whose: SignedInVisitor, reference: str, why: str) -> Response:
         words = whose.words
-        told = words("evidence_waits" if self._log.is_kept else "evidence_no_log")
         back = evidence_address(self._visit.addresses, EVIDENCE_RULE, reference, words.language)
-        return self._visit.pages.notice(words, 409, words("evidence_title"), told, back)
+        is_withdrawn = why == WITHDRAWN
+        status = 503 if is_withdrawn else 409
+        response = self._visit.pages.notice(words, status, words("evidence_title"), words(why), back)
+        if is_withdrawn:
+            response.headers["Retry-After"] = str(CheckpointWithdrawn().retry_after_seconds)
+        return response
 
     def _unknown(self, whose: SignedInVisitor) -> Response:
         words = whose.words

@@ -13,11 +13,16 @@ import psycopg
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.log_session import log_session
 from broker.cli.sequencer import waiting_in
+from broker.clock import system_clock
 from broker.evidence.checkpoint import shard_origin
 from broker.evidence.signed_note import VerifierKey
+from broker.keys import KeyRing
 from broker.settings import Settings
 from broker.storage.log_files import LogFiles, log_host, shard_directory
 from broker.storage.log_heads import create_head_store
+from broker.storage.session import open_store
+from broker.storage.signing_keys import PostgresSigningKeys
+from tests.acting import ACTS
 from tests.doors import wait_until
 from tests.log_world import ordered
 from tests.release_world import World
@@ -49,6 +54,16 @@ class ServedLog:
         with log_session(self.settings, self.cluster.sequencer_url, self.cluster.head_url) as session:
             key, _ = session.sequencer.signer(self.origin(year))
         return key
+
+    def withdraw_key(self) -> None:
+        """Put another key in the place of the one that signs, as after a leak."""
+        store = open_store(self.settings.database_url, deadline_seconds=10.0)
+        try:
+            key_encryption_key = self.settings.key_encryption_key_file.reveal()
+            ring = KeyRing(PostgresSigningKeys(store.engine, ACTS), key_encryption_key, system_clock)
+            ring.rotate("log", compromised=True)
+        finally:
+            store.close()
 
     def origin(self, year: int) -> str:
         return shard_origin(log_host(self.settings.issuer), year)

@@ -99,6 +99,13 @@ class Files(Protocol):
         """
         ...
 
+    def renew_witnessed(self, note: bytes) -> None:
+        """Put a checkpoint in the place of the same one that another key of the log signed.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
     def drop_partial(self, full: Collection[Tile]) -> None:
         """Delete the narrower tiles in the places of full ones."""
         ...
@@ -119,6 +126,13 @@ class Signer(Protocol):
         """Return the key that signs for an origin now, and what signs with it.
 
         Raises SigningKeyUnavailable, StoreUnavailable.
+        """
+        ...
+
+    def keys(self, origin: str) -> Sequence[VerifierKey]:
+        """Return the keys whose checkpoints count: the present one, its successors, earlier ones.
+
+        Not those that were withdrawn. Raises StoreUnavailable.
         """
         ...
 

@@ -9,7 +9,7 @@ from broker.errors import LogStopped
 from broker.evidence.checkpoint import parse_checkpoint
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.sequencing import LogHead
-from broker.evidence.signed_note import parse_note
+from broker.evidence.signed_note import Note, parse_note
 from broker.evidence.tiles import ENTRIES, TILE_WIDTH, Tile, find_entries
 from broker.evidence.tree import LogTiles, RightEdge, read_edge
 
@@ -40,15 +40,43 @@ def cosigned_note(files: Files, head: LogHead) -> bytes | None:
 
     None where there are none. Raises StoreUnavailable.
     """
-    gathered, published = files.witnessed(), files.checkpoint()
+    gathered, published = _note_of(files.witnessed()), _note_of(files.checkpoint())
     if gathered is None or published is None:
         return None
+    if not gathered.text == published.text == head.checkpoint.text:
+        return None
+    fuller = _with_cosignatures(head, gathered)
+    return fuller.content if set(fuller.signatures) - set(published.signatures) else None
+
+
+def renewed_note(files: Files, head: LogHead) -> bytes | None:
+    """Return the head's checkpoint with its cosignatures where it is published with another key's signature.
+
+    A witness signs the tree, whoever signs it for the log. None where the signature is the head's own, or
+    what witnesses cosigned is another tree. Raises StoreUnavailable.
+    """
+    gathered = _note_of(files.witnessed())
+    if gathered is None or gathered.text != head.checkpoint.text or _carries(gathered, head):
+        return None
+    return _with_cosignatures(head, gathered).content
+
+
+def _with_cosignatures(head: LogHead, gathered: Note) -> Note:
+    """Return the head's note with the lines that others have put under the same tree."""
+    origin = head.checkpoint.origin
+    return parse_note(head.note).with_signatures(one for one in gathered.signatures if one.name != origin)
+
+
+def _carries(note: Note, head: LogHead) -> bool:
+    """Return whether what the head is signed with stands below a note."""
+    return set(parse_note(head.note).signatures) <= set(note.signatures)
+
+
+def _note_of(content: bytes | None) -> Note | None:
     try:
-        fuller, shown = parse_note(gathered), parse_note(published)
+        return None if content is None else parse_note(content)
     except EvidenceInvalid:
         return None
-    is_same = fuller.text == shown.text == head.checkpoint.text
-    return gathered if is_same and len(fuller.signatures) > len(shown.signatures) else None
 
 
 def last_entries(files: Files, size: int) -> Sequence[bytes]:
@@ -67,7 +95,7 @@ def last_entries(files: Files, size: int) -> Sequence[bytes]:
 
 
 def missed_publication(files: Files, head: LogHead) -> bool:
-    """Return whether the head was signed but is not published: the sequencer ended in between.
+    """Return whether the head was signed but is not published so: the sequencer ended in between.
 
     Raises LogStopped where something was published that the head store does not know, StoreUnavailable.
     """
@@ -75,9 +103,10 @@ def missed_publication(files: Files, head: LogHead) -> bool:
     if content is None:
         return True
     try:
-        published = parse_checkpoint(parse_note(content).text)
+        note = parse_note(content)
+        published = parse_checkpoint(note.text)
         if published == signed:
-            return False
+            return not _carries(note, head)
         fits = published.origin == signed.origin and published.tree_size <= signed.tree_size
         root_hash = LogTiles(files.read, signed.tree_size).root_hash(published.tree_size) if fits else b""
     except EvidenceInvalid as broken:

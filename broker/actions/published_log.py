@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from broker.errors import CheckpointWithdrawn
 from broker.evidence.checkpoint import Checkpoint, parse_checkpoint, shard_origin
 from broker.evidence.evidence_file import EvidenceFile, Sealed
 from broker.evidence.merkle import HASH_BYTES
@@ -76,14 +77,22 @@ class PublishedTree:
         """Return whether a tile is one of this tree: what lies beyond it may still be written."""
         return width_at(tile.level, tile.index, self.size) >= tile.width
 
-    def shown(self, leaf_index: int) -> tuple[Checkpoint, bytes]:
-        """Return the checkpoint, and its note, under which a leaf is best proven: a cosigned one if any."""
-        note = self.files.witnessed()
-        if note is not None:
-            witnessed = parse_checkpoint(parse_note(note).text)
-            if leaf_index < witnessed.tree_size <= self.size:
-                return witnessed, note
-        return self.checkpoint, self.note
+    def shown(self, leaf_index: int, keys: Sequence[VerifierKey]) -> tuple[Checkpoint, bytes]:
+        """Return the checkpoint, and its note, under which a leaf is best proven: a cosigned one if any.
+
+        keys: of the log, as they count now. A checkpoint that names none of them as its signer proves
+        nothing any more; each newer one holds what it held. Raises CheckpointWithdrawn where no other is
+        there yet, EvidenceInvalid for what is no checkpoint.
+        """
+        for content in (self.files.witnessed(), self.note):
+            if content is None:
+                continue
+            note = parse_note(content)
+            checkpoint = parse_checkpoint(note.text)
+            is_wide = leaf_index < checkpoint.tree_size <= self.size
+            if is_wide and any(note.by(key) for key in keys):
+                return checkpoint, content
+        raise CheckpointWithdrawn
 
     def tiles(self, tree_size: int) -> LogTiles:
         """Return the tree of its first tree_size leaves, 0 to its own size.
@@ -152,7 +161,8 @@ class PublishedLog:
 
         reference: text of a UUID. The tree is the one that witnesses cosigned last, or the newest where that
         one is older than the entry. The proof is checked as anybody would, and so is the log's signature.
-        Raises EvidenceInvalid where the published files do not prove it, StoreUnavailable.
+        Raises CheckpointWithdrawn while it stands only under a key that was withdrawn, EvidenceInvalid where
+        the published files do not prove it, StoreUnavailable.
         """
         place = self.places.find(reference) if self.host else None
         if place is None:
@@ -161,9 +171,10 @@ class PublishedLog:
         tree = self.tree(year)
         if tree is None or tree.size <= leaf_index:
             return None
-        checkpoint, note = tree.shown(leaf_index)
+        keys = self.keys(tree)
+        checkpoint, note = tree.shown(leaf_index, keys)
         path = tree.tiles(checkpoint.tree_size).inclusion_proof(leaf_index)
-        proof, keys = ProofFile(leaf_index, path, note), self.keys(tree)
+        proof = ProofFile(leaf_index, path, note)
         check_proof_file(proof, entry, keys)
         return Evidence(entry, proof, checkpoint, keys)
 

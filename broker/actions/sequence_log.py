@@ -14,13 +14,20 @@ from datetime import datetime
 from typing import Final
 
 from broker.actions.log_doors import Files, FilesOf, Follower, Heads, Lease, Positions, Signer
-from broker.actions.log_shard import checked_edge, cosigned_note, last_entries, missed_publication
+from broker.actions.log_shard import (
+    checked_edge,
+    cosigned_note,
+    last_entries,
+    missed_publication,
+    renewed_note,
+)
 from broker.errors import LogStopped
 from broker.evidence.checkpoint import Checkpoint, shard_origin, signed_checkpoint
 from broker.evidence.log_replay import check_written
 from broker.evidence.merkle import EMPTY_ROOT, leaf_hashes
 from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.sequencing import LogHead, Strange
+from broker.evidence.signed_note import parse_note
 from broker.evidence.tree import RightEdge, grown, grown_bundles
 
 GROWTH: Final = 16_384
@@ -107,7 +114,7 @@ class Sequencer:
     def _checked(self, head: LogHead) -> RightEdge:
         """Hold positions, tiles and published checkpoint against a head; return the edge of its tree.
 
-        What was signed and not published is published.
+        What was signed and not published is published; what a withdrawn key signed is signed anew.
         """
         signed = head.checkpoint
         size, files = self.positions.size(head.year), self.files(signed.origin)
@@ -118,11 +125,32 @@ class Sequencer:
                 "newest state back, or end this shard and note the gap"
             )
         edge = checked_edge(files, head)
+        head = self._signed_anew(head)
         if missed_publication(files, head):
             self._publish(files, head)
-        elif (fuller := cosigned_note(files, head)) is not None:
+        if (renewed := renewed_note(files, head)) is not None:
+            files.renew_witnessed(renewed)
+        if (fuller := cosigned_note(files, head)) is not None:
             files.publish(fuller)
         return edge
+
+    def _signed_anew(self, head: LogHead) -> LogHead:
+        """Return the head, and where its key was withdrawn the same tree under the present one.
+
+        So proofs of what stands in it do not wait for the next entry, and those of a closed year for ever.
+        The new head is swapped in before it is published: a crash in between is a publication that was
+        missed.
+        """
+        signed, note = head.checkpoint, parse_note(head.note)
+        if any(note.by(key) for key in self.signer.keys(signed.origin)):
+            return head
+        after = self._signed(signed)
+        if not self.heads.swap(head, after):
+            raise LogStopped(
+                f"the head of {signed.origin} is no longer at {signed.tree_size}: another sequencer is at "
+                "work, and this one does not sign anew"
+            )
+        return after
 
     def _grow(self, head: LogHead, edge: RightEdge) -> int:
         """Take the entries that have positions behind a head into its tree; return how many."""

@@ -44,7 +44,8 @@ class EvidenceProofFace:
     def show(self, call: Call) -> tuple[Reply, str]:
         """Give the proof file (C2SP tlog-proof@v1), or with Accept: application/json the evidence file.
 
-        Raises EvidenceNotFound, EntryNotMerged, TokenInvalid, ProofInvalid, ReleaseRefused, StoreUnavailable.
+        Raises EvidenceNotFound, EntryNotMerged, CheckpointWithdrawn, TokenInvalid, ProofInvalid,
+        ReleaseRefused, StoreUnavailable.
         """
         client_id = self.judge.judge(call).client_id
         reference = call.path.removeprefix(f"{PROOF_PATH}/")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from broker.errors import (
+    CheckpointWithdrawn,
     ConsentAskedTooSoon,
     ConsentMoved,
     ConsentRequestConflict,
@@ -59,6 +60,7 @@ EXAMPLES: Final[Mapping[str, Exception]] = {
     "consent-moved": ConsentMoved(),
     "entries-not-public": EntriesNotPublic(),
     "entry-not-merged": EntryNotMerged(),
+    "checkpoint-withdrawn": CheckpointWithdrawn(),
     "clock-skewed": ReleaseRefused("clock_skewed", reference=EXAMPLE_REFERENCE),
     "log-stopped": ReleaseRefused("log_stopped", reference=EXAMPLE_REFERENCE, retry_after_seconds=60),
 }

@@ -168,7 +168,7 @@ OPERATIONS: Final = (
         scope=None,
         tells=EvidenceFileSchema,
         plain=True,
-        refuses=("not-found", "entry-not-merged"),
+        refuses=("not-found", "entry-not-merged", "checkpoint-withdrawn"),
     ),
     Operation(
         method="GET",

@@ -84,6 +84,7 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         Problem("consent-asked-too-soon", 429, "Hỏi lại quá sớm", "It is too soon to ask again"),
         Problem("consent-moved", 409, "Sự đồng ý vừa thay đổi", "The consent has just changed"),
         Problem("entry-not-merged", 409, "Mục chưa vào nhật ký", "The entry is not in the log yet"),
+        Problem("checkpoint-withdrawn", 503, "Khóa của nhật ký đã bị thu hồi", "The log's key was withdrawn"),
         Problem("release-refused", 403, "Từ chối chia sẻ", "The release is refused"),
         Problem(
             "acting-person-refused", 403, "Nhân viên tra cứu không hợp lệ", "The acting person is refused"
@@ -120,6 +121,7 @@ _BY_KIND: Final[Mapping[str, str]] = {
     "evidence_not_found": "not-found",
     "entries_not_public": "entries-not-public",
     "entry_not_merged": "entry-not-merged",
+    "checkpoint_withdrawn": "checkpoint-withdrawn",
 }
 _BY_REASON: Final[Mapping[str, str]] = {
     "scope_insufficient": "scope-insufficient",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.sequencing import year_of
 from broker.evidence.signed_note import LOG_SIGNATURE, Sign, VerifierKey
 from broker.keys import KeyRing
+from broker.oauth.stored_keys import log_public_keys
 from broker.setting_readers import read_postgresql_url
 from broker.settings import Settings, companion
 from broker.storage.log_files import LogFiles, log_host, shard_directory
@@ -49,6 +50,10 @@ class RingSigner:
         """Return the key under the name of an origin, and what signs with it."""
         signer = self._ring.log_signer()
         return VerifierKey(origin, LOG_SIGNATURE, signer.public_key), signer.sign
+
+    def keys(self, origin: str) -> Sequence[VerifierKey]:
+        """Return the keys under the name of an origin whose checkpoints count."""
+        return [VerifierKey(origin, LOG_SIGNATURE, key) for key in log_public_keys(self._ring.live_keys())]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final, Literal, Protocol, get_args
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from broker.errors import BrokerError
+from broker.oauth.jose import decode_segment
 from broker.oauth.jose_keys import Algorithm, AsymmetricKey, SigningKey
 
 Purpose = Literal[
@@ -53,6 +54,14 @@ class StoredKey:
     created_at: datetime
     signs_until: datetime | None = None
     published_until: datetime | None = None
+
+
+def log_public_keys(keys: Iterable[StoredKey]) -> list[bytes]:
+    """Return those of the log among keys, in their order: Ed25519, 32 bytes each.
+
+    keys: those whose signatures count, such as `KeyRing.live_keys` gives, withdrawn ones left out.
+    """
+    return [decode_segment(key.public_jwk["x"].encode()) for key in keys if key.purpose == "log"]
 
 
 class SigningKeyStore(Protocol):

@@ -110,6 +110,13 @@ class LogFiles:
         if held is None or _fullness(held) < _fullness(note):
             self._replace(WITNESSED, note)
 
+    def renew_witnessed(self, note: bytes) -> None:
+        """Put a checkpoint in the place of the same one that another key of the log signed.
+
+        Raises StoreUnavailable.
+        """
+        self._replace(WITNESSED, note)
+
     def drop_partial(self, full: Collection[Tile]) -> None:
         """Delete the narrower tiles in the places of full ones; readers fall back to these (tlog-tiles)."""
         for tile in full:

@@ -2,7 +2,7 @@
 
 The store is another PostgreSQL database, best on another server with backups of its own. Heads change by
 compare-and-swap alone, and the store itself refuses to let a tree become smaller: whoever comes back from an
-older state of anything is stopped here.
+older state of anything is stopped here. The same tree may be signed anew.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 
-from broker.errors import StoreUnavailable
+from broker.errors import LogStopped, StoreUnavailable
 from broker.evidence.checkpoint import Checkpoint
 from broker.evidence.sequencing import LogHead
 from broker.storage.columns import instant
@@ -51,7 +52,9 @@ _h: Final = log_heads.c
 _GUARD: Final = (
     """CREATE OR REPLACE FUNCTION keep_heads() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-      IF TG_OP <> 'UPDATE' OR NEW.origin <> OLD.origin OR NEW.tree_size <= OLD.tree_size THEN
+      -- The same tree may be signed anew, with another key; never another tree of the same size.
+      IF TG_OP <> 'UPDATE' OR NEW.origin <> OLD.origin OR NEW.tree_size < OLD.tree_size
+         OR (NEW.tree_size = OLD.tree_size AND NEW.root_hash <> OLD.root_hash) THEN
         RAISE EXCEPTION 'a head only ever grows' USING ERRCODE = 'integrity_constraint_violation';
       END IF;
       RETURN NEW;
@@ -102,7 +105,8 @@ class PostgresLogHeads:
     def swap(self, before: LogHead, after: LogHead) -> bool:
         """Put one head in the place of another; return False, and change nothing, if that is no longer it.
 
-        Raises StoreUnavailable; it may then have happened nevertheless.
+        Raises LogStopped where the store refuses the other one, StoreUnavailable; it may then have happened
+        nevertheless.
         """
         old = before.checkpoint
         statement = (
@@ -110,8 +114,14 @@ class PostgresLogHeads:
             .where(_h.origin == old.origin, _h.tree_size == old.tree_size, _h.root_hash == old.root_hash)
             .values(**_values(after))
         )
-        with log_answers(), self._engine.begin() as connection:
-            return connection.execute(statement).rowcount == 1
+        try:
+            with log_answers(), self._engine.begin() as connection:
+                return connection.execute(statement).rowcount == 1
+        except IntegrityError:
+            raise LogStopped(
+                f"the head store does not take what follows on {old.tree_size} entries of {old.origin}: "
+                "where its rules are of an earlier release, broker prepare brings them up to date"
+            ) from None
 
 
 class PostgresLease:

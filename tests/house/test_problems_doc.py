@@ -17,6 +17,7 @@ from broker.consent.record import State
 from broker.consent.terms import TermsReason
 from broker.errors import (
     BrokerError,
+    CheckpointWithdrawn,
     ConsentAskedTooSoon,
     ConsentMoved,
     ConsentNotFound,
@@ -72,6 +73,7 @@ EXPECTED: dict[type[BrokerError], tuple[BrokerError, str]] = {
     EvidenceUnavailable: (EvidenceUnavailable(), "evidence-unavailable"),
     EvidenceNotFound: (EvidenceNotFound(), "not-found"),
     EntryNotMerged: (EntryNotMerged(), "entry-not-merged"),
+    CheckpointWithdrawn: (CheckpointWithdrawn(), "checkpoint-withdrawn"),
     EntriesNotPublic: (EntriesNotPublic(), "entries-not-public"),
     StoreUnavailable: (StoreUnavailable(), "evidence-unavailable"),
     LogStopped: (LogStopped(), "internal"),

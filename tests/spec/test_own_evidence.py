@@ -20,9 +20,11 @@ from broker.cli.evidence_options import DOES_NOT_HOLD
 from broker.evidence.evidence_file import parse_evidence_file
 from tests.citizen_world import Forms
 from tests.contracts.source_fixtures import InsuranceDatabase
+from tests.doors import wait_until
 from tests.e2e.pages import PagesBrowser, PagesWorld, pages_world
 from tests.release_world import World
 from tests.served_log import ServedLog, served_log
+from tests.spec.test_own_looks import hours_begun, looks_of
 
 ISSUER = "https://evidence.example"
 HISTORY = "/citizen/history"
@@ -47,6 +49,7 @@ class Read:
     reference: str
     answer: bytes
     personal_id: str
+    citizen_id: str
 
     def page(self, language: str = "en") -> TestResponse:
         return self.browser.get(f"{HISTORY}/{self.reference}/evidence?lang={language}")
@@ -61,7 +64,9 @@ def read_by_a_bank(pages: PagesWorld) -> Read:
     tokens = bank.redeem(parse_qs(urlsplit(location).query)["code"][0]).json()
     answer = bank.read(tokens["access_token"])
     assert answer.status == 200, answer.body
-    return Read(browser, answer.json()["evidence_reference"], answer.body, citizen.personal_id)
+    return Read(
+        browser, answer.json()["evidence_reference"], answer.body, citizen.personal_id, citizen.citizen_id
+    )
 
 
 def verified(path: Path, *more: str) -> tuple[int, dict[str, str]]:
@@ -146,6 +151,24 @@ def test_the_file_names_the_person_by_no_number_of_hers(pages: PagesWorld, log: 
     assert read.personal_id.encode() not in content
 
 
+def test_a_page_that_brings_the_file_along_is_a_look_at_it_as_the_file_is(
+    pages: PagesWorld, world: World, log: ServedLog
+) -> None:
+    begun, read = datetime.now(UTC), read_by_a_bank(pages)
+
+    def taken() -> list[str]:
+        return [one["entry"] for one in looks_of(world, read.citizen_id) if one["what"] == "evidence_file"]
+
+    assert "not in the signed log yet" in read.page().text
+    assert taken() == []
+    log.order()
+    assert "data-file" in read.page().text
+    assert set(taken()) == {read.reference}
+    assert read.file().status_code == 200
+    assert set(taken()) == {read.reference}
+    assert len(taken()) <= 1 + hours_begun(begun)
+
+
 def test_ones_own_look_can_be_taken_along_too(pages: PagesWorld, log: ServedLog, tmp_path: Path) -> None:
     read = read_by_a_bank(pages)
     page = read.browser.get("/citizen/record?lang=en")
@@ -162,6 +185,28 @@ def test_ones_own_look_can_be_taken_along_too(pages: PagesWorld, log: ServedLog,
         path.write_bytes(answer.data)
         code, checks = verified(path)
         assert (code, checks["data_subject"]) == (0, "holds")
+
+
+def test_while_only_a_withdrawn_key_signed_it_the_page_says_so(pages: PagesWorld, log: ServedLog) -> None:
+    read = read_by_a_bank(pages)
+    log.order()
+    year = datetime.now(UTC).year
+    withdrawn = log.key(year)
+    log.withdraw_key()
+    # Workers look at the keys every half minute.
+    wait_until(lambda: "has just been withdrawn" in read.page().text, "the server knows it", 120)
+    assert "khóa ký nhật ký vừa bị thu hồi" in read.page("vi").text
+    assert "data-file" not in read.page().text
+    refused = read.file()
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"] == "30"
+    assert refused.mimetype == "text/html"
+    assert "has just been withdrawn" in refused.text
+    log.order()
+    file = parse_evidence_file(read.file().data)
+    assert withdrawn not in file.log_keys
+    assert log.key(year) in file.log_keys
+    assert "data-file" in read.page().text
 
 
 def test_who_is_not_signed_in_is_led_to_sign_in(pages: PagesWorld) -> None:
