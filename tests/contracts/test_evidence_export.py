@@ -239,7 +239,10 @@ class TestExportingIsEvidenceItself:
             check_any(entry)
             assert entry == {
                 "acting_person": operator_acting(world.settings).acting_person,
+                "agreement": "",
+                "agreement_revision": "",
                 "at": entry["at"],
+                "client": "",
                 "data_subject_commit": None,
                 "entry": "",
                 "kind": "log_read",
@@ -247,6 +250,7 @@ class TestExportingIsEvidenceItself:
                 "period_begin": "2019-10-04T17:00:00.000Z",
                 "period_end": "2019-10-05T17:00:00.000Z",
                 "reader": "auditor",
+                "recipient": "",
                 "reference": entry["reference"],
                 "schema": 1,
                 "what": "export",
