@@ -9,12 +9,13 @@ answers single checks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 from unittest.mock import patch
 
 from flask import Flask
 
 from broker.actions import verify_entitlement
+from broker.actions.doors import Pseudonyms, Salts
+from broker.actions.matter import Matter
 from broker.app import create_app
 from broker.evidence.recording import EvidenceRow, ReleaseRecord
 from broker.storage import release_sql
@@ -40,9 +41,19 @@ def statement_without_evidence(step_count: int) -> PreparedStatement:
 _STATEMENTS = tuple(statement_without_evidence(count) for count in range(release_sql.STEPS_MAX + 1))
 
 
-def _without_entry(*given: Any, released: object, reason: object, data_subject: object) -> EvidenceRow:
-    _, _, _, reference, _ = given
-    return EvidenceRow(reference, "release", b"", 0, None, None, None)
+def row_without_entry(
+    matter: Matter,
+    pseudonyms: Pseudonyms,
+    salts: Salts,
+    reference: str,
+    payload: bytes,
+    *,
+    data_subject: str | None,
+    **unused: object,
+) -> EvidenceRow:
+    """Return what else a check needs of its row: the reference under which the person is counted."""
+    ref = None if data_subject is None else pseudonyms.data_subject_ref(data_subject)
+    return EvidenceRow(reference, "release", b"", 0, ref, None, None)
 
 
 def _statement(
@@ -55,7 +66,7 @@ def _statement(
 
 def app() -> Flask:
     """Return the application; the process that asks for it is the bench's own, and records nothing."""
-    patch.object(verify_entitlement, "release_row", _without_entry).start()
+    patch.object(verify_entitlement, "release_row", row_without_entry).start()
     patch.object(verify_entitlement, "released_pairs", lambda *_: ()).start()
     patch.object(PostgresLedger, "_statement", _statement).start()
     return create_app()

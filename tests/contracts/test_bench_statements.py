@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from unittest.mock import Mock
 
 import pytest
 
+from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.storage.release_sql import RELEASE_ONE, STEPS_MAX
-from tests.bench.unrecorded import statement_without_evidence
+from tests.bench.unrecorded import row_without_entry, statement_without_evidence
 from tests.oauth_world import Database
 
 EVIDENCE_PARAMETERS = 6
@@ -29,3 +31,13 @@ def test_without_evidence_the_recording_statement_is_the_same_but_for_it(
     for kept in ("used_proofs", "FROM clients c"):
         assert kept in real.sql
         assert kept in ours.sql
+
+
+def test_without_an_entry_the_same_person_is_counted() -> None:
+    pseudonyms, matter = KeyedPseudonyms(bytes(32)), Mock()
+    for person in ("opaque-person-7", None):
+        row = row_without_entry(
+            matter, pseudonyms, bytes, "r", b"", released=(), reason="", data_subject=person
+        )
+        assert row.data_subject_ref == (person and pseudonyms.data_subject_ref(person))
+        assert (row.entry, row.data_subject_salt, row.payload_salt) == (b"", None, None)
