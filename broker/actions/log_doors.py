@@ -84,8 +84,11 @@ class Files(Protocol):
         """Return the published checkpoint, or None. Raises StoreUnavailable."""
         ...
 
-    def publish(self, note: bytes) -> None:
-        """Put a checkpoint in the place of the one before. Raises StoreUnavailable."""
+    def publish(self, note: bytes) -> bool:
+        """Put a checkpoint in the place of the one before; return False, and leave it, if that is larger.
+
+        Raises StoreUnavailable.
+        """
         ...
 
     def witnessed(self) -> bytes | None:

@@ -184,6 +184,7 @@ class Sequencer:
         return LogHead(checkpoint, note.content, self.clock())
 
     def _publish(self, files: Files, head: LogHead) -> None:
-        files.publish(head.note)
+        if not files.publish(head.note):
+            return  # this process slept, and another one is ahead of it
         for follower in self.followers:
             follower.published(head)

@@ -27,6 +27,8 @@ from broker.storage.signing_keys import PostgresSigningKeys
 
 STATEMENT_SECONDS = 300.0
 """Long enough to look once for every entry without a position, after a database was moved."""
+IDLE_SECONDS = 15.0
+"""For so long a sequencer that stands still amid a transaction may keep the next one from its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,8 @@ def log_session(
     Raises CommandRefused where the issuer's host cannot be in the name of a log.
     """
     host = _host(settings.issuer)
-    store = open_store(database_url, deadline_seconds=STATEMENT_SECONDS)
-    head_store = open_store(head_url, deadline_seconds=10.0)
+    store = open_store(database_url, deadline_seconds=STATEMENT_SECONDS, idle_seconds=IDLE_SECONDS)
+    head_store = open_store(head_url, deadline_seconds=10.0, idle_seconds=IDLE_SECONDS)
     lease = PostgresLease(head_url, host)
     try:
         positions = PostgresLogPositions(store.engine, year_of, settings.log_epoch)

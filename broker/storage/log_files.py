@@ -7,7 +7,7 @@ what is there is never replaced by anything else, whoever else writes at the sam
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -93,9 +93,19 @@ class LogFiles:
         """Return the published checkpoint, or None. Raises StoreUnavailable."""
         return self._read(self.directory / CHECKPOINT)
 
-    def publish(self, note: bytes) -> None:
-        """Put a checkpoint in the place of the one before. Raises StoreUnavailable."""
-        self._replace(CHECKPOINT, note)
+    def publish(self, note: bytes) -> bool:
+        """Put a checkpoint in the place of the one before; return False, and leave it, if that is larger.
+
+        A sequencer that slept while another one had its lease must not take the published log back. It looks
+        at the last instant; should it sleep again right there, the next round of the other puts it right.
+        Raises StoreUnavailable.
+        """
+
+        def is_ahead() -> bool:
+            held = self.checkpoint()
+            return held is not None and _fullness(held)[0] > _fullness(note)[0]
+
+        return self._replace(CHECKPOINT, note, unless=is_ahead)
 
     def witnessed(self) -> bytes | None:
         """Return the newest checkpoint that witnesses cosigned, or None. Raises StoreUnavailable."""
@@ -123,9 +133,9 @@ class LogFiles:
             place = self.directory / tile.full.path
             shutil.rmtree(place.with_name(place.name + ".p"), ignore_errors=True)
 
-    def _replace(self, name: str, content: bytes) -> None:
+    def _replace(self, name: str, content: bytes, unless: Callable[[], bool] = lambda: False) -> bool:
         try:
-            replaced(self.directory / name, content)
+            return replaced(self.directory / name, content, unless)
         except OSError as fault:
             raise StoreUnavailable(f"the log's files cannot be written: {fault.strerror}") from None
 

@@ -50,11 +50,14 @@ class Store:
         self.engine.dispose()
 
 
-def open_store(database_url: str, *, deadline_seconds: float, pool_size: int = 4) -> Store:
+def open_store(
+    database_url: str, *, deadline_seconds: float, pool_size: int = 4, idle_seconds: float = 0.0
+) -> Store:
     """Return the store behind a SQLAlchemy URL; connects lazily, so that forks stay safe.
 
     deadline_seconds: of a hot statement, kept here and by the server; the engine's statements get as
-    long, kept here.
+    long, kept here. idle_seconds: after which the server ends a transaction of the engine that asks for
+    nothing, because its process may never ask again; 0 for never.
     """
     timeout_ms = max(1, int(deadline_seconds * 1000))
     engine = create_engine(
@@ -66,7 +69,8 @@ def open_store(database_url: str, *, deadline_seconds: float, pool_size: int = 4
         connect_args={
             "connect_timeout": 2,
             "application_name": "broker",
-            "options": f"-c statement_timeout={timeout_ms} -c synchronous_commit=on",
+            "options": f"-c statement_timeout={timeout_ms} -c synchronous_commit=on"
+            f" -c idle_in_transaction_session_timeout={int(idle_seconds * 1000)}",
         },
     )
 

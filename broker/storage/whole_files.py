@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -39,6 +39,8 @@ def place_all(contents: Mapping[Path, bytes], aside: Path) -> Sequence[Path]:
         for path, content in contents.items():
             if path not in held:
                 new = _begun(aside / f"{os.getpid()}.{len(begun)}", content)
+                # On a full disk the halves of files would take the place of what is to be written next.
+                open_files.callback(Path(new.name).unlink, missing_ok=True)
                 begun.append((path, open_files.enter_context(new)))
         # The disk is at work on all of them: waiting for each costs little more than for the first.
         for path, new in begun:
@@ -50,18 +52,31 @@ def place_all(contents: Mapping[Path, bytes], aside: Path) -> Sequence[Path]:
     return held
 
 
-def replaced(path: Path, content: bytes) -> None:
-    """Put a file in the place of the one before, and force its directory to disk. Raises OSError."""
+def replaced(path: Path, content: bytes, unless: Callable[[], bool] = lambda: False) -> bool:
+    """Put a file in the place of the one before, and force its directory to disk.
+
+    unless: asked at the last instant; where it is so, what is there stays, and False is returned.
+    Raises OSError.
+    """
     for directory in made(path.parent):
         force(directory)
-    _written(path, content).replace(path)
+    new = _written(path, content)
+    if unless():
+        new.unlink()
+        return False
+    new.replace(path)
     force(path.parent)
+    return True
 
 
 def _written(path: Path, content: bytes) -> Path:
     """Write a new file beside a place and force it to disk; return where it lies."""
     with _begun(path.with_name(f".{path.name}.{os.getpid()}"), content) as new:
-        _force_file(new)
+        try:
+            _force_file(new)
+        except OSError:
+            Path(new.name).unlink()
+            raise
     return Path(new.name)
 
 
@@ -70,8 +85,14 @@ def _begun(new: Path, content: bytes) -> BinaryIO:
     with suppress(FileNotFoundError):
         new.unlink()  # of an earlier process of the same number, which was killed
     file = open(new, "xb", opener=lambda name, flags: os.open(name, flags, _MODE))  # noqa: SIM115 - see above
-    file.write(content)
-    file.flush()
+    try:
+        file.write(content)
+        file.flush()
+    except OSError:
+        new.unlink()
+        with suppress(OSError):
+            file.close()
+        raise
     os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     return file
 

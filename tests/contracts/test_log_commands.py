@@ -37,7 +37,7 @@ from broker.storage.log_timestamps import TimestampFiles
 from broker.storage.session import open_store
 from tests.acting import entries, without_entries
 from tests.doors import wait_until
-from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, log_databases
+from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, log_databases, put_checkpoint
 from tests.oauth_world import KEY_ENCRYPTION_KEY, PSEUDONYM_KEY
 from tests.witness_place import WitnessPlace
 
@@ -404,10 +404,9 @@ class TestWhatTheServerSees:
         assert empty is not None
         log.record(range(2))
         log.order()
-        log.files().publish(empty)
+        put_checkpoint(log.files(), empty)
         assert self.delay(log, MERGE_DELAY_SECONDS + 1).fault() == "late"
-        (log.files().directory / "checkpoint").unlink()
-        log.files().publish(b"no note")
+        put_checkpoint(log.files(), b"no note")
         assert self.delay(log).fault() == "unreadable"
 
     def test_a_store_that_does_not_answer_is_told(self, log: LogWorld) -> None:

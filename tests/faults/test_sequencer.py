@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,16 +17,28 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from broker.actions import sequence_log
+from broker.cli import log_session
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.log_session import LogSession
 from broker.errors import LogStopped, StoreUnavailable
-from broker.evidence.checkpoint import open_checkpoint
+from broker.evidence.checkpoint import open_checkpoint, parse_checkpoint
 from broker.evidence.reasons import EvidenceInvalid
+from broker.evidence.signed_note import parse_note
 from broker.evidence.tiles import ENTRIES, Tile
 from broker.storage import log_positions, log_unplaced
 from tests.doors import wait_until
 from tests.evidence_entries import release
-from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, enter, log_databases, of_year, ordered
+from tests.log_world import (
+    HOST,
+    YEAR,
+    LogDatabases,
+    LogWorld,
+    enter,
+    log_databases,
+    of_year,
+    ordered,
+    put_checkpoint,
+)
 
 
 @pytest.fixture(scope="module")
@@ -529,6 +543,45 @@ class TestTwoAtOnce:
         assert log.published().tree_size == 301
 
 
+class TestAsleep:
+    def test_a_transaction_of_one_that_sleeps_for_ever_does_not_hold_up_the_next(
+        self, log: LogWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its machine stands still amid giving positions, and its connection with it."""
+        monkeypatch.setattr(log_session, "IDLE_SECONDS", 1.0)
+        log.created()
+        log.record(range(5))
+        with log.session() as sleeper, sleeper.positions._engine.connect() as amid:
+            taken = text("INSERT INTO log_positions SELECT 2026, 0, reference FROM evidence_entries LIMIT 1")
+            amid.execute(taken)
+            assert log.order() == 5
+            with pytest.raises(Exception, match="idle-in-transaction timeout"):
+                amid.execute(text("SELECT 1"))
+            amid.invalidate()
+        log.check()
+
+
+class TestFullDisk:
+    def test_nothing_half_written_is_left(self, log: LogWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        log.created()
+        log.record(range(5))
+
+        def full(_handle: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with log.session() as session:
+            with monkeypatch.context() as patch:
+                patch.setattr(os, "fsync", full)
+                with pytest.raises(StoreUnavailable, match="cannot be written: No space left on device"):
+                    for_ever(session.sequencer)
+                left = [one for one in log.directory.rglob("*") if one.is_file()]
+                assert [one.name for one in left] == ["checkpoint"]
+            assert log.published().tree_size == 0
+            ordered(session)
+        assert log.published().tree_size == 5
+        log.check()
+
+
 class TestOldStates:
     """Something was restored from an older state: nothing is signed any more, and the sentence says why."""
 
@@ -730,9 +783,8 @@ def test_an_entry_is_found_by_its_reference_as_soon_as_it_has_a_position(log: Lo
         assert [session.positions.find(one) for one in references] == [(YEAR, 0), (YEAR, 1), (YEAR, 2)]
 
 
-def test_an_older_checkpoint_that_somebody_slow_published_is_put_right_in_the_next_round(
-    log: LogWorld,
-) -> None:
+def test_what_somebody_slow_would_publish_does_not_take_the_log_back(log: LogWorld) -> None:
+    """A sequencer that slept while another one had its lease, and was woken with an older checkpoint."""
     log.created()
     log.record(range(3))
     log.order()
@@ -740,7 +792,34 @@ def test_an_older_checkpoint_that_somebody_slow_published_is_put_right_in_the_ne
     assert older is not None
     log.record(range(3, 300))
     log.order()
-    log.files().publish(older)
+    assert log.files().publish(older) is False
+    assert log.published().tree_size == 300
+    assert [one.name for one in log.files().directory.glob(".*") if one.is_file()] == []
+    told: list[int] = []
+
+    class Follower:
+        def published(self, head: Any) -> None:
+            told.append(head.checkpoint.tree_size)
+
+    with log.session() as session:
+        sequencer = replace(session.sequencer, followers=(Follower(),))
+        [head] = session.heads.find(HOST)
+        slow = replace(head, checkpoint=parse_checkpoint(parse_note(older).text), note=older)
+        sequencer._publish(log.files(), slow)
+        assert told == [], "witnesses are asked about nothing that is not published"
+        sequencer._publish(log.files(), head)
+    assert told == [300]
+
+
+def test_an_older_checkpoint_that_lies_there_is_put_right_in_the_next_round(log: LogWorld) -> None:
+    log.created()
+    log.record(range(3))
+    log.order()
+    older = log.files().checkpoint()
+    assert older is not None
+    log.record(range(3, 300))
+    log.order()
+    put_checkpoint(log.files(), older)
     log.order()
     assert log.published().tree_size == 300
     log.check()

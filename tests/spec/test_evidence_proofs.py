@@ -25,7 +25,7 @@ from broker.storage.clients import ClientRecord
 from tests.doors import Server, post
 from tests.evidence_entries import decoded, one_of_each_kind
 from tests.log_reader import all_faults
-from tests.log_world import enter
+from tests.log_world import enter, put_checkpoint
 from tests.oauth_world import Party
 from tests.release_world import SCOPE, Hospital, World
 from tests.served_log import ServedLog, served_log
@@ -254,9 +254,9 @@ def test_what_the_files_do_not_prove_is_not_handed_out(served: Served, world: Wo
     files = served.log.files(datetime.now(UTC).year)
     note = files.checkpoint()
     assert note is not None
-    files.publish(note.replace(b"\n\xe2\x80\x94", b"\nAAAA\n\n\xe2\x80\x94", 1))
+    put_checkpoint(files, note.replace(b"\n\xe2\x80\x94", b"\nAAAA\n\n\xe2\x80\x94", 1))
     try:
         assert told(proof_of(caller, reference))[0] == 500
     finally:
-        files.publish(note)
+        put_checkpoint(files, note)
     assert proof_of(caller, reference).status == 200
