@@ -109,6 +109,20 @@ class Files(Protocol):
         """
         ...
 
+    def suspect(self) -> int | None:
+        """Return the index of a bundle that was not what was signed when somebody looked, or None.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
+    def mark_suspect(self, index: int | None) -> None:
+        """Remember such a bundle beyond this process's end; None for none any more.
+
+        Raises StoreUnavailable.
+        """
+        ...
+
     def drop_partial(self, full: Collection[Tile]) -> None:
         """Delete the narrower tiles in the places of full ones."""
         ...

@@ -9,11 +9,12 @@ same code as going on. What must not be gone on with raises LogStopped.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 from broker.actions.log_doors import Files, FilesOf, Follower, Heads, Lease, Positions, Signer
+from broker.actions.log_patrol import Patrol
 from broker.actions.log_shard import (
     checked_edge,
     cosigned_note,
@@ -60,6 +61,7 @@ class Sequencer:
     signer: Signer
     clock: Callable[[], datetime]
     followers: Sequence[Follower] = ()
+    patrol: Patrol = field(default_factory=Patrol)
 
     def create(self, year: int, announce: Callable[[int], None] = lambda _year: None) -> LogHead | None:
         """Make the empty tree of a year; return None, and change nothing, if there is one.
@@ -96,6 +98,7 @@ class Sequencer:
         if not heads:
             raise LogStopped(f"there is no log of {self.host}: broker log create")
         shards = [(head, self._checked(head)) for head in heads]
+        self.patrol.look(heads, self.positions, self.files)
         placed = self.positions.place(frozenset(head.year for head in heads))
         merged = checkpoints = 0
         has_more = placed.has_more

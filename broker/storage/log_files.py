@@ -24,6 +24,7 @@ WITNESSED: Final = "witnessed-checkpoint"
 """Of the newest tree that witnesses cosigned: it may be some seconds behind the newest one of all."""
 ASIDE: Final = ".new"
 """Directory of files that are not in their places yet: nobody reads there."""
+_SUSPECT: Final = ".suspect"
 
 
 def shard_directory(log_directory: str, origin: str) -> Path:
@@ -126,6 +127,27 @@ class LogFiles:
         Raises StoreUnavailable.
         """
         self._replace(WITNESSED, note)
+
+    def suspect(self) -> int | None:
+        """Return the index of a bundle that was not what was signed when somebody looked, or None.
+
+        Raises StoreUnavailable.
+        """
+        content = self._read(self.directory / _SUSPECT)
+        return int(content) if content and content.isdigit() else None
+
+    def mark_suspect(self, index: int | None) -> None:
+        """Remember such a bundle beyond this process's end; None for none any more.
+
+        Raises StoreUnavailable.
+        """
+        if index is not None:
+            self._replace(_SUSPECT, str(index).encode())
+            return
+        try:
+            (self.directory / _SUSPECT).unlink(missing_ok=True)
+        except OSError as fault:
+            raise StoreUnavailable(f"the log's files cannot be written: {fault.strerror}") from None
 
     def drop_partial(self, full: Collection[Tile]) -> None:
         """Delete the narrower tiles in the places of full ones; readers fall back to these (tlog-tiles)."""

@@ -57,7 +57,7 @@ def open_store(
 
     deadline_seconds: of a hot statement, kept here and by the server; the engine's statements get as
     long, kept here. idle_seconds: after which the server ends a transaction of the engine that asks for
-    nothing, because its process may never ask again; 0 for never.
+    nothing, because its process may never ask again; 0: as the server has it.
     """
     timeout_ms = max(1, int(deadline_seconds * 1000))
     engine = create_engine(
@@ -70,7 +70,7 @@ def open_store(
             "connect_timeout": 2,
             "application_name": "broker",
             "options": f"-c statement_timeout={timeout_ms} -c synchronous_commit=on"
-            f" -c idle_in_transaction_session_timeout={int(idle_seconds * 1000)}",
+            + (f" -c idle_in_transaction_session_timeout={int(idle_seconds * 1000)}" if idle_seconds else ""),
         },
     )
 

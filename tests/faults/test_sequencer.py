@@ -8,6 +8,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from broker.actions import sequence_log
+from broker.actions.log_patrol import Patrol, check_bundle
 from broker.cli import log_session
 from broker.cli.embedded import EmbeddedCluster
 from broker.cli.log_session import LogSession
@@ -26,6 +28,7 @@ from broker.evidence.reasons import EvidenceInvalid
 from broker.evidence.signed_note import parse_note
 from broker.evidence.tiles import ENTRIES, Tile
 from broker.storage import log_positions, log_unplaced
+from broker.storage.log_files import LogFiles
 from tests.doors import wait_until
 from tests.evidence_entries import release
 from tests.log_world import (
@@ -544,20 +547,26 @@ class TestTwoAtOnce:
 
 
 class TestAsleep:
-    def test_a_transaction_of_one_that_sleeps_for_ever_does_not_hold_up_the_next(
+    def test_a_transaction_of_one_that_sleeps_does_not_hold_up_the_next(
         self, log: LogWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Its machine stands still amid giving positions, and its connection with it."""
+        """Its machine stands still amid giving positions, and its connection with it; then it wakes up."""
         monkeypatch.setattr(log_session, "IDLE_SECONDS", 1.0)
         log.created()
         log.record(range(5))
-        with log.session() as sleeper, sleeper.positions._engine.connect() as amid:
-            taken = text("INSERT INTO log_positions SELECT 2026, 0, reference FROM evidence_entries LIMIT 1")
-            amid.execute(taken)
-            assert log.order() == 5
-            with pytest.raises(Exception, match="idle-in-transaction timeout"):
-                amid.execute(text("SELECT 1"))
-            amid.invalidate()
+        with log.session() as sleeper:
+            real = sleeper.positions._move
+
+            def asleep(*given: Any) -> None:
+                monkeypatch.setattr(sleeper.positions, "_move", real)
+                sleeper.lease.give_up()
+                assert log.order() == 5
+                real(*given)
+
+            monkeypatch.setattr(sleeper.positions, "_move", asleep)
+            with pytest.raises(StoreUnavailable, match="the store takes no writes now"):
+                sleeper.sequencer.run()
+            wait_until(lambda: sleeper.sequencer.run().has_lease, "it goes on", 60)
         log.check()
 
 
@@ -708,6 +717,151 @@ class TestTurnedBits:
         path.write_bytes(content)
         with pytest.raises(LogStopped, match="they give another root"):
             log.order()
+
+
+class TestPatrol:
+    """What was signed is looked at again, each round some of it, the newest first."""
+
+    @pytest.fixture
+    def grown(self, log: LogWorld) -> LogWorld:
+        """Give a log of six bundles, of which a round looks at four."""
+        log.created()
+        log.record(range(1_300))
+        log.order()
+        return log
+
+    def stopped(self, log: LogWorld, sentence: str, rounds: int) -> None:
+        """Say that so many rounds find it at the latest, and that nothing is signed then, whoever starts."""
+        log.record([9_000])
+        with log.session() as session:
+            for _ in range(rounds - 1):
+                session.sequencer.run()
+            with pytest.raises(LogStopped, match=sentence):
+                session.sequencer.run()
+        published = log.published()
+        log.record([9_001])
+        for _ in range(2):
+            with log.session() as session, pytest.raises(LogStopped, match=sentence):
+                ordered(session)
+        assert log.published() == published
+
+    @pytest.mark.parametrize(("position", "rounds"), [(1_299, 1), (600, 1), (5, 2)])
+    def test_a_row_that_was_changed_after_it_was_signed(
+        self, grown: LogWorld, position: int, rounds: int
+    ) -> None:
+        with turned_row(grown, position):
+            sentence = f"position {position} of 2026 has another entry in the database than was signed"
+            self.stopped(grown, sentence, rounds)
+        grown.order()
+        grown.check()
+
+    def test_a_row_that_is_gone(self, grown: LogWorld) -> None:
+        kept = (
+            "CREATE TABLE row_kept AS SELECT e.* FROM evidence_entries e JOIN log_positions USING (reference)"
+        )
+        with grown.databases.owner.begin() as owner:
+            owner.execute(text(f"{kept} WHERE leaf_index = 700"))
+            owner.execute(
+                text("DELETE FROM evidence_entries WHERE reference = (SELECT reference FROM row_kept)")
+            )
+        try:
+            self.stopped(grown, "position 700 of 2026 has no entry any more", 1)
+        finally:
+            with grown.databases.owner.begin() as owner:
+                owner.execute(text("INSERT INTO evidence_entries SELECT * FROM row_kept"))
+                owner.execute(text("DROP TABLE row_kept"))
+        grown.order()
+        grown.check()
+
+    @pytest.mark.parametrize(
+        ("tile", "rounds", "told"),
+        [
+            (Tile(ENTRIES, 3), 1, r"tile_differs: tile/entries/003 and tile/0/003, entry 10\d\d"),
+            (Tile(ENTRIES, 0), 2, r"tile_differs: tile/entries/000 and tile/0/000, entry 255"),
+            (Tile(0, 1), 2, r"tile_differs: tile/entries/001 and tile/0/001, entry 511"),
+            (Tile(0, 4), 1, r"tile_differs: tile/entries/004 and tile/0/004, entry 1279"),
+        ],
+    )
+    def test_a_file_far_from_the_edge(self, grown: LogWorld, tile: Tile, rounds: int, told: str) -> None:
+        path = grown.files().directory / tile.path
+        whole = path.read_bytes()
+        path.chmod(0o644)
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        self.stopped(grown, told, rounds)
+        assert tile.path in {one.place for one in grown.findings()} | {tile.path.replace("entries", "0")}
+        path.write_bytes(whole)
+        grown.order()
+        grown.check()
+
+    def test_a_file_that_is_gone(self, grown: LogWorld) -> None:
+        path = grown.files().directory / Tile(ENTRIES, 2).path
+        whole = path.read_bytes()
+        path.unlink()
+        self.stopped(
+            grown, r"around tile/entries/002 is no longer what was signed \(tile_missing: tile/ent", 1
+        )
+        path.write_bytes(whole)
+        grown.order()
+        grown.check()
+
+    def test_a_tile_between_the_leaves_and_the_root(self, log: LogWorld) -> None:
+        """A full tile of level 1: 65,536 entries stand below it. They are few here: its width is ours."""
+        log.created()
+        log.record(range(600))
+        log.order()
+        with log.session() as session:
+            [head] = session.heads.find(HOST)
+            files = log.files()
+
+            class Turned(LogFiles):
+                def read(self, tile: Tile) -> bytes | None:
+                    content = super().read(tile)
+                    if tile.level != 1 or content is None:
+                        return content
+                    return content[:32] + bytes([content[32] ^ 1]) + content[33:]
+
+            with pytest.raises(LogStopped, match="inclusion_not_proven"):
+                check_bundle(head, 0, session.positions, Turned(files.directory))
+            check_bundle(head, 0, session.positions, files)
+
+    def test_of_all_bundles_and_years_each_has_its_turn_the_newest_first(self, log: LogWorld) -> None:
+        log.created()
+        log.created(YEAR + 1)
+        log.record(range(600))
+        log.record(range(600, 900), year=YEAR + 1)
+        log.order()
+        looked: list[tuple[int, int]] = []
+
+        class Looking:
+            def __init__(self, real: Any) -> None:
+                self.real = real
+
+            def entries(self, year: int, first: int, most: int) -> Any:
+                looked.append((year, first))
+                return self.real.entries(year, first, most)
+
+        with log.session() as session:
+            patrol, heads = Patrol(2), session.heads.find(HOST)
+            for _ in range(3):
+                patrol.look(heads, Looking(session.positions), session.sequencer.files)  # type: ignore[arg-type]
+        new, old = [(YEAR + 1, 256), (YEAR + 1, 0)], [(YEAR, 512), (YEAR, 256), (YEAR, 0)]
+        assert looked == [*new, *old, new[0]]
+
+
+@contextmanager
+def turned_row(log: LogWorld, position: int) -> Iterator[None]:
+    """Turn a bit of a stored entry, as somebody with the owner's role can, and back."""
+    turn = text(
+        "UPDATE evidence_entries SET entry = set_byte(entry, 20, get_byte(entry, 20) # 1)"
+        " WHERE reference = (SELECT reference FROM log_positions WHERE leaf_index = :position)"
+    )
+    for is_back in (False, True):
+        with log.databases.owner.begin() as owner:
+            owner.execute(text("ALTER TABLE evidence_entries DISABLE TRIGGER USER"))
+            assert owner.execute(turn, {"position": position}).rowcount == 1
+            owner.execute(text("ALTER TABLE evidence_entries ENABLE TRIGGER USER"))
+        if not is_back:
+            yield
 
 
 class TestRoles:
