@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help install demo test check lint types imports fuzz races bench bench-workers bench-token bench-consents bench-evidence constraints vendor clean
+.PHONY: help install demo test check lint types imports fuzz races chaos bench bench-workers bench-token bench-consents bench-evidence constraints vendor clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ fuzz: $(STAMP) ## made-up requests for longer (EXAMPLES=2000 of each kind), and 
 
 races: $(STAMP) ## withdrawals against releases on four workers (PAIRS=5000: some minutes)
 	@RACE_PAIRS=$(or $(PAIRS),5000) $(BIN)/python -m pytest -q -s tests/faults/test_withdrawal_races.py
+
+chaos: $(STAMP) ## kill, starve and mislead a broker in eight ways, and count (QUICK=1: some minutes, of each less)
+	@$(BIN)/python -m tests.chaos $(if $(QUICK),--quick)
 
 bench: $(STAMP) ## measure the release path (QUICK=1: 100,000 persons, under 5 minutes)
 	@$(BIN)/python -m tests.bench.release $(if $(QUICK),--quick)
