@@ -101,6 +101,19 @@ def oauth_database(cluster: EmbeddedCluster) -> Iterator[Database]:
         owner.dispose()
 
 
+def on_that_database(settings: Settings, database: Database) -> Settings:
+    """Return settings of a command that runs on it, under the key that every test there uses.
+
+    Keys of evidence are kept from one module to the next: under two key-encryption keys one could not open
+    what the other has begun.
+    """
+    return replace(
+        settings,
+        database_url=database.application_url,
+        key_encryption_key_file=Secret(KEY_ENCRYPTION_KEY),
+    )
+
+
 def present() -> datetime:
     """Return the instant at which the clock of a test begins: now, or after midnight where that is near.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from broker.settings import Settings
 from broker.storage.citizens import PostgresCitizens
 from broker.storage.session import open_store
 from tests.acting import ACTS
-from tests.oauth_world import Database
+from tests.oauth_world import KEY_ENCRYPTION_KEY, Database, on_that_database
 
 PERSONAL_ID = "001090123456"
 PASSWORD = "con mèo trèo cây cau"
@@ -38,7 +37,7 @@ def run(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch)
     """Give a function that runs one command on emptied tables; nothing that it prints names the person."""
     with database.owner.begin() as connection:
         connection.execute(text("TRUNCATE citizens CASCADE"))
-    chosen = replace(settings, database_url=database.application_url)
+    chosen = on_that_database(settings, database)
 
     @contextmanager
     def open_session() -> Iterator[Session]:
@@ -65,7 +64,7 @@ def sign_in(database: Database, settings: Settings) -> CitizenSignIn:
     return CitizenSignIn(
         store=PostgresCitizens(database.application, ACTS),
         references=KeyedPseudonyms(settings.pseudonym_key_file.reveal()),
-        secrets_=CitizenSecrets(settings.key_encryption_key_file.reveal()),
+        secrets_=CitizenSecrets(KEY_ENCRYPTION_KEY),
         passwords=Passwords(),
     )
 

@@ -27,7 +27,7 @@ from broker.oauth.client_metadata_schema import CIBA
 from broker.settings import Settings
 from broker.storage.session import open_store
 from tests.key_host import Authority, KeyHost, key_host, plain
-from tests.oauth_world import Database, Party
+from tests.oauth_world import Database, Party, on_that_database
 
 PERSONAL_ID = "001090123456"
 REGISTER = [
@@ -41,7 +41,7 @@ REGISTER = [
 def run(database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Give a function that runs one command on the emptied database."""
     database.empty()
-    chosen = replace(settings, database_url=database.application_url)
+    chosen = on_that_database(settings, database)
 
     @contextmanager
     def open_session() -> Iterator[Session]:
