@@ -23,6 +23,7 @@ from tests.contracts.source_fixtures import InsuranceDatabase, loaded_database
 from tests.doors import InProcessCaller, Server, cluster_directory, in_process_caller, running_app
 from tests.inbox_flow import InboxFlow
 from tests.log_reader import all_faults
+from tests.log_world import LogDatabases, LogWorld, log_databases
 from tests.oauth_world import Database, oauth_database, present
 from tests.release_world import World, write_policies
 
@@ -87,6 +88,23 @@ def inbox(module_inbox: InboxFlow) -> InboxFlow:
 def person(inbox: InboxFlow) -> Citizen:
     """A citizen of that world for one test alone: refusals are remembered."""
     return inbox.citizen()
+
+
+@pytest.fixture(scope="module")
+def databases(cluster: EmbeddedCluster) -> Iterator[LogDatabases]:
+    """Databases of a broker and of the log's heads, for the tests of a module."""
+    with log_databases(cluster) as given:
+        yield given
+
+
+@pytest.fixture
+def log(databases: LogDatabases, tmp_path: Path) -> Iterator[LogWorld]:
+    """A log in files of its own that nobody has created yet, on emptied tables."""
+    world = LogWorld(databases, tmp_path / "log")
+    try:
+        yield world
+    finally:
+        world.close()
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,6 @@ from sqlalchemy import text
 import broker.cli.log
 from broker.actions.sequence_log import Round
 from broker.cli import main
-from broker.cli.embedded import EmbeddedCluster
 from broker.cli.sequencer import Standing
 from broker.clock import system_clock
 from broker.errors import StoreUnavailable
@@ -37,24 +36,9 @@ from broker.storage.log_timestamps import TimestampFiles
 from broker.storage.session import open_store
 from tests.acting import entries, without_entries
 from tests.doors import wait_until
-from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, log_databases, put_checkpoint
+from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, put_checkpoint
 from tests.oauth_world import KEY_ENCRYPTION_KEY, PSEUDONYM_KEY
 from tests.witness_place import WitnessPlace
-
-
-@pytest.fixture(scope="module")
-def databases(cluster: EmbeddedCluster) -> Iterator[LogDatabases]:
-    with log_databases(cluster) as given:
-        yield given
-
-
-@pytest.fixture
-def log(databases: LogDatabases, tmp_path: Path) -> Iterator[LogWorld]:
-    world = LogWorld(databases, tmp_path / "log")
-    try:
-        yield world
-    finally:
-        world.close()
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from broker.actions.sequence_log import Sequencer
-from broker.cli.embedded import EmbeddedCluster
 from broker.errors import EvidenceUnavailable, StoreUnavailable
 from broker.evidence.recording import Judgement
 from broker.storage import log_standing
@@ -24,23 +22,10 @@ from tests.contracts.test_ledger import Desk
 from tests.doors import at_once
 from tests.evidence_entries import release
 from tests.history_world import reference_at
-from tests.log_world import LogDatabases, LogWorld, log_databases, of_year
+from tests.log_world import LogWorld, of_year
 from tests.release_world import World
 
 SECONDS = 30.0
-
-
-@pytest.fixture(scope="module")
-def databases(cluster: EmbeddedCluster) -> Iterator[LogDatabases]:
-    with log_databases(cluster) as databases:
-        yield databases
-
-
-@pytest.fixture
-def log(databases: LogDatabases, tmp_path: Path) -> Iterator[LogWorld]:
-    world = LogWorld(databases, tmp_path / "log")
-    yield world
-    world.close()
 
 
 @pytest.fixture

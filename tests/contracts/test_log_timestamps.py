@@ -16,7 +16,6 @@ from click.testing import CliRunner
 from broker.actions.sequence_log import Sequencer
 from broker.cli import log_timestamps, main
 from broker.cli.demo_authority import POLICY, authority_served, demo_authority
-from broker.cli.embedded import EmbeddedCluster
 from broker.cli.log_timestamps import (
     CA_FILE,
     ROOTS,
@@ -33,7 +32,7 @@ from broker.evidence.reasons import REASONS
 from broker.storage.log_timestamps import TimestampFiles, stamped_sizes, token_path
 from tests.doors import wait_until
 from tests.key_host import Authority
-from tests.log_world import LogDatabases, LogWorld, log_databases
+from tests.log_world import LogWorld
 from tests.serving import serving
 from tests.timestamp_place import (
     OPENSSL,
@@ -44,21 +43,6 @@ from tests.timestamp_place import (
 )
 
 LONG = 60.0
-
-
-@pytest.fixture(scope="module")
-def databases(cluster: EmbeddedCluster) -> Iterator[LogDatabases]:
-    with log_databases(cluster) as given:
-        yield given
-
-
-@pytest.fixture
-def log(databases: LogDatabases, tmp_path: Path) -> Iterator[LogWorld]:
-    world = LogWorld(databases, tmp_path / "log")
-    try:
-        yield world
-    finally:
-        world.close()
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from click.testing import CliRunner
 from broker.actions.log_shard import cosigned_note
 from broker.actions.sequence_log import Sequencer
 from broker.cli import main
-from broker.cli.embedded import EmbeddedCluster
 from broker.cli.log_witnesses import (
     VARIABLE,
     WitnessesFile,
@@ -27,24 +26,9 @@ from broker.storage.log_files import LogFiles
 from tests.doors import wait_until
 from tests.evidence_log import LOG_KEY, WITNESS_KEYS, WITNESSES, MemoryLog
 from tests.key_host import Authority
-from tests.log_world import LogDatabases, LogWorld, log_databases
+from tests.log_world import LogWorld
 from tests.serving import serving
 from tests.witness_place import WitnessPlace, grown_by, head_of
-
-
-@pytest.fixture(scope="module")
-def databases(cluster: EmbeddedCluster) -> Iterator[LogDatabases]:
-    with log_databases(cluster) as given:
-        yield given
-
-
-@pytest.fixture
-def log(databases: LogDatabases, tmp_path: Path) -> Iterator[LogWorld]:
-    world = LogWorld(databases, tmp_path / "log")
-    try:
-        yield world
-    finally:
-        world.close()
 
 
 @pytest.fixture

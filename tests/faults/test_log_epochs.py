@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -18,25 +17,10 @@ from broker.evidence.sequencing import year_of
 from broker.setting_readers import read_epoch
 from broker.storage.log_delay import LogDelay
 from broker.storage.log_positions import PostgresLogPositions
-from tests.log_world import DATABASE, HOST, LogDatabases, LogWorld, log_databases
+from tests.log_world import DATABASE, HOST, LogWorld
 
 FAR = 9_000_000_000
 """A number of a transaction that this cluster never comes to."""
-
-
-@pytest.fixture(scope="module")
-def databases(cluster: EmbeddedCluster) -> Iterator[LogDatabases]:
-    with log_databases(cluster) as given:
-        yield given
-
-
-@pytest.fixture
-def log(databases: LogDatabases, tmp_path: Path) -> Iterator[LogWorld]:
-    world = LogWorld(databases, tmp_path / "log")
-    try:
-        yield world
-    finally:
-        world.close()
 
 
 @contextmanager

@@ -34,29 +34,12 @@ from tests.evidence_entries import release
 from tests.log_world import (
     HOST,
     YEAR,
-    LogDatabases,
     LogWorld,
     enter,
-    log_databases,
     of_year,
     ordered,
     put_checkpoint,
 )
-
-
-@pytest.fixture(scope="module")
-def databases(cluster: EmbeddedCluster) -> Iterator[LogDatabases]:
-    with log_databases(cluster) as given:
-        yield given
-
-
-@pytest.fixture
-def log(databases: LogDatabases, tmp_path: Path) -> Iterator[LogWorld]:
-    world = LogWorld(databases, tmp_path / "log")
-    try:
-        yield world
-    finally:
-        world.close()
 
 
 class TestOrdering:

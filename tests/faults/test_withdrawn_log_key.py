@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from broker.cli.embedded import EmbeddedCluster
 from broker.errors import LogStopped
 from broker.evidence.checkpoint import Checkpoint, open_checkpoint
 from broker.evidence.cosignature import cosigned, witnesses_of
@@ -17,16 +16,10 @@ from broker.evidence.signed_note import VerifierKey, parse_note
 from broker.storage.log_heads import create_head_store
 from tests.evidence_log import WITNESS_KEYS, WITNESSES
 from tests.faults.test_sequencer import Died, dying
-from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, log_databases
+from tests.log_world import HOST, YEAR, LogDatabases, LogWorld
 
 ONLY_GROWS = """NEW.tree_size < OLD.tree_size
          OR (NEW.tree_size = OLD.tree_size AND NEW.root_hash <> OLD.root_hash)"""
-
-
-@pytest.fixture(scope="module")
-def databases(cluster: EmbeddedCluster) -> Iterator[LogDatabases]:
-    with log_databases(cluster) as given:
-        yield given
 
 
 @pytest.fixture

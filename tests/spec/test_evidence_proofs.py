@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,6 +47,20 @@ class Served:
         return self.server.caller(hospital or self.own)
 
 
+@contextmanager
+def serving_log(
+    cluster: EmbeddedCluster, world: World, environ: dict[str, str], directory: Path
+) -> Iterator[Served]:
+    """Yield a server that publishes a log; at the end its log of operations is read: it names nobody."""
+    server = Server(environ, directory, {"BROKER_LOG_DIRECTORY": str(directory / "log")})
+    try:
+        log = served_log(cluster, world, directory / "log", server.issuer)
+        yield Served(server, log, world.register_hospital(), world.register_hospital())
+    finally:
+        server.stop()
+    assert all_faults(server.log, world) == []
+
+
 @pytest.fixture(scope="module")
 def served(
     cluster: EmbeddedCluster,
@@ -53,14 +68,8 @@ def served(
     release_environ: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
-    directory = tmp_path_factory.mktemp("served")
-    server = Server(release_environ, directory, {"BROKER_LOG_DIRECTORY": str(directory / "log")})
-    try:
-        log = served_log(cluster, world, directory / "log", server.issuer)
-        yield Served(server, log, world.register_hospital(), world.register_hospital())
-    finally:
-        server.stop()
-    assert all_faults(server.log, world) == []
+    with serving_log(cluster, world, release_environ, tmp_path_factory.mktemp("served")) as given:
+        yield given
 
 
 def asked(served: Served, world: World, caller: Caller) -> str:

@@ -14,7 +14,6 @@ from sqlalchemy import text
 from werkzeug.test import Client, TestResponse
 
 from broker.cli import main
-from broker.cli.embedded import EmbeddedCluster
 from broker.evidence.checkpoint import Checkpoint, open_checkpoint
 from broker.evidence.merkle import check_consistency
 from broker.evidence.signed_note import base64_bytes, parse_vkey
@@ -23,7 +22,7 @@ from broker.evidence.tree import LogTiles
 from broker.storage.log_timestamps import TimestampFiles
 from connectors.log_files import HttpFiles
 from tests.doors import running_app
-from tests.log_world import HOST, YEAR, LogDatabases, LogWorld, log_databases
+from tests.log_world import HOST, YEAR, LogDatabases, LogWorld
 from tests.serving import serving
 
 ISSUER = f"https://{HOST}"
@@ -52,12 +51,6 @@ class Published:
 
     def file(self, path: str) -> bytes:
         return (self.log.files().directory / path).read_bytes()
-
-
-@pytest.fixture(scope="module")
-def databases(cluster: EmbeddedCluster) -> Iterator[LogDatabases]:
-    with log_databases(cluster) as given:
-        yield given
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,9 @@ from broker.cli.caller import Answer, Caller
 from broker.cli.embedded import EmbeddedCluster
 from broker.evidence.evidence_file import parse_evidence_file
 from broker.evidence.proof_file import check_proof_file, parse_proof_file
-from tests.doors import Server, wait_until
-from tests.log_reader import all_faults
+from tests.doors import wait_until
 from tests.release_world import World
-from tests.served_log import served_log
-from tests.spec.test_evidence_proofs import Served, asked, proof_of, told
+from tests.spec.test_evidence_proofs import Served, asked, proof_of, serving_log, told
 
 
 @pytest.fixture
@@ -26,14 +24,8 @@ def served(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Served]:
     """A server of this test's own: its workers learn of another key one after the other."""
-    directory = tmp_path_factory.mktemp("served")
-    server = Server(release_environ, directory, {"BROKER_LOG_DIRECTORY": str(directory / "log")})
-    try:
-        log = served_log(cluster, world, directory / "log", server.issuer)
-        yield Served(server, log, world.register_hospital(), world.register_hospital())
-    finally:
-        server.stop()
-    assert all_faults(server.log, world) == []
+    with serving_log(cluster, world, release_environ, tmp_path_factory.mktemp("served")) as given:
+        yield given
 
 
 def answered_with(status: int, caller: Caller, reference: str) -> Answer:
