@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-import cvxpy
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,6 +47,9 @@ def _solved(
     values: NDArray[np.float64], variance: float, *, exact: bool, stay: float, rises: bool
 ) -> NDArray[np.float64] | None:
     """Return the optimum, or None where there is no feasible point. Raises table_unsolved."""
+    # The extra `statistics`, and two seconds to import: whoever reads a kept table needs no solver.
+    import cvxpy
+
     chances = cvxpy.Variable(len(values))
     spread = (values * values) @ chances
     constraints = [
@@ -70,7 +72,9 @@ def _solved(
     raise StatisticsRefused("table_unsolved", f"the solver said {problem.status}")
 
 
-def _solve(problem: cvxpy.Problem, tolerance: float) -> str:
+def _solve(problem: Any, tolerance: float) -> str:
+    import cvxpy
+
     try:
         with warnings.catch_warnings():
             # "may be inaccurate": then the next tolerance is tried.

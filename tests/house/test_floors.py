@@ -35,6 +35,7 @@ VERIFIES = {
 ARRAYS = frozenset({"numpy"})
 SOLVERS = {
     "broker.statistics.entropy": frozenset({"cvxpy", "warnings"}),
+    "broker.statistics.exact": frozenset({"scipy"}),
 }
 # What arrays could do beside computing: coins and files.
 IMPURE_ARRAY_NAMES = frozenset({

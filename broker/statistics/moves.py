@@ -1,0 +1,92 @@
+"""Shows that hidden cells cannot be told closely: other populations that would give the same tables.
+
+A move puts t persons (or an amount t) into one finest cell and, in each dimension, may take them from another
+category instead of from nowhere. Whoever lives in such a population would have been told the very same
+intervals, so no attacker can rule it out. What moves a hidden cell by enough, up and down together, keeps it
+safe whatever linear programme the attacker solves. Moves are sought, not drawn.
+
+What no move shows safe is not thereby told closely: `exact` decides where it can, and the rest is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from math import prod
+from typing import Final
+
+import numpy as np
+
+from broker.statistics.grouped import Integers
+from broker.statistics.lookup import Floats
+from broker.statistics.rooms import Rooms, cuts_alike, rooms_of
+from broker.statistics.steps import Step, changes, sign_of, step_of
+from broker.statistics.views import View
+
+TRIALS: Final = 256
+
+
+def unsafe_cells(views: Sequence[View]) -> list[Integers]:
+    """Return of each view the flat places of hidden cells that no move shows to be safe.
+
+    views: of one quantity, of all tables of a release, the new one among them.
+    """
+    rooms = [rooms_of(view, views) for view in views]
+    return [_unsafe_of(at, views, rooms) for at in range(len(views))]
+
+
+def _unsafe_of(at: int, views: Sequence[View], rooms: Sequence[Rooms]) -> Integers:
+    view = views[at]
+    cells = np.flatnonzero(view.is_hidden)
+    best_up, best_down = np.zeros(len(cells)), np.zeros(len(cells))
+    wanted = view.width.reshape(-1)[cells]
+    modes: list[str | None] = [None, *_alone_in(view, views)]
+    for trial in range(TRIALS):
+        if not len(cells):
+            break
+        # Every mode sees every combination of gaining and losing.
+        turn, alone = trial // len(modes), modes[trial % len(modes)]
+        names = enumerate(sorted(view.layout.kept))
+        steps = {name: step_of(view, name, number, cells, turn, alone) for number, name in names}
+        up, down = np.full(len(cells), np.inf), np.full(len(cells), np.inf)
+        for other, room in zip(views, rooms, strict=True):
+            _bound(other, room, steps, alone, up, down)
+        best_up = np.maximum(best_up, np.minimum(up, 2 * wanted))
+        best_down = np.maximum(best_down, np.minimum(down, 2 * wanted))
+        is_open = np.floor(best_up) + np.floor(best_down) < wanted
+        cells, wanted, best_up, best_down = (one[is_open] for one in (cells, wanted, best_up, best_down))
+    return cells
+
+
+def _alone_in(view: View, views: Sequence[View]) -> list[str]:
+    """Return the dimensions in which a category can change while its total stays."""
+    return [
+        name
+        for name in sorted(view.layout.several.intersection(view.layout.axes))
+        if not view.adds_up and all(cuts_alike(name, view.layout, other.layout) for other in views)
+    ]
+
+
+def _bound(
+    other: View, rooms: Rooms, steps: dict[str, Step], alone: str | None, up: Floats, down: Floats
+) -> None:
+    """Narrow how far moves can go up and down by what one table tells: in place."""
+    layout = other.layout
+    outside = np.ones(len(up), dtype=np.int64)
+    for name, kept in layout.kept.items():
+        if name not in layout.axes:
+            outside = outside * sign_of(kept, steps[name])
+    if not np.any(outside):
+        return
+    above, below = rooms.of(alone)
+    every = [list(changes(layout, name, steps[name])) for name in layout.axes]
+    strides = [prod(other.true.shape[axis + 1 :]) for axis in range(other.true.ndim)]
+    for combination in product(*every):
+        sign, place = outside.copy(), np.zeros(len(up), dtype=np.int64)
+        for (places, signs), stride in zip(combination, strides, strict=True):
+            sign, place = sign * signs, place + places * stride
+        rises, falls = sign > 0, sign < 0
+        up[rises] = np.minimum(up[rises], above[place[rises]])
+        down[rises] = np.minimum(down[rises], below[place[rises]])
+        up[falls] = np.minimum(up[falls], below[place[falls]])
+        down[falls] = np.minimum(down[falls], above[place[falls]])

@@ -1,0 +1,309 @@
+"""The auditor: what it calls safe no linear programme tells closely, and what one tells it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from broker.statistics import exact
+from broker.statistics.aggregate import aggregated
+from broker.statistics.audit import AuditRules, check_audit, narrow_cells, narrowed
+from broker.statistics.axes import Axis, Grid, on_grid
+from broker.statistics.exact import can_be_exact, intervals
+from broker.statistics.moves import unsafe_cells
+from broker.statistics.output import HIDDEN
+from broker.statistics.protect import Protected, protected
+from broker.statistics.reasons import StatisticsRefused
+from broker.statistics.views import Layout, Released, View, persons_view, sum_view
+from tests.reference import margins as twin
+from tests.statistics_world import AGE, PROVINCE, SECTOR, SEX, Population, method, population
+
+RULES: Final = AuditRules()
+
+
+def with_totals(inner: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return cells with their totals at place 0 of each axis."""
+    for axis in range(inner.ndim):
+        inner = np.concatenate([inner.sum(axis=axis, keepdims=True), inner], axis=axis)
+    return inner
+
+
+def view_of(
+    true: NDArray[np.float64],
+    is_hidden: NDArray[np.bool_],
+    *,
+    width: float = 3,
+    noise: NDArray[np.float64] | float = 0.0,
+    bound: float = 0,
+    several: frozenset[str] = frozenset(),
+) -> View:
+    names = [chr(ord("a") + axis) for axis in range(true.ndim)]
+    leaves = {name: size - 1 for name, size in zip(names, true.shape, strict=True)}
+    layout = Layout(
+        tuple(names),
+        {name: np.ones(size, dtype=bool) for name, size in leaves.items()},
+        {name: np.arange(1, size + 1) for name, size in leaves.items()},
+        several,
+    )
+    told = true + noise
+    return View(
+        layout=layout,
+        true=true,
+        low=np.where(is_hidden, 0.0, np.maximum(told - bound, 0)),
+        high=np.where(is_hidden, np.inf, told + bound),
+        is_hidden=is_hidden,
+        width=np.full(true.shape, float(width)),
+        adds_up=not several,
+    )
+
+
+# Counts, and what a usual programme of suppression hid: every row and every column hides at least two.
+COUNTS: Final = np.array(
+    [[30, 47, 64, 89], [90, 124, 5, 31], [92, 100, 59, 85], [800, 991, 651, 685]], dtype=np.float64
+)
+HIDDEN_CELLS: Final = ["wa", "wb", "wc", "xa", "xc", "yb", "yd", "zb", "zd"]
+
+
+def suppressed(cells: list[str]) -> View:
+    is_hidden = np.zeros((5, 5), dtype=bool)
+    for cell in cells:
+        is_hidden["wxyz".index(cell[0]) + 1, "abcd".index(cell[1]) + 1] = True
+    return view_of(with_totals(COUNTS), is_hidden)
+
+
+W_B: Final = 1 * 5 + 2
+
+
+def test_a_cell_hidden_with_two_in_every_row_and_column_is_exactly_47_and_that_is_found() -> None:
+    view = suppressed(HIDDEN_CELLS)
+    assert intervals([view], 0, np.array([W_B])).tolist() == [[47, 47]]
+    assert twin.interval(view.low, view.high, (1, 2), frozenset()) == (47, 47)
+    assert W_B in unsafe_cells([view])[0]
+    assert W_B in narrow_cells([view])[0]
+
+
+def test_hiding_one_more_cell_leaves_78_possibilities() -> None:
+    view = suppressed([*HIDDEN_CELLS, "xd"])
+    assert intervals([view], 0, np.array([W_B])) == pytest.approx(np.array([[0, 78]]), abs=1e-6)
+    assert twin.interval(view.low, view.high, (1, 2), frozenset()) == pytest.approx((0, 78), abs=1e-6)
+    assert W_B not in narrow_cells([view])[0]
+
+
+small_tables = st.integers(0, 2**32).map(np.random.default_rng)
+
+
+@settings(max_examples=40)
+@given(small_tables, st.sampled_from([0, 1, 3]), st.sampled_from([(3, 3), (4, 2), (2, 2, 3)]))
+def test_what_moves_show_safe_no_linear_programme_tells_closely(
+    rng: np.random.Generator, bound: int, shape: tuple[int, ...]
+) -> None:
+    true = with_totals(rng.integers(0, 12, shape).astype(np.float64))
+    noise = rng.integers(-bound, bound + 1, true.shape).astype(np.float64)
+    is_hidden = (true < 8) | (rng.random(true.shape) < 0.2)
+    view = view_of(true, is_hidden, noise=noise, bound=bound)
+    unsafe = set(unsafe_cells([view])[0].tolist())
+    hidden = np.flatnonzero(is_hidden)
+    ends = intervals([view], 0, hidden)
+    for cell, (low, high) in zip(hidden.tolist(), ends.tolist(), strict=True):
+        place = tuple(int(one) for one in np.unravel_index(cell, true.shape))
+        assert (low, high) == pytest.approx(twin.interval(view.low, view.high, place, frozenset()), abs=1e-5)
+        assert low - 1e-6 <= true[place] <= high + 1e-6
+        if cell not in unsafe:
+            assert high - low >= 3 - 1e-6
+
+
+@settings(max_examples=40)
+@given(small_tables, st.sampled_from([0, 1, 3]), st.sampled_from([(3, 3), (2, 2, 3)]))
+def test_where_persons_are_in_several_categories_too(
+    rng: np.random.Generator, bound: int, shape: tuple[int, ...]
+) -> None:
+    last = len(shape) - 1
+    people = rng.random((rng.integers(5, 60), *shape)) < 0.12
+    # Everybody is in one cell of the first axes, and there in one or more of the last one.
+    for person in people:
+        keep = rng.integers(0, shape[:-1])
+        spared = person[tuple(keep)].copy()
+        person[...] = False
+        person[tuple(keep)] = spared
+    places = np.stack([_with_any(totals) for totals in people])
+    true = places.sum(axis=0).astype(np.float64)
+    noise = rng.integers(-bound, bound + 1, true.shape).astype(np.float64)
+    is_hidden = (true < 6) | (rng.random(true.shape) < 0.2)
+    name = chr(ord("a") + last)
+    view = view_of(true, is_hidden, noise=noise, bound=bound, several=frozenset({name}))
+    unsafe = set(unsafe_cells([view])[0].tolist())
+    for cell in np.flatnonzero(is_hidden).tolist():
+        place = tuple(int(one) for one in np.unravel_index(cell, true.shape))
+        low, high = twin.interval(view.low, view.high, place, frozenset({last}))
+        if cell not in unsafe:
+            assert high - low >= 3 - 1e-6, (place, low, high)
+
+
+def _with_any(member: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return one person's cells with totals: a person counts once."""
+    counted = member.astype(np.int64)
+    for axis in range(member.ndim):
+        counted = np.concatenate([counted.max(axis=axis, keepdims=True), counted], axis=axis)
+    return counted
+
+
+def released(people: Population, axes: tuple[Axis, ...], question: str) -> Released:
+    grid = people.grid(axes)
+    return Released(grid, protected(grid, method(), question), layout_of(axes))
+
+
+def layout_of(axes: tuple[Axis, ...]) -> Layout:
+    every = (PROVINCE, SEX, AGE, SECTOR)
+    return Layout(
+        tuple(axis.name for axis in axes),
+        {axis.name: np.ones(len(axis.categories), dtype=bool) for axis in every},
+        {axis.name: np.arange(1, len(axis.categories) + 1) for axis in axes},
+        frozenset({"sector"}),
+    )
+
+
+def test_what_is_told_holds_of_the_truth() -> None:
+    one = released(population(20_000), (PROVINCE, SEX, SECTOR), "q")
+    for view in (persons_view(one, method(), 3), sum_view(one, method(), "wage", 15)):
+        assert np.all(view.low <= view.true)
+        assert np.all(view.true <= view.high)
+        assert view.is_hidden.any()
+
+
+def test_tables_of_a_release_that_belong_together_pass() -> None:
+    people = population(20_000)
+    tables = [
+        released(people, axes, f"q{at}")
+        for at, axes in enumerate([(PROVINCE, SEX), (PROVINCE, SECTOR), (PROVINCE, SEX, AGE)])
+    ]
+    assert narrowed(tables, method(), RULES) == []
+    check_audit(tables, method(), RULES)
+    assert sum(np.count_nonzero(one.protected.table.persons == HIDDEN) for one in tables) > 500
+
+
+def hiding(one: Released, place: tuple[int, ...]) -> Released:
+    """Return a table in which one cell more is hidden, for no reason that is told."""
+    table, notes = one.protected.table, one.protected.notes
+    persons, why = table.persons.copy(), notes.persons.copy()
+    persons[place], why[place] = HIDDEN, "D"
+    return replace(one, protected=Protected(replace(table, persons=persons), replace(notes, persons=why)))
+
+
+def test_what_another_table_of_the_release_tells_is_not_hidden() -> None:
+    people = population(20_000)
+    one = hiding(released(people, (PROVINCE, SEX), "aaaa"), (5, 1))
+    other = released(people, (SEX, PROVINCE), "bbbb")
+    alone = narrowed([one], method(), RULES)
+    assert alone == []
+    # The other table tells the very cell to within 2 D = 10 persons.
+    wide = AuditRules(persons=11)
+    found = narrowed([one, other], method(), wide)
+    assert (5 * 3 + 1) in [cell for each in found if each.question == "aaaa" for cell in each.cells.tolist()]
+    with pytest.raises(StatisticsRefused, match=r"cell_narrowed: \d+ of persons in aaaa"):
+        check_audit([one, other], method(), wide)
+
+
+def told_exactly(layout: Layout, true: NDArray[np.float64]) -> View:
+    """A table that hides nothing and has no noise."""
+    nothing, width = np.zeros(true.shape, dtype=bool), np.full(true.shape, 3.0)
+    return View(layout=layout, true=true, low=true, high=true, is_hidden=nothing, width=width, adds_up=True)
+
+
+def linked(width: float) -> list[View]:
+    """Two tables without noise: a x b hides (1, 1) and all totals; b alone tells what a x b hides."""
+    true = with_totals(np.array([[4.0, 20.0], [30.0, 40.0]]))
+    is_hidden = np.zeros((3, 3), dtype=bool)
+    is_hidden[1, 1] = is_hidden[0, :] = is_hidden[:, 0] = True
+    one = view_of(true, is_hidden, width=width)
+    columns = replace(one.layout, axes=("b",), places={"b": one.layout.places["b"]})
+    other = told_exactly(columns, true[0])
+    return [one, other]
+
+
+def test_linked_tables_are_looked_at_together() -> None:
+    views = linked(3)
+    cell = np.array([1 * 3 + 1])
+    assert intervals(views[:1], 0, cell).tolist() == [[0, np.inf]]
+    assert 4 not in unsafe_cells(views[:1])[0]
+    assert intervals(views, 0, cell).tolist() == [[4, 4]]
+    assert 4 in unsafe_cells(views)[0]
+
+
+def test_filters_and_levels_link_tables_too() -> None:
+    true = with_totals(np.array([4.0, 20.0, 30.0]))
+    is_hidden = np.array([True, True, False, False])
+    by_leaf = view_of(true, is_hidden)
+    kept = by_leaf.layout.kept["a"]
+    groups = Layout(("a",), {"a": kept}, {"a": np.array([1, 1, 2])})
+    coarse = np.array([54.0, 24.0, 30.0])
+    level = told_exactly(groups, coarse)
+    assert 1 not in unsafe_cells([by_leaf])[0]
+    assert intervals([by_leaf, level], 0, np.array([1])).tolist() == [[4, 4]]
+    assert 1 in unsafe_cells([by_leaf, level])[0]
+    part = Layout((), {"a": np.array([True, True, False])}, {})
+    filtered = told_exactly(part, np.array(24.0))
+    assert intervals([by_leaf, filtered], 0, np.array([1])).tolist() == [[4, 4]]
+    assert 1 in unsafe_cells([by_leaf, filtered])[0]
+
+
+def test_several_levels_of_a_dimension_with_persons_in_several_are_refused_rather_than_guessed() -> None:
+    people = population(20_000)
+    fine = released(people, (PROVINCE, SECTOR), "fine")
+    coarse_places = np.repeat(np.arange(1, 8), 3)
+    coarse_axis = Axis(name="sector", categories=tuple("ABCDEFG"), one_each=False)
+    coded = replace(people, codes=np.where(np.arange(4) == 3, people.codes // 3, people.codes))
+    grid: Grid = _coarse_grid(coded, coarse_axis)
+    layout = layout_of((PROVINCE, SECTOR))
+    coarse = Released(
+        grid,
+        protected(grid, method(), "coarse"),
+        replace(layout, places={**layout.places, "sector": coarse_places}),
+    )
+    assert narrowed([fine], method(), RULES) == []
+    found = narrowed([fine, coarse], method(), RULES)
+    assert {one.quantity for one in found} == {"persons"}
+
+
+def _coarse_grid(people: Population, axis: Axis) -> Grid:
+    cells = aggregated(
+        ["province", "sector"],
+        ["wage"],
+        people.codes[:, [0, 3]],
+        people.persons,
+        people.wages[:, None],
+        people.keys,
+    )
+    return on_grid(cells, (PROVINCE, axis))
+
+
+def test_large_tables_and_those_that_do_not_add_up_are_not_solved_exactly() -> None:
+    one = released(population(20_000), (PROVINCE, SEX, SECTOR), "q")
+    assert not can_be_exact([persons_view(one, method(), 3)])
+    assert can_be_exact([suppressed(HIDDEN_CELLS)])
+
+
+def test_a_solver_that_comes_to_no_result_lets_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lost:
+        status = 4
+
+    monkeypatch.setattr("scipy.optimize.linprog", lambda *_, **__: Lost())
+    with pytest.raises(StatisticsRefused, match="audit_unsolved: the solver said 4"):
+        exact.intervals([suppressed(HIDDEN_CELLS)], 0, np.array([W_B]))
+
+
+@pytest.mark.parametrize(("persons", "percent"), [(0, 15), (101, 15), (3, 0), (3, 101)])
+def test_intervals_have_a_width(persons: int, percent: int) -> None:
+    with pytest.raises(StatisticsRefused, match="rule_malformed: intervals are 1 to 100 persons"):
+        AuditRules(persons=persons, percent=percent)
+
+
+def test_nothing_true_stands_in_a_repr() -> None:
+    one = released(population(20_000), (SEX, AGE), "q")
+    assert repr(one) == "Released(q)"
+    assert repr(persons_view(one, method(), 3)) == "View(33 cells)"
