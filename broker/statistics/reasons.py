@@ -36,7 +36,7 @@ REASONS: Final[Mapping[Reason, str]] = {
     "plan_too_large": "the question asks for more dimensions, filters, measures or cells than one table has",
     "release_differs": "the question is for another release",
     "tables_exhausted": "the release has as many distinct tables as it may have",
-    "overlap_exhausted": "too many tables of the release cut the same persons in other ways",
+    "overlap_exhausted": "too many tables of the release differ from this one by a filter alone",
     "cell_narrowed": "with what is released already, a hidden cell could be told too closely",
     "audit_unsolved": "the auditor came to no result: nothing leaves",
 }

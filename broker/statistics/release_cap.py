@@ -1,0 +1,55 @@
+"""Whether a release may answer one more question, given those it has answered: for all clients together.
+
+Noise protects each table; many tables of the same persons wear it away. Where what was released is kept, and
+that two questions at once are one after the other, is the business of whoever calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from broker.statistics.plan import TablePlan
+from broker.statistics.plan_layout import Overlap, overlap
+from broker.statistics.reasons import StatisticsRefused
+from broker.statistics.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """A table may be released. is_new: it counts against the release; otherwise it is out already.
+
+    overlaps: with each other table of the release, by its hash.
+    """
+
+    is_new: bool
+    overlaps: tuple[tuple[str, Overlap], ...]
+
+
+def may_release(registry: Registry, plan: TablePlan, released: Iterable[TablePlan]) -> Permission:
+    """Return the permission for one table. The same question again is always answered, with the same table.
+
+    Raises StatisticsRefused: release_differs, tables_exhausted, overlap_exhausted.
+    """
+    distinct = {one.hash: one for one in released}
+    if any(one.release != registry.release for one in (plan, *distinct.values())):
+        raise StatisticsRefused("release_differs", f"this registry is of {registry.release}")
+    others = sorted((key, one) for key, one in distinct.items() if key != plan.hash)
+    overlaps = tuple((key, overlap(registry, plan, one)) for key, one in others)
+    if plan.hash in distinct:
+        return Permission(is_new=False, overlaps=overlaps)
+    limits = registry.limits
+    if len(distinct) >= limits.tables:
+        raise StatisticsRefused("tables_exhausted", f"{limits.tables} distinct tables for all clients")
+    differing = [
+        common.differs_by
+        for (_, one), (_, common) in zip(others, overlaps, strict=True)
+        if common.differs_by and set(one.measures) & set(plan.measures)
+    ]
+    if len(differing) >= limits.differences:
+        raise StatisticsRefused(
+            "overlap_exhausted",
+            f"{limits.differences} tables that differ by a filter of one dimension alone; "
+            f"of {', '.join(sorted(set(differing)))} there are as many",
+        )
+    return Permission(is_new=True, overlaps=overlaps)
