@@ -16,7 +16,7 @@ from broker.statistics.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
-class Permission:
+class Allowance:
     """A table may be released. is_new: it counts against the release; otherwise it is out already.
 
     overlaps: with each other table of the release, by its hash.
@@ -26,8 +26,8 @@ class Permission:
     overlaps: tuple[tuple[str, Overlap], ...]
 
 
-def may_release(registry: Registry, plan: TablePlan, released: Iterable[TablePlan]) -> Permission:
-    """Return the permission for one table. The same question again is always answered, with the same table.
+def may_release(registry: Registry, plan: TablePlan, released: Iterable[TablePlan]) -> Allowance:
+    """Return the allowance for one table. The same question again is always answered, with the same table.
 
     Raises StatisticsRefused: release_differs, tables_exhausted, overlap_exhausted.
     """
@@ -37,7 +37,7 @@ def may_release(registry: Registry, plan: TablePlan, released: Iterable[TablePla
     others = sorted((key, one) for key, one in distinct.items() if key != plan.hash)
     overlaps = tuple((key, overlap(registry, plan, one)) for key, one in others)
     if plan.hash in distinct:
-        return Permission(is_new=False, overlaps=overlaps)
+        return Allowance(is_new=False, overlaps=overlaps)
     limits = registry.limits
     if len(distinct) >= limits.tables:
         raise StatisticsRefused("tables_exhausted", f"{limits.tables} distinct tables for all clients")
@@ -52,4 +52,4 @@ def may_release(registry: Registry, plan: TablePlan, released: Iterable[TablePla
             f"{limits.differences} tables that differ by a filter of one dimension alone; "
             f"of {', '.join(sorted(set(differing)))} there are as many",
         )
-    return Permission(is_new=True, overlaps=overlaps)
+    return Allowance(is_new=True, overlaps=overlaps)

@@ -49,6 +49,7 @@ SPECIFICATIONS: Final = (
     "OpenID Connect CIBA Core",
     "Grant Management",
     "OpenID conformance suite",
+    "Cell-key method",
 )
 # Of the plan fapi2-security-profile-final-test-plan, without that prefix; national profiles are left aside.
 SUITE: Final = (
