@@ -20,6 +20,7 @@ from broker.statistics.moves import unsafe_cells
 from broker.statistics.output import HIDDEN
 from broker.statistics.protect import Protected, protected
 from broker.statistics.reasons import StatisticsRefused
+from broker.statistics.rooms import rooms_of
 from broker.statistics.views import Layout, Released, View, persons_view, sum_view
 from tests.reference import margins as twin
 from tests.statistics_world import AGE, PROVINCE, SECTOR, SEX, Population, method, population
@@ -268,6 +269,20 @@ def test_several_levels_of_a_dimension_with_persons_in_several_are_refused_rathe
     assert narrowed([fine], method(), RULES) == []
     found = narrowed([fine, coarse], method(), RULES)
     assert {one.quantity for one in found} == {"persons"}
+
+
+def test_a_filter_of_such_a_dimension_is_looked_at_with_the_same_caution() -> None:
+    people = population(20_000)
+    fine = released(people, (PROVINCE, SECTOR), "fine")
+    layout = layout_of((PROVINCE,))
+    kept = {**layout.kept, "sector": np.arange(len(SECTOR.categories)) != 2}
+    rows = people.codes[:, 3] != 2
+    grid = people.grid((PROVINCE,), rows)
+    filtered = Released(grid, protected(grid, method(), "part"), replace(layout, kept=kept))
+    views = [persons_view(one, method(), 3) for one in (fine, filtered)]
+    rooms = rooms_of(views[0], views)
+    assert not rooms.together[1].any(), "nothing is taken away where it is not followed what that does"
+    assert rooms.alone == {}
 
 
 def _coarse_grid(people: Population, axis: Axis) -> Grid:

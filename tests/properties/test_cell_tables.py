@@ -120,6 +120,8 @@ def one_cell(**changed: Any) -> CellTable:
     ("changed", "said"),
     [
         ({"persons": [0]}, "so many persons"),
+        ({"largest": [[[101, 0, 0]]]}, "a sum is too large, or smaller than one of its parts"),
+        ({"sums": [[2**62]]}, "a sum is too large, or smaller than one of its parts"),
         ({"persons": [0], "key_sums": [0]}, "a cell without anybody is not told"),
         ({"key_sums": [-1]}, "sums of record keys are not those of so many persons"),
         ({"key_sums": [4 * 2**32]}, "sums of record keys are not those of so many persons"),
@@ -151,6 +153,14 @@ def test_a_cell_that_stands_twice_is_refused() -> None:
             np.array([5, 5]),
             np.zeros((2, 0), dtype=np.int64),
             np.zeros((2, 0, 3), dtype=np.int64),
+        )
+
+
+def test_cell_keys_have_32_bits() -> None:
+    one = one_cell()
+    with pytest.raises(StatisticsRefused, match="cells_malformed: a cell key lies outside of 32 bits"):
+        CellTable(
+            one.dimensions, one.measures, one.codes, one.persons, np.array([2**32]), one.sums, one.largest
         )
 
 

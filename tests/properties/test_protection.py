@@ -327,6 +327,11 @@ def test_weaker_noise_than_measured_is_refused(changed: dict[str, Any], said: st
     assert said in refused.value.detail
 
 
+def test_a_unit_of_small_sums_is_at_least_one() -> None:
+    with pytest.raises(StatisticsRefused, match="rule_malformed: a unit is 1 or more"):
+        MagnitudeNoise(table=table_of(SUMS), small_cells=SmallCells(table=table_of(SUMS), unit=0))
+
+
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cvxpy
 import numpy as np
 import pytest
 
@@ -119,6 +120,22 @@ def test_what_no_inequality_tells_the_solver_tells() -> None:
         StatisticsRefused, match=r"parameters_infeasible: no noise within -5\.\.50 has mean 0"
     ):
         made_table(tight)
+
+
+def test_a_variance_that_cannot_be_reached_exactly_is_an_upper_bound_there() -> None:
+    # Row 1 of these can have no variance of 10; the others reach it.
+    exact = made_table(replace(COUNTS["cnt_D10V10js4"], reaches=True))
+    assert exact.unreached.keys() == {1}
+    assert exact.unreached[1] == pytest.approx(5.66279, abs=1e-4)
+
+
+def test_a_solver_that_fails_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise cvxpy.SolverError("5")
+
+    monkeypatch.setattr(cvxpy.Problem, "solve", fail)
+    with pytest.raises(StatisticsRefused, match="table_unsolved: the solver failed"):
+        made_table(D5V3)
 
 
 def test_a_solver_that_finds_nothing_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
