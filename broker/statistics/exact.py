@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from broker.statistics.grouped import Integers
 from broker.statistics.reasons import StatisticsRefused
-from broker.statistics.views import View
+from broker.statistics.views import View, not_adding_up
 
 FINEST_MAX: Final = 4096
 
@@ -24,7 +24,7 @@ Matrix = NDArray[np.float64]
 def can_be_exact(views: Sequence[View]) -> bool:
     """Whether these views are small enough, and add up."""
     finest = prod(len(kept) for kept in views[0].layout.kept.values())
-    return finest <= FINEST_MAX and all(view.adds_up for view in views)
+    return finest <= FINEST_MAX and not not_adding_up(views)
 
 
 def intervals(views: Sequence[View], at: int, cells: Integers) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from broker.statistics.grouped import Integers
 from broker.statistics.lookup import Floats
 from broker.statistics.rooms import Rooms, cuts_alike, rooms_of
 from broker.statistics.steps import Step, changes, sign_of, step_of
-from broker.statistics.views import View
+from broker.statistics.views import View, not_adding_up
 
 TRIALS: Final = 256
 
@@ -62,8 +62,8 @@ def _alone_in(view: View, views: Sequence[View]) -> list[str]:
     """Return the dimensions in which a category can change while its total stays."""
     return [
         name
-        for name in sorted(view.layout.several.intersection(view.layout.axes))
-        if not view.adds_up and all(cuts_alike(name, view.layout, other.layout) for other in views)
+        for name in not_adding_up([view])
+        if name in view.layout.axes and all(cuts_alike(name, view.layout, one.layout) for one in views)
     ]
 
 

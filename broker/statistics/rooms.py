@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from broker.statistics.lookup import Floats
-from broker.statistics.views import Layout, View
+from broker.statistics.views import Layout, View, not_adding_up
 
 Room = tuple[Floats, Floats]
 """Above and below the true value of each cell, flat."""
@@ -38,7 +38,7 @@ def rooms_of(view: View, views: Sequence[View]) -> Rooms:
     """
     above, below = view.high - view.true, view.true - view.low
     alone = {}
-    for name in () if view.adds_up else sorted(view.layout.several):
+    for name in not_adding_up(views):
         if not all(cuts_alike(name, view.layout, other.layout) for other in views):
             below = np.zeros_like(below)
         elif name in view.layout.axes:

@@ -45,7 +45,7 @@ def step_of(view: View, name: str, number: int, cells: Integers, trial: int, alo
     if name == alone:
         return Step(gains, nobody, own)
     # Nobody can be moved from one of several categories to another: perhaps the person is in both.
-    moves = view.adds_up or name not in view.layout.several
+    moves = not view.is_count or name not in view.layout.several
     if not moves or not trial >> number & 1 or len(of_place) <= 2:
         return Step(gains, nobody)
     return Step(

@@ -6,7 +6,7 @@ leaves (its filters), and puts each kept leaf at a place of its axis (its level)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,8 +43,7 @@ class View:
     """One quantity of one table on its grid. true: never told. low, high: what the table tells of each cell.
 
     is_hidden: the cells to protect. width: how wide what can be told of them must stay, at least.
-    adds_up: totals are the sums of their cells in every dimension; counts of persons are not where a person
-    can be in several categories.
+    is_count: of persons, who count once in a total; sums always add up.
     """
 
     layout: Layout
@@ -53,10 +52,24 @@ class View:
     high: Floats
     is_hidden: Flags
     width: Floats
-    adds_up: bool
+    is_count: bool
 
     def __repr__(self) -> str:
         return f"View({self.true.size} cells)"
+
+
+def not_adding_up(views: Sequence[View]) -> list[str]:
+    """Return the dimensions in which a total of some table is less than its cells together, by their names.
+
+    They are those in which a person can be in several categories, where counts are cut or filtered by them.
+    """
+    return sorted({
+        name
+        for view in views
+        if view.is_count
+        for name in view.layout.several
+        if name in view.layout.axes or not view.layout.kept[name].all()
+    })  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -88,7 +101,7 @@ def persons_view(released: Released, method: Method, width: int) -> View:
         high=high,
         is_hidden=hidden,
         width=np.full(told.shape, float(width)),
-        adds_up=not released.layout.several.intersection(released.layout.axes),
+        is_count=True,
     )
 
 
@@ -113,5 +126,5 @@ def sum_view(released: Released, method: Method, measure: str, percent: int) -> 
         high=np.where(hidden, np.inf, spread),
         is_hidden=hidden,
         width=np.maximum(released.grid.largest[at, 0] * (percent / 100.0), 1.0),
-        adds_up=True,
+        is_count=False,
     )

@@ -60,7 +60,7 @@ def view_of(
         high=np.where(is_hidden, np.inf, told + bound),
         is_hidden=is_hidden,
         width=np.full(true.shape, float(width)),
-        adds_up=not several,
+        is_count=True,
     )
 
 
@@ -213,7 +213,7 @@ def test_what_another_table_of_the_release_tells_is_not_hidden() -> None:
 def told_exactly(layout: Layout, true: NDArray[np.float64]) -> View:
     """A table that hides nothing and has no noise."""
     nothing, width = np.zeros(true.shape, dtype=bool), np.full(true.shape, 3.0)
-    return View(layout=layout, true=true, low=true, high=true, is_hidden=nothing, width=width, adds_up=True)
+    return View(layout=layout, true=true, low=true, high=true, is_hidden=nothing, width=width, is_count=True)
 
 
 def linked(width: float) -> list[View]:
@@ -283,6 +283,9 @@ def test_a_filter_of_such_a_dimension_is_looked_at_with_the_same_caution() -> No
     rooms = rooms_of(views[0], views)
     assert not rooms.together[1].any(), "nothing is taken away where it is not followed what that does"
     assert rooms.alone == {}
+    assert narrowed([fine], method(), RULES) == []
+    with pytest.raises(StatisticsRefused, match=r"cell_narrowed: \d+ of persons in fine"):
+        check_audit([fine, filtered], method(), RULES)
 
 
 def _coarse_grid(people: Population, axis: Axis) -> Grid:
@@ -363,7 +366,7 @@ def table_of_leaves(rng: np.random.Generator, finest: NDArray[np.float64], bound
         high=np.where(is_hidden, np.inf, told + bound),
         is_hidden=is_hidden,
         width=np.full(true.shape, 3.0),
-        adds_up=True,
+        is_count=True,
     )
 
 
