@@ -397,3 +397,60 @@ def test_moves_settle_most_cells_of_linked_tables() -> None:
             unsettled += len(unsafe)
     assert hidden > 60
     assert unsettled < 0.35 * hidden
+
+
+def faces(rng: np.random.Generator, cube: NDArray[np.float64], bound: int, count: int) -> list[View]:
+    """Return tables of a cube with its totals, of some axes each; persons are in several of axis c."""
+    views = []
+    every = {name: np.ones(size - 1, dtype=bool) for name, size in zip("abc", cube.shape, strict=True)}
+    for _ in range(count):
+        chosen = rng.random(3) < 0.6
+        axes = tuple(name for name, is_cut in zip("abc", chosen, strict=True) if is_cut)
+        true = cube[tuple(slice(None) if is_cut else 0 for is_cut in chosen)]
+        told = true + rng.integers(-bound, bound + 1, true.shape)
+        is_hidden = (true < 6) | (rng.random(true.shape) < 0.2)
+        views.append(
+            View(
+                layout=Layout(
+                    axes, every, {name: np.arange(1, len(every[name]) + 1) for name in axes}, frozenset({"c"})
+                ),
+                true=true,
+                low=np.where(is_hidden, 0.0, np.maximum(told - bound, 0)),
+                high=np.where(is_hidden, np.inf, told + bound),
+                is_hidden=is_hidden,
+                width=np.full(true.shape, 3.0),
+                is_count=True,
+            )
+        )
+    return views
+
+
+@settings(max_examples=12)
+@given(small_tables, st.sampled_from([0, 1, 3]), st.integers(2, 4))
+def test_linked_tables_with_persons_in_several_categories_too(
+    rng: np.random.Generator, bound: int, count: int
+) -> None:
+    shape = (2, 2, 3)
+    cube = np.zeros((3, 3, 4), dtype=np.int64)
+    for _ in range(int(rng.integers(5, 60))):
+        member = np.zeros(shape, dtype=bool)
+        member[rng.integers(2), rng.integers(2)] = rng.random(3) < 0.5
+        cube += _with_any(member)
+    views = faces(rng, cube.astype(np.float64), bound, count)
+    low, high = np.zeros(cube.shape), np.full(cube.shape, np.inf)
+    places = [_places_in_cube(view, cube.shape) for view in views]
+    for view, at in zip(views, places, strict=True):
+        low[at] = np.maximum(low[at], view.low)
+        high[at] = np.minimum(high[at], view.high)
+    for view, at, unsafe in zip(views, places, unsafe_cells(views), strict=True):
+        cells = np.stack([one.reshape(-1) for one in np.broadcast_arrays(*at)], axis=1)
+        for flat in np.setdiff1d(np.flatnonzero(view.is_hidden), unsafe).tolist():
+            place = tuple(int(one) for one in cells[flat])
+            least, most = twin.interval(low, high, place, frozenset({2}))
+            assert most - least >= 3 - 1e-6, (view.layout.axes, place, least, most)
+
+
+def _places_in_cube(view: View, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], ...]:
+    """Return the places of a table's cells in the cube of all dimensions."""
+    cut = [size if name in view.layout.axes else 1 for name, size in zip("abc", shape, strict=True)]
+    return tuple(one.reshape(view.true.shape) for one in np.indices(cut))
