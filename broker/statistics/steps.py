@@ -71,7 +71,8 @@ def changes(layout: Layout, name: str, step: Step) -> Iterator[Change]:
 def sign_of(kept: Flags, step: Step) -> Integers:
     """Return by which sign a set of leaves changes as a whole."""
     if step.alone is not None:
-        return np.zeros(len(step.gains), dtype=np.int64)
+        # A total that changes alone changes in every table that has it; a category does not change totals.
+        return np.asarray(step.alone == 0, dtype=np.int64)
     lost = np.where(step.loses >= 0, kept[step.loses], False)
     return kept[step.gains].astype(np.int64) - lost.astype(np.int64)
 

@@ -425,11 +425,21 @@ def faces(rng: np.random.Generator, cube: NDArray[np.float64], bound: int, count
     return views
 
 
-@settings(max_examples=12)
+@settings(max_examples=20)
 @given(small_tables, st.sampled_from([0, 1, 3]), st.integers(2, 4))
 def test_linked_tables_with_persons_in_several_categories_too(
     rng: np.random.Generator, bound: int, count: int
 ) -> None:
+    check_faces_of_a_cube(rng, bound, count)
+
+
+@pytest.mark.parametrize("seed", [8, 20])
+def test_a_total_that_changes_alone_changes_in_every_table(seed: int) -> None:
+    check_faces_of_a_cube(np.random.default_rng(seed), 1, 2)
+
+
+def check_faces_of_a_cube(rng: np.random.Generator, bound: int, count: int) -> None:
+    """Hold what moves show safe in some tables against the programme over the cube of all dimensions."""
     shape = (2, 2, 3)
     cube = np.zeros((3, 3, 4), dtype=np.int64)
     for _ in range(int(rng.integers(5, 60))):
