@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from broker.statistics.audit import AuditRules, check_audit
+from broker.statistics.audit import check_audit
+from broker.statistics.audit_rules import AuditRules
 from broker.statistics.axes import on_grid
 from broker.statistics.cells import CellTable
 from broker.statistics.plan import TablePlan

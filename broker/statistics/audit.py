@@ -11,27 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from broker.statistics.audit_rules import AuditRules
 from broker.statistics.exact import can_be_exact, intervals
 from broker.statistics.grouped import Integers
 from broker.statistics.moves import unsafe_cells
 from broker.statistics.protect import Method
 from broker.statistics.reasons import StatisticsRefused
 from broker.statistics.views import Released, View, persons_view, sum_view
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditRules:
-    """How wide the interval of a hidden cell must stay: a count's, persons; a sum's, percent of the largest.
-
-    Raises StatisticsRefused("rule_malformed").
-    """
-
-    persons: int = 3
-    percent: int = 15
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.persons <= 100 or not 1 <= self.percent <= 100:
-            raise StatisticsRefused("rule_malformed", "intervals are 1 to 100 persons, 1 to 100 percent wide")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict
 from typing import Final
 
-from broker.statistics.audit import AuditRules
+from broker.statistics.audit_rules import AuditRules
 from broker.statistics.exact import FINEST_MAX
 from broker.statistics.magnitudes import SHARE_LARGE_MIN
 from broker.statistics.protect import Rules

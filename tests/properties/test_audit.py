@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from broker.statistics import exact
 from broker.statistics.aggregate import aggregated
-from broker.statistics.audit import AuditRules, check_audit, narrow_cells, narrowed
+from broker.statistics.audit import check_audit, narrow_cells, narrowed
+from broker.statistics.audit_rules import AuditRules
 from broker.statistics.axes import Axis, Grid, on_grid
 from broker.statistics.exact import can_be_exact, intervals
 from broker.statistics.moves import unsafe_cells

@@ -10,7 +10,7 @@ import pytest
 
 from broker.statistics.aggregate import aggregated
 from broker.statistics.answering import Answered, answered
-from broker.statistics.audit import AuditRules
+from broker.statistics.audit_rules import AuditRules
 from broker.statistics.cells import CellTable, merged
 from broker.statistics.output import HIDDEN
 from broker.statistics.plan import TablePlan

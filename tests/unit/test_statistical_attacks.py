@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from broker.statistics.aggregate import aggregated
-from broker.statistics.audit import AuditRules, check_audit, narrowed
+from broker.statistics.audit import check_audit, narrowed
+from broker.statistics.audit_rules import AuditRules
 from broker.statistics.axes import Axis, Grid, on_grid
 from broker.statistics.draws import keyed_draw
 from broker.statistics.exact import intervals

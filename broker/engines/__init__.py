@@ -1,0 +1,1 @@
+"""How releases are frozen and counted: one layout on disk, one logical plan, several engines."""
