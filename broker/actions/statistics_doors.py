@@ -1,34 +1,30 @@
-"""The doors of statistical exports: releases, engines, jobs; Protocols beside their consumers."""
+"""The doors of statistical exports: releases, engines, jobs; Protocols beside their consumers.
+
+The values that go through them are the heart's (`broker.statistics.frozen`, `export_job`): storage and
+engines make them, and see no verb.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Protocol
 
 from broker.statistics.cells import CellTable
+from broker.statistics.export_job import ExportJob, ExportResult, JobState
+from broker.statistics.frozen import FrozenRelease
 from broker.statistics.manifest import ReleaseManifest
 from broker.statistics.plan import TablePlan
 
-JobState: TypeAlias = Literal["waiting", "running", "done", "refused", "failed", "cancelled"]
-
-
-@dataclass(frozen=True, slots=True)
-class FrozenRelease:
-    """A release that answers. directory: where its files lie. is_open: new tables may be asked for.
-
-    secret_table: 32 bytes that key the noise; perturbation: table name (`table_csv.table_name`) → CSV.
-    """
-
-    manifest: ReleaseManifest
-    directory: str
-    is_open: bool
-    secret_table: bytes
-    perturbation: Mapping[str, str]
-
-    def __repr__(self) -> str:
-        return f"FrozenRelease({self.manifest.release})"
+__all__ = [
+    "Engine",
+    "ExportJob",
+    "ExportResult",
+    "FrozenRelease",
+    "JobState",
+    "JobStore",
+    "ReleaseShelf",
+]
 
 
 class ReleaseShelf(Protocol):
@@ -53,52 +49,6 @@ class Engine(Protocol):
         SourceUnavailable where the engine is away, StatisticsRefused("cells_malformed").
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportResult:
-    """What lies ready. content_hash: SHA-256 hex of the bytes as they are downloaded; also their ETag.
-
-    table_hash: of the table that is within (`OutputTable.hash`).
-    """
-
-    media_type: str
-    file_name: str
-    bytes_count: int
-    content_hash: str
-    table_hash: str
-    cell_count: int
-    suppressed_permille: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportJob:
-    """One question of one client on its way. Instants aware UTC.
-
-    job_id, reference: UUIDv7 texts, the second one of the evidence of the question. plan: canonical JSON.
-    recipient_key: public JWK to encrypt to, or None. percent: 0 to 100. reason: a closed code where refused
-    or failed, else "". expires_at: when the result is deleted, None until it is there.
-    """
-
-    job_id: str
-    reference: str
-    client_id: str
-    recipient: str
-    agreement: str
-    agreement_revision: str
-    acting_person: str | None
-    release: str
-    plan: str
-    plan_hash: str
-    format: str
-    recipient_key: Mapping[str, Any] | None
-    state: JobState
-    percent: int
-    reason: str
-    requested_at: datetime
-    finished_at: datetime | None
-    expires_at: datetime | None
-    result: ExportResult | None
 
 
 class JobStore(Protocol):
