@@ -60,6 +60,7 @@ class ReleaseManifest:
 
     release: its code, which the registry has too, such as "2026-q3.1". period: "2026-q3". revision: from 1.
     supersedes: the release before of the same period, or "". as_of: until when the source's data were true.
+    perturbation: name of a table (`table_csv.table_name`) → SHA-256 of its CSV in hex.
     """
 
     release: str
@@ -72,6 +73,7 @@ class ReleaseManifest:
     dimensions: tuple[DimensionAbout, ...]
     measures: tuple[MeasureAbout, ...]
     parameters: DisclosureParameters
+    perturbation: Mapping[str, str]
     files: tuple[ReleaseFile, ...]
     persons_count: int
     rows_count: int

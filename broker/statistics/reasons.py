@@ -21,6 +21,8 @@ Reason: TypeAlias = Literal[
     "overlap_exhausted",
     "cell_narrowed",
     "audit_unsolved",
+    "period_malformed",
+    "manifest_malformed",
 ]
 
 REASONS: Final[Mapping[Reason, str]] = {
@@ -39,6 +41,8 @@ REASONS: Final[Mapping[Reason, str]] = {
     "overlap_exhausted": "too many tables of the release differ from this one by a filter alone",
     "cell_narrowed": "with what is released already, a hidden cell could be told too closely",
     "audit_unsolved": "the auditor came to no result: nothing leaves",
+    "period_malformed": "a release is of a quarter of a year",
+    "manifest_malformed": "the manifest of a release is not of its form, or of another release",
 }
 """Each code in plain words, for developers and for the method note."""
 
