@@ -17,7 +17,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from broker.actions.statistics_doors import FrozenRelease
 from broker.engines import mart
 from broker.engines.shipped_tables import shipped_tables
 from broker.statistics.aggregate import aggregated
@@ -25,6 +24,7 @@ from broker.statistics.axes import Axis, Grid, on_grid
 from broker.statistics.cells import CellTable
 from broker.statistics.dimensions import MEASURES, registry_of, words_of
 from broker.statistics.disclosure import DisclosureParameters
+from broker.statistics.frozen import FrozenRelease
 from broker.statistics.make_table import made_table
 from broker.statistics.manifest import ReleaseFile, ReleaseManifest
 from broker.statistics.manifest_json import manifest_bytes
