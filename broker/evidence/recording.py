@@ -64,6 +64,7 @@ RowKind: TypeAlias = Literal[
     "administration",
     "log_read",
     "erasure",
+    "export",
 ]
 
 

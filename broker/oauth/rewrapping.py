@@ -1,4 +1,4 @@
-"""What one key-encryption key sealed, sealed anew: signing keys, citizens' values, keys of evidence."""
+"""What one key-encryption key sealed, sealed anew: signing keys, citizens' values, keys of other contents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from broker.oauth.citizen_secrets import CitizenSecrets, CitizenSecretUnreadable, SealedPurpose
 from broker.oauth.evidence_secrets import EvidenceKeySeal, EvidenceSecretUnreadable
+from broker.oauth.statistics_secrets import ExportKeySeal, ExportSecretUnreadable
 from broker.oauth.stored_keys import SigningKeyUnavailable, StoredKey, decrypt_private_key, encrypted_anew
 
 
@@ -29,6 +30,7 @@ class Rewrapping:
         self.old_name, self.new_name = name_of_key(old), name_of_key(new)
         self._old, self._new = CitizenSecrets(old), CitizenSecrets(new)
         self._old_evidence, self._new_evidence = EvidenceKeySeal(old), EvidenceKeySeal(new)
+        self._old_exports, self._new_exports = ExportKeySeal(old), ExportKeySeal(new)
 
     def sealed(self, purpose: SealedPurpose, name: str, sealed: bytes) -> bytes | None:
         """Return a citizen's value sealed under the new key, or None where it is so already.
@@ -80,3 +82,20 @@ class Rewrapping:
         except EvidenceSecretUnreadable:
             raise SealedUnderNeitherKey from None
         return self._new_evidence.seal(name, key)
+
+    def export_key(self, name: str, sealed: bytes) -> bytes | None:
+        """Return a key of a statistical export sealed under the new key, or None where it is so already.
+
+        name: table/<hash of its plan> or result/<id of its job>. Raises SealedUnderNeitherKey.
+        """
+        try:
+            self._new_exports.open(name, sealed)
+        except ExportSecretUnreadable:
+            pass
+        else:
+            return None
+        try:
+            key = self._old_exports.open(name, sealed)
+        except ExportSecretUnreadable:
+            raise SealedUnderNeitherKey from None
+        return self._new_exports.seal(name, key)

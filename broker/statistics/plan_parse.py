@@ -9,6 +9,7 @@ members are refused, with the names of those there are.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -42,6 +43,23 @@ def parse_plan(document: object, registry: Registry) -> TablePlan:
         )
     measures = [_text("a measure", one) for one in _list("measures", members.get("measures", []))]
     return planned(registry, tuple(cut), tuple(filters), tuple(measures))
+
+
+def kept_plan(canonical: str) -> TablePlan:
+    """Return the plan that was kept as its canonical form. Raises ValueError where it is none."""
+    try:
+        content = json.loads(canonical)
+        plan = TablePlan(
+            release=content["release"],
+            cut=tuple((name, level) for name, level in content["cut"]),
+            kept=tuple((name, tuple(leaves)) for name, leaves in content["kept"]),
+            measures=tuple(content["measures"]),
+        )
+    except (TypeError, KeyError) as error:
+        raise ValueError("this is no plan") from error
+    if plan.canonical() != canonical:
+        raise ValueError("this is no plan in its canonical form")
+    return plan
 
 
 def _object(

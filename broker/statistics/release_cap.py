@@ -7,7 +7,7 @@ that two questions at once are one after the other, is the business of whoever c
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from broker.statistics.plan import TablePlan
 from broker.statistics.plan_layout import Overlap, overlap
@@ -26,20 +26,33 @@ class Allowance:
     overlaps: tuple[tuple[str, Overlap], ...]
 
 
-def may_release(registry: Registry, plan: TablePlan, released: Iterable[TablePlan]) -> Allowance:
+def may_release(
+    registry: Registry,
+    plan: TablePlan,
+    released: Iterable[TablePlan],
+    superseded: Iterable[TablePlan] = (),
+) -> Allowance:
     """Return the allowance for one table. The same question again is always answered, with the same table.
 
+    superseded: tables of releases that this one supersedes. They are of nearly the same persons: each counts
+    against the limit, and overlaps as if it were of this release. The same question of another release is
+    another table; what changed between the two is what a release's policy of revision bounds.
     Raises StatisticsRefused: release_differs, tables_exhausted, overlap_exhausted.
     """
     distinct = {one.hash: one for one in released}
     if any(one.release != registry.release for one in (plan, *distinct.values())):
         raise StatisticsRefused("release_differs", f"this registry is of {registry.release}")
+    before = {one.hash: one for one in superseded}
+    taken = len(distinct) + len(before)
+    if plan.hash not in distinct:
+        again = (replace(one, release=registry.release) for one in before.values())
+        distinct |= {one.hash: one for one in again if one.hash != plan.hash and _is_of(registry, one)}
     others = sorted((key, one) for key, one in distinct.items() if key != plan.hash)
     overlaps = tuple((key, overlap(registry, plan, one)) for key, one in others)
     if plan.hash in distinct:
         return Allowance(is_new=False, overlaps=overlaps)
     limits = registry.limits
-    if len(distinct) >= limits.tables:
+    if taken >= limits.tables:
         raise StatisticsRefused("tables_exhausted", f"{limits.tables} distinct tables for all clients")
     differing = [
         common.differs_by
@@ -53,3 +66,15 @@ def may_release(registry: Registry, plan: TablePlan, released: Iterable[TablePla
             f"of {', '.join(sorted(set(differing)))} there are as many",
         )
     return Allowance(is_new=True, overlaps=overlaps)
+
+
+def _is_of(registry: Registry, plan: TablePlan) -> bool:
+    """Return whether a registry has everything that a plan of another release names."""
+    dimensions = {dimension.name: dimension for dimension in registry.dimensions}
+    has_levels = all(
+        name in dimensions and level in [one.name for one in dimensions[name].levels]
+        for name, level in plan.cut
+    )
+    return has_levels and all(
+        name in dimensions and set(leaves) <= set(dimensions[name].leaves) for name, leaves in plan.kept
+    )

@@ -42,6 +42,12 @@ APPLICATION_GRANTS: Final[Mapping[str, str]] = {
     "log_published": "SELECT",
     "disclosure_extensions": "SELECT",
     "hidden_read_quarters": "SELECT, INSERT",
+    "statistics_periods": "SELECT, INSERT, UPDATE (busy_token, busy_until)",
+    # A table that was answered stays, and which one it was: else its place could be given away again.
+    "statistics_tables": "SELECT, INSERT, UPDATE (state, reason, key_encrypted, cells_sealed, table_hash,"
+    " asked_at, released_at)",
+    "statistics_jobs": "SELECT, INSERT, UPDATE, DELETE",
+    "statistics_chunks": "SELECT, INSERT, DELETE",
 }
 """What the application role may do, table by table; anything absent is refused by PostgreSQL."""
 

@@ -1,7 +1,7 @@
 """Every sealed value in PostgreSQL, batch by batch: opened only, or sealed anew under another key.
 
-The database holds sealed values in four tables, all of them named in PLACES; a test looks for a fifth. The
-keys of evidence are changed as the owner role: what serves may not touch them.
+The database holds sealed values in the tables that PLACES names; a test looks for another one. The keys
+of evidence are changed as the owner role: what serves may not touch them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine, Table, bindparam, func, select
+from sqlalchemy import Connection, Engine, LargeBinary, Table, bindparam, func, select
 
 from broker.evidence.key_entry import KeyPurpose
 from broker.oauth.citizen_secrets import SealedPurpose
@@ -19,7 +19,15 @@ from broker.oauth.stored_keys import StoredKey
 from broker.storage.acts import Acts, acting_in
 from broker.storage.complaints import name_of
 from broker.storage.faults import store_answers
-from broker.storage.tables import citizens, complaints, evidence_keys, signing_keys
+from broker.storage.statistics_names import name_of_result, name_of_table
+from broker.storage.tables import (
+    citizens,
+    complaints,
+    evidence_keys,
+    signing_keys,
+    statistics_jobs,
+    statistics_tables,
+)
 
 BATCH_ROWS: Final = 500
 
@@ -44,6 +52,10 @@ class Rewrapper(Protocol):
 
     def evidence_key(self, name: str, sealed: bytes) -> bytes | None:
         """Return a key of evidence sealed under the new key."""
+        ...
+
+    def export_key(self, name: str, sealed: bytes) -> bytes | None:
+        """Return a key of a statistical export sealed under the new key."""
         ...
 
 
@@ -153,7 +165,7 @@ class PostgresRewrap:
 
     def _read(self, connection: Connection, place: Place, last: Any, is_writing: bool) -> Sequence[Any]:
         key = _key(place)
-        statement = select(place.table).order_by(key).limit(self._batch_rows)
+        statement = select(*_light(place)).order_by(key).limit(self._batch_rows)
         if last is not None:
             statement = statement.where(key > last)
         if is_writing:
@@ -189,6 +201,14 @@ def _write(connection: Connection, place: Place, changes: Sequence[Mapping[str, 
         connection.execute(statement, [dict(one) for one in changes if tuple(sorted(one)) == columns])
 
 
+def _light(place: Place) -> list[Any]:
+    """Return all columns but sealed contents: those lie under keys of their own, and may be large."""
+    columns = place.table.columns
+    return [
+        one for one in columns if not (isinstance(one.type, LargeBinary) and one.name.endswith("_sealed"))
+    ]
+
+
 def _key(place: Place) -> Any:
     [key] = place.table.primary_key.columns
     return key
@@ -219,6 +239,18 @@ def _evidence_key(rewrapper: Rewrapper, row: Any) -> Mapping[str, bytes]:
     return _present(key_encrypted=rewrapper.evidence_key(row.key_name, bytes(row.key_encrypted)))
 
 
+def _table(rewrapper: Rewrapper, row: Any) -> Mapping[str, bytes]:
+    return _export_key(rewrapper, name_of_table(row.plan_hash), row.key_encrypted)
+
+
+def _result(rewrapper: Rewrapper, row: Any) -> Mapping[str, bytes]:
+    return _export_key(rewrapper, name_of_result(str(row.job_id)), row.key_encrypted)
+
+
+def _export_key(rewrapper: Rewrapper, name: str, sealed: bytes | None) -> Mapping[str, bytes]:
+    return {} if sealed is None else _present(key_encrypted=rewrapper.export_key(name, bytes(sealed)))
+
+
 def _anew(rewrapper: Rewrapper, purpose: SealedPurpose, name: str, sealed: bytes | None) -> bytes | None:
     return None if sealed is None else rewrapper.sealed(purpose, name, bytes(sealed))
 
@@ -231,6 +263,8 @@ PLACES: Final = (
     Place(signing_keys, ("private_key_encrypted",), _signing_key, lambda row: (row.purpose, row.kid)),
     Place(citizens, ("personal_id_encrypted", "totp_secret_encrypted"), _citizen),
     Place(complaints, ("text_encrypted", "answer_encrypted"), _complaint),
+    Place(statistics_tables, ("key_encrypted",), _table),
+    Place(statistics_jobs, ("key_encrypted",), _result),
     # By their year alone: where a node stands could tell whose year was erased.
     Place(
         evidence_keys,

@@ -51,6 +51,12 @@ from broker.storage.evidence_tables import (
 )
 from broker.storage.hidden_tables import disclosure_extensions, hidden_read_quarters
 from broker.storage.log_tables import log_horizon, log_positions, log_published
+from broker.storage.statistics_tables import (
+    statistics_chunks,
+    statistics_jobs,
+    statistics_periods,
+    statistics_tables,
+)
 
 __all__ = [
     "access_tokens",
@@ -86,6 +92,10 @@ __all__ = [
     "refresh_tokens",
     "sign_in_challenges",
     "signing_keys",
+    "statistics_chunks",
+    "statistics_jobs",
+    "statistics_periods",
+    "statistics_tables",
     "usage_counters",
     "used_assertions",
     "used_proofs",
