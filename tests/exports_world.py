@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +21,7 @@ from broker.statistics.export_answer import ExportAnswer
 from broker.statistics.export_job import ExportJob
 from broker.statistics.frozen import FrozenRelease
 from broker.statistics.manifest import ReleaseManifest
+from broker.statistics.methods import hashes_of
 from broker.statistics.plan import Filter, TablePlan, planned
 from broker.statistics.plan_layout import layout_of
 from broker.statistics.registry import Dimension, Level, Limits, Registry
@@ -58,6 +60,7 @@ def manifest(revision: int = 1, **limits: int) -> ReleaseManifest:
         dimensions=(),
         measures=(),
         parameters=PARAMETERS,
+        perturbation=hashes_of(perturbation()),
         files=(),
         persons_count=PEOPLE,
         rows_count=PEOPLE,
@@ -66,9 +69,14 @@ def manifest(revision: int = 1, **limits: int) -> ReleaseManifest:
 
 def frozen(given: ReleaseManifest | None = None) -> FrozenRelease:
     """Return the release with its secret and its perturbation tables."""
+    return FrozenRelease(given or manifest(), "/nowhere", True, SECRET_TABLE, perturbation())
+
+
+@cache
+def perturbation() -> Mapping[str, str]:
+    """Return table name → CSV of the default parameters."""
     tables = [table_of(PARAMETERS.counts), table_of(PARAMETERS.sums)]
-    perturbation = {table_name(one.parameters): table_to_csv(one) for one in tables}
-    return FrozenRelease(given or manifest(), "/nowhere", True, SECRET_TABLE, perturbation)
+    return {table_name(one.parameters): table_to_csv(one) for one in tables}
 
 
 def plan_of(
