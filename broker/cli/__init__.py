@@ -23,6 +23,7 @@ from broker.cli.sequencer import sequencer_command
 from broker.cli.serve import serve_command
 from broker.cli.sign import sign_group
 from broker.cli.staff import staff_group
+from broker.cli.statistics import statistics_group
 from broker.cli.synthesize import synthesize_command
 from broker.cli.witness import witness_group
 from broker.cli.worker import worker_command
@@ -48,6 +49,7 @@ main.add_command(outbox_group, "outbox")
 main.add_command(agreement_group, "agreement")
 main.add_command(policy_group, "policy")
 main.add_command(synthesize_command, "synthesize")
+main.add_command(statistics_group, "statistics")
 main.add_command(client_group, "client")
 main.add_command(staff_group, "staff")
 main.add_command(citizen_group, "citizen")

@@ -60,6 +60,56 @@ CHART: Final[Mapping[str, Words]] = {
     ),
 }  # fmt: skip
 
+EXPORT: Final[Mapping[str, Words]] = {
+    "progress": Words("phần trăm của bảng", "per cent of the table"),
+    "bytes": Words("byte", "bytes"),
+    "interrupted": Words("Đã dừng.", "Stopped."),
+    "cancelled": Words("Công việc {job_id} đã hủy.", "The job {job_id} is cancelled."),
+    "refused": Words(
+        "Bảng này không được công bố ({reason}): {words}", "This table may not be told ({reason}): {words}"
+    ),
+    "failed": Words(
+        "Công việc {job_id} không thành ({reason}).", "The job {job_id} came to nothing ({reason})."
+    ),
+    "file": Words(
+        "{file}: {size} byte, SHA-256 {hash}; có ghi chú phương pháp.",
+        "{file}: {size} bytes, SHA-256 {hash}; the method note is in it.",
+    ),
+    "chart": Words("{chart}: biểu đồ.", "{chart}: the chart."),
+    "unread": Words(
+        "Tệp đã nằm ở {file}, nhưng không đọc được để hiện bảng: {fault}",
+        "The file lies at {file}, but cannot be read here for a table: {fault}",
+    ),
+}  # fmt: skip
+
+CATALOGUE: Final[Mapping[str, Words]] = {
+    "open": Words("đang mở", "open"),
+    "closed": Words("đã đóng", "closed"),
+    "dimensions": Words("Bản phát hành {release} chia được theo", "Release {release} can be cut by"),
+    "measures": Words("Ngoài số người còn có tổng của", "Besides persons there are sums of"),
+    "categories": Words("{count} mã", "{count} codes"),
+    "sensitive": Words("nhạy cảm: chia được, không lọc được", "sensitive: to cut by, not to filter by"),
+}  # fmt: skip
+
+REASONS: Final[Mapping[str, Words]] = {
+    "cell_narrowed": Words(
+        "cùng với những bảng đã công bố, một ô bị ẩn có thể bị suy ra quá sát. Hãy hỏi ở cấp thô hơn.",
+        "with what is told already, a hidden cell could be told too closely. Ask at a coarser level.",
+    ),
+    "audit_unsolved": Words(
+        "không kiểm chứng được là an toàn, nên không trả ra. Hãy hỏi ở cấp thô hơn.",
+        "it could not be shown to be safe, so nothing leaves. Ask at a coarser level.",
+    ),
+    "tables_exhausted": Words(
+        "bản phát hành này đã trả lời đủ số bảng.", "this release has told as many tables as it may."
+    ),
+    "overlap_exhausted": Words(
+        "quá nhiều bảng chỉ khác bảng này ở một bộ lọc. Hãy chia theo chiều đó thay vì lọc.",
+        "too many tables differ from this one by a filter alone. Cut by that dimension instead.",
+    ),
+}  # fmt: skip
+"""Why a job was refused, and what to do; other reasons are told by their codes."""
+
 
 def number(value: int | None, lang: Lang) -> str:
     """Return a number with its thousands apart as the language writes it; – for what is hidden."""
