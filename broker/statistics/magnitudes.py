@@ -27,6 +27,8 @@ from broker.statistics.reasons import StatisticsRefused
 
 SHARE_LARGE_MIN: Final = 0.10
 """Below it, two tables that differ by one person tell that person's wage (docs/statistics.md)."""
+EPSILON: Final = (1.0, 0.5, 0.2)
+"""How much of its share the first, second and third contributor moves a sum by, unless said otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class MagnitudeNoise:
     share_large: float = SHARE_LARGE_MIN
     flex_point: int = 0
     flex: float = 3.0
-    epsilon: tuple[float, float, float] = (1.0, 0.5, 0.2)
+    epsilon: tuple[float, float, float] = EPSILON
     extra: float = 0.0
     small_cells: SmallCells | None = None
 

@@ -54,7 +54,7 @@ class OutputTable:
         """Yield every cell of the grid in order, totals first."""
         codes = product(*((TOTAL_CODE, *categories) for _, categories in self.dimensions))
         persons = self.persons.reshape(-1).tolist()
-        sums = self.sums.reshape(len(self.measures), -1).T.tolist()
+        sums = self.sums.reshape(len(self.measures), self.cells).T.tolist()
         for names, count, totals in zip(codes, persons, sums, strict=True):
             yield OutputRow(
                 codes=names,

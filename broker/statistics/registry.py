@@ -110,6 +110,9 @@ class Registry:
             raise _malformed("measures have names of their own")
         if "persons" in self.measures:
             raise _malformed("persons are always counted, and are no measure")
+        told = {"persons", *(f"{name}_{what}" for name in self.measures for what in ("sum", "mean"))}
+        if told.intersection(names):
+            raise _malformed("a dimension is called as none of the numbers that a cell has")
 
     def dimension(self, name: str) -> Dimension:
         """Return a dimension. Raises StatisticsRefused("name_unregistered") that names those there are."""

@@ -357,6 +357,8 @@ def test_a_dimension_is_a_hierarchy_of_whole_categories(levels: tuple[Level, ...
         ({"measures": ("wage", "wage")}, "measures have names of their own"),
         ({"measures": ("Wage",)}, "measures have names of their own"),
         ({"measures": ("persons",)}, "persons are always counted, and are no measure"),
+        ({"measures": ("wage",), "dimensions": (replace(GENDER, name="wage_mean"),)}, "none of the numbers"),
+        ({"dimensions": (replace(GENDER, name="persons"),)}, "none of the numbers that a cell has"),
     ],
 )
 def test_a_registry_is_unambiguous(changed: dict[str, Any], said: str) -> None:
