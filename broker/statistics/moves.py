@@ -20,8 +20,8 @@ import numpy as np
 from broker.statistics.grouped import Integers
 from broker.statistics.lookup import Floats
 from broker.statistics.rooms import Rooms, cuts_alike, rooms_of
-from broker.statistics.steps import Step, changes, sign_of, step_of
-from broker.statistics.views import View, not_adding_up
+from broker.statistics.steps import Step, changes, sign_of, step_of, swapping
+from broker.statistics.views import Flags, View, not_adding_up
 
 TRIALS: Final = 256
 
@@ -37,7 +37,9 @@ def unsafe_cells(views: Sequence[View]) -> list[Integers]:
 
 def _unsafe_of(at: int, views: Sequence[View], rooms: Sequence[Rooms]) -> Integers:
     view = views[at]
-    cells = np.flatnonzero(view.is_hidden)
+    hidden = np.flatnonzero(view.is_hidden)
+    is_hopeless = _is_hopeless(view, rooms[at], hidden)
+    hopeless, cells = hidden[is_hopeless], hidden[~is_hopeless]
     best_up, best_down = np.zeros(len(cells)), np.zeros(len(cells))
     wanted = view.width.reshape(-1)[cells]
     modes: list[str | None] = [None, *_alone_in(view, views)]
@@ -46,8 +48,7 @@ def _unsafe_of(at: int, views: Sequence[View], rooms: Sequence[Rooms]) -> Intege
             break
         # Every mode sees every combination of gaining and losing.
         turn, alone = trial // len(modes), modes[trial % len(modes)]
-        names = enumerate(sorted(view.layout.kept))
-        steps = {name: step_of(view, name, number, cells, turn, alone) for number, name in names}
+        steps = _steps(view, cells, turn, alone)
         up, down = np.full(len(cells), np.inf), np.full(len(cells), np.inf)
         for other, room in zip(views, rooms, strict=True):
             _bound(other, room, steps, alone, up, down)
@@ -55,7 +56,28 @@ def _unsafe_of(at: int, views: Sequence[View], rooms: Sequence[Rooms]) -> Intege
         best_down = np.maximum(best_down, np.minimum(down, 2 * wanted))
         is_open = np.floor(best_up) + np.floor(best_down) < wanted
         cells, wanted, best_up, best_down = (one[is_open] for one in (cells, wanted, best_up, best_down))
-    return cells
+    return np.sort(np.concatenate([hopeless, cells]))
+
+
+def _is_hopeless(view: View, rooms: Rooms, cells: Integers) -> Flags:
+    """Return which cells have too little room themselves for any move: they need not be tried.
+
+    Every move of a cell changes that very cell, so none goes farther than its own room.
+    """
+    above, below = rooms.of(None)
+    wanted = view.width.reshape(-1)[cells]
+    most = [np.floor(np.minimum(room[cells], 2 * wanted)) for room in (above, below)]
+    found: Flags = most[0] + most[1] < wanted
+    return found
+
+
+def _steps(view: View, cells: Integers, turn: int, alone: str | None) -> dict[str, Step]:
+    """Return a step in each dimension of the release. The bits of turn say in which ones somebody loses."""
+    losing = {name for bit, name in enumerate(swapping(view)) if turn >> bit & 1}
+    return {
+        name: step_of(view, name, number, cells, turn, alone=name == alone, swaps=name in losing)
+        for number, name in enumerate(sorted(view.layout.kept))
+    }
 
 
 def _alone_in(view: View, views: Sequence[View]) -> list[str]:

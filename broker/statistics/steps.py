@@ -14,6 +14,9 @@ from broker.statistics.views import Flags, Layout, View
 _LARGEST: Final = 6
 """Something is taken from one of so many categories with the most."""
 
+_LEAST: Final = 2
+"""Places of an axis on which nothing can be taken from elsewhere: the total and one category."""
+
 Change = tuple[Integers, Integers]
 """Places on an axis, and by which sign they change: one of each for every cell looked at."""
 
@@ -30,8 +33,23 @@ class Step:
     alone: Integers | None = None
 
 
-def step_of(view: View, name: str, number: int, cells: Integers, trial: int, alone: str | None) -> Step:
-    """Return the step of one trial in one dimension, for flat cells of a view."""
+def swapping(view: View) -> list[str]:
+    """Return the dimensions of a view in which a move can take from another category what it gives.
+
+    Nobody can be moved from one of several categories to another: perhaps the person is in both.
+    """
+    several = view.layout.several if view.is_count else frozenset()
+    sizes = zip(view.layout.axes, view.true.shape, strict=True)
+    return [name for name, size in sizes if size > _LEAST and name not in several]
+
+
+def step_of(
+    view: View, name: str, number: int, cells: Integers, trial: int, *, alone: bool, swaps: bool
+) -> Step:
+    """Return the step of one trial in one dimension, for flat cells of a view.
+
+    alone: a category changes and not its total. swaps: another category loses what it gains.
+    """
     kept, spread = view.layout.kept[name], _spread(cells, trial, number)
     leaves, nobody = np.flatnonzero(kept), np.full(len(cells), -1, dtype=np.int64)
     if name not in view.layout.axes:
@@ -42,11 +60,9 @@ def step_of(view: View, name: str, number: int, cells: Integers, trial: int, alo
     sizes = np.array([len(one) for one in of_place])
     firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     gains = np.concatenate(of_place)[firsts[own] + spread % np.maximum(sizes[own], 1)]
-    if name == alone:
+    if alone:
         return Step(gains, nobody, own)
-    # Nobody can be moved from one of several categories to another: perhaps the person is in both.
-    moves = not view.is_count or name not in view.layout.several
-    if not moves or not trial >> number & 1 or len(of_place) <= 2:
+    if not swaps:
         return Step(gains, nobody)
     return Step(
         gains, np.where(own > 0, np.concatenate(of_place)[firsts[_givers(view, axis, own, spread)]], -1)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from broker.statistics import exact
+from broker.statistics import exact, moves
 from broker.statistics.aggregate import aggregated
 from broker.statistics.audit import check_audit, narrow_cells, narrowed
 from broker.statistics.audit_rules import AuditRules
@@ -97,6 +97,15 @@ def test_hiding_one_more_cell_leaves_78_possibilities() -> None:
     assert W_B not in narrow_cells([view])[0]
 
 
+def test_dimensions_that_a_table_does_not_cut_leave_its_moves_as_many() -> None:
+    # Totals are exact: only who moves between rows and columns at once keeps a hidden cell safe.
+    view = suppressed([row + column for row in "wxyz" for column in "abcd"])
+    assert unsafe_cells([view])[0].tolist() == []
+    others = {f"_{number}": np.ones(3, dtype=bool) for number in range(12)}
+    layout = replace(view.layout, kept={**others, **view.layout.kept})
+    assert unsafe_cells([replace(view, layout=layout)])[0].tolist() == []
+
+
 small_tables = st.integers(0, 2**32).map(np.random.default_rng)
 
 
@@ -145,6 +154,22 @@ def test_where_persons_are_in_several_categories_too(
         low, high = twin.interval(view.low, view.high, place, frozenset({last}))
         if cell not in unsafe:
             assert high - low >= 3 - 1e-6, (place, low, high)
+
+
+@settings(max_examples=12)
+@given(small_tables, st.sampled_from([0, 1, 3]))
+def test_cells_that_are_not_tried_are_those_that_no_move_shows_safe(
+    rng: np.random.Generator, bound: int
+) -> None:
+    true = with_totals(rng.integers(0, 12, (4, 3)).astype(np.float64))
+    noise = rng.integers(-bound, bound + 1, true.shape).astype(np.float64)
+    view = view_of(true, (true < 8) | (rng.random(true.shape) < 0.3), noise=noise, bound=bound)
+    high = np.where(rng.random(true.shape) < 0.5, true + 1, view.high)
+    view = replace(view, high=high, low=np.where(view.is_hidden, np.maximum(true - 2, 0), view.low))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(moves, "_is_hopeless", lambda *given: np.zeros(len(given[2]), dtype=bool))
+        tried = unsafe_cells([view])[0].tolist()
+    assert unsafe_cells([view])[0].tolist() == tried
 
 
 def _with_any(member: NDArray[np.bool_]) -> NDArray[np.int64]:
