@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help install demo test check lint types imports fuzz races chaos bench bench-workers bench-token bench-consents bench-evidence constraints vendor clean
+.PHONY: help install demo test check lint types imports fuzz races chaos bench bench-workers bench-token bench-consents bench-evidence bench-statistics constraints vendor clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,17 @@ bench-consents: $(STAMP) ## measure with 1,000 and with 1,000,000 consents (QUIC
 bench-evidence: $(STAMP) ## measure what evidence and its log cost (QUICK=1: under 3 minutes)
 	@$(BIN)/python -m tests.bench.evidence $(if $(QUICK),--quick)
 
+ACRO := .venv-acro
+
+# A peer to measure beside us, with pins of its own: it wants an older pandas. Without it its figures are left out.
+$(ACRO)/.installed: tests/bench/acro-requirements.txt
+	@rm -rf $(ACRO) && $(PYTHON) -m venv $(ACRO)
+	@$(ACRO)/bin/pip install --quiet --disable-pip-version-check --requirement $< && touch $@ \
+		|| echo "acro could not be installed: its figures are left out"
+
+bench-statistics: $(STAMP) $(ACRO)/.installed ## measure what a protected table costs (QUICK=1: under 3 minutes)
+	@$(BIN)/python -m tests.bench.statistics $(if $(QUICK),--quick)
+
 constraints: ## renew constraints.txt from the newest releases that setup.cfg allows
 	@rm -rf $(VENV)-fresh && $(PYTHON) -m venv $(VENV)-fresh
 	@$(VENV)-fresh/bin/pip install --quiet '.[embedded,synthetic,statistics,dev,granian]'
@@ -76,4 +87,4 @@ vendor: ## renew the vendored style sheet and letters from npm (needs npm; nothi
 	@.ci/vendor
 
 clean: ## remove everything that the commands above made
-	@rm -rf $(VENV) .demo .artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) $(ACRO) .demo .artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
