@@ -65,8 +65,7 @@ def cell_table(
 ) -> CellTable:
     """Return cells in their order, from an engine's answer in any order; key sums may be beyond 2^32."""
     counted, keys = persons.astype(np.int64), key_sums.astype(np.int64)
-    if np.any(keys < 0) or np.any(keys > counted.astype(np.float64) * (KEY_MODULUS - 1)):
-        raise StatisticsRefused("cells_malformed", "sums of record keys are not those of so many persons")
+    _check_keys(keys, counted)
     order = np.lexsort(codes.T[::-1]) if codes.size else np.arange(len(codes))
     return CellTable(
         tuple(dimensions),
@@ -87,25 +86,55 @@ def merged(shards: Sequence[CellTable]) -> CellTable:
     if not shards or len({(shard.dimensions, shard.measures) for shard in shards}) != 1:
         raise StatisticsRefused("cells_differ", "shards are merged that answer one question")
     first = shards[0]
-    codes, groups = distinct(np.concatenate([shard.codes for shard in shards]))
-    count = len(codes)
-    sums = np.concatenate([shard.sums for shard in shards])
-    if np.any(sums.sum(axis=0, dtype=np.float64) >= _SUM_MAX):
-        raise StatisticsRefused("cells_malformed", "a sum is too large to be exact")
-    largest = np.zeros((count, len(first.measures), TOP), dtype=np.int64)
-    for at in range(len(first.measures)):
-        tops = np.concatenate([shard.largest[:, at, :] for shard in shards])
-        largest[:, at, :] = group_largest(np.repeat(groups, TOP), tops.reshape(-1), count)
-    keys = group_sums(groups, np.concatenate([shard.key_sums for shard in shards]), count)
-    return CellTable(
+    return gathered_table(
         first.dimensions,
         first.measures,
-        codes,
-        group_sums(groups, np.concatenate([shard.persons for shard in shards]), count),
-        keys % KEY_MODULUS,
-        group_sums(groups, sums, count),
-        largest,
+        np.concatenate([shard.codes for shard in shards]),
+        np.concatenate([shard.persons for shard in shards]),
+        np.concatenate([shard.key_sums for shard in shards]),
+        np.concatenate([shard.sums for shard in shards]),
+        np.concatenate([shard.largest for shard in shards]),
     )
+
+
+def gathered_table(
+    dimensions: Sequence[str],
+    measures: Sequence[str],
+    codes: NDArray[np.integer],
+    persons: NDArray[np.integer],
+    key_sums: NDArray[np.integer],
+    sums: NDArray[np.integer],
+    largest: NDArray[np.integer],
+) -> CellTable:
+    """Return cells of rows of which several may be of one cell, each of other persons; in any order.
+
+    The arrays are those of `cell_table`. Raises StatisticsRefused("cells_malformed").
+    """
+    counted, totals, keys = persons.astype(np.int64), sums.astype(np.int64), key_sums.astype(np.int64)
+    _check_keys(keys, counted)
+    if np.any(totals.sum(axis=0, dtype=np.float64) >= _SUM_MAX):
+        raise StatisticsRefused("cells_malformed", "a sum is too large to be exact")
+    if np.any(counted < 1) or np.any(totals < 0):
+        raise StatisticsRefused("cells_malformed", "a cell without anybody, or below nothing, is not told")
+    cells, groups = distinct(codes.astype(np.int64))
+    tops = np.zeros((len(cells), len(measures), TOP), dtype=np.int64)
+    for at in range(len(measures)):
+        told = largest[:, at, :].astype(np.int64).reshape(-1)
+        tops[:, at, :] = group_largest(np.repeat(groups, TOP), told, len(cells))
+    return CellTable(
+        tuple(dimensions),
+        tuple(measures),
+        cells,
+        group_sums(groups, counted, len(cells)),
+        group_sums(groups, keys % KEY_MODULUS, len(cells)) % KEY_MODULUS,
+        group_sums(groups, totals, len(cells)),
+        tops,
+    )
+
+
+def _check_keys(keys: Integers, persons: Integers) -> None:
+    if np.any(keys < 0) or np.any(keys > persons.astype(np.float64) * (KEY_MODULUS - 1)):
+        raise StatisticsRefused("cells_malformed", "sums of record keys are not those of so many persons")
 
 
 def _check_shapes(table: CellTable) -> None:

@@ -42,7 +42,9 @@ def group_sums(groups: Integers, values: Integers, count: int) -> Integers:
 
 
 def group_largest(groups: Integers, values: Integers, count: int) -> Integers:
-    """Return the `TOP` largest of values (rows,) by group, falling, then zeros: (count, TOP)."""
+    """Return the `TOP` largest of values >= 0 (rows,) by group, falling, then zeros: (count, TOP)."""
+    # A zero is what stands where there is nothing: leaving zeros out changes nothing, and sorts less.
+    groups, values = groups[values > 0], values[values > 0]
     order = np.lexsort((-values, groups))
     sorted_groups = groups[order]
     starts = np.searchsorted(sorted_groups, np.arange(count))
