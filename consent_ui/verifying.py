@@ -17,7 +17,16 @@ from typing import Final
 from consent_ui.pages import STYLE, rendered
 from consent_ui.words import LANGUAGES, WORDS, Words
 
-PARTS: Final = ("bytes.js", "json.js", "forms.js", "entries.js", "notes.js", "checks.js", "page.js")
+PARTS: Final = (
+    "bytes.js",
+    "json.js",
+    "forms.js",
+    "fitting.js",
+    "entries.js",
+    "notes.js",
+    "checks.js",
+    "page.js",
+)
 """The files of the script, in the order in which they stand behind one another."""
 PROGRAM: Final = "broker evidence verify"
 KEY_OPTION: Final = "--vkey"

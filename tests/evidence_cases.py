@@ -14,6 +14,7 @@ from broker.evidence.consent_entry import CONSENT_ACTORS, CONSENT_EVENTS, CONSEN
 from broker.evidence.entry import Kind, Result
 from broker.evidence.erasure_entry import ErasureResult
 from broker.evidence.evidence_file import EvidenceFile, Sealed, parse_evidence_file
+from broker.evidence.export_entry import ExportStep
 from broker.evidence.key_entry import KeyActor, KeyEvent, KeyPurpose
 from broker.evidence.log_read_entry import Reader, What
 from broker.evidence.policy_entry import PolicyActor, PolicyEvent
@@ -191,6 +192,7 @@ CLOSED: Final[Mapping[str, Mapping[str, Collection[str]]]] = {
         "actor": get_args(AdministrationActor),
         "target_kind": get_args(TargetKind),
     },
+    "export": {"step": get_args(ExportStep)},
     "log_read": {"reader": get_args(Reader), "what": get_args(What)},
     "erasure": {"result": get_args(ErasureResult)},
     "release": {"result": get_args(Result), "kind": get_args(Kind)},
@@ -212,6 +214,13 @@ TOGETHER: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
         "old_revision": ("", *HASHES),
         "old_registers": ("", *HASHES),
         "new_registers": ("", HASHES[0]),
+    },
+    "export": {
+        "step": get_args(ExportStep),
+        "job": (None, "01a200d1-6a6f-713d-b8ef-000000000009"),
+        **dict.fromkeys(("release", "plan_hash", "table_hash"), (None, HASHES[0])),
+        **dict.fromkeys(("cell_count", "suppressed_permille"), (None, 0)),
+        "reason": (None, "plan_malformed"),
     },
     "log_read": {
         "reader": ("own", "operator", "auditor", "portal"),

@@ -11,8 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from broker.app import new_reference
-from broker.evidence.export_entry import Export, export_entry_bytes
-from broker.evidence.person_keys import key_year
+from broker.evidence.export_entry import Export, export_row
 from broker.evidence.recording import EvidenceRow
 from broker.statistics.aggregate import aggregated
 from broker.statistics.cells import CellTable
@@ -177,22 +176,25 @@ def answer_of(
 
 def evidence_row(job: ExportJob, table_hash: str, at: datetime) -> EvidenceRow:
     """Return a row of evidence of what became of a job."""
-    reference = new_reference()
-    entry = export_entry_bytes(
+    return export_row(
         Export(
-            reference=reference,
+            reference=new_reference(),
             at=at,
-            release=job.release,
+            step="released",
+            client=job.client_id,
             recipient=job.recipient,
             agreement=job.agreement,
             agreement_revision=job.agreement_revision,
-            tables_hash=table_hash,
+            job=job.job_id,
+            release=job.release,
+            plan_hash=job.plan_hash,
             format=job.format,
+            content_hash=table_hash,
+            table_hash=table_hash,
             cell_count=1,
             suppressed_permille=0,
         )
     )
-    return EvidenceRow(reference, "export", entry, key_year(at), None, None, None)
 
 
 def told(job: ExportJob | None) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ _NAMES: Final = {
     "policy_change": "Sharing agreement changed",
     "key_event": "Key changed",
     "administration": "Act of administration",
+    "export": "Statistics asked for or taken",
     "log_read": "Evidence looked at",
     "erasure": "Erasure asked for",
 }

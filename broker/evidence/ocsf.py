@@ -80,7 +80,7 @@ def _activity(event: SecurityEvent) -> tuple[int, str]:
         return _READ
     if event.kind == "consent":
         return _CREATE if event.operation == "consent_requested" else _UPDATE
-    if event.kind == "log_read" or event.operation in _READS:
+    if event.kind in ("export", "log_read") or event.operation in _READS:
         return _READ
     if event.kind not in ("administration", "policy_change", "key_event", "erasure"):
         return _OTHER

@@ -62,9 +62,9 @@ RowKind: TypeAlias = Literal[
     "policy_change",
     "key_event",
     "administration",
+    "export",
     "log_read",
     "erasure",
-    "export",
 ]
 
 

@@ -12,20 +12,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-_BY_STAFF: Final = frozenset({"verify_entitlement"})
+_BY_STAFF: Final = frozenset({"verify_entitlement", "export_statistics"})
 """Actions whose acting person is of a recipient's staff; elsewhere it may be a parent, who is a citizen."""
 _EVENTS: Final = {
     "consent": "event",
     "policy_change": "event",
     "key_event": "event",
     "administration": "act",
+    "export": "step",
     "log_read": "what",
     "erasure": "result",
 }
 """Kind that is no decision → the member that says what was done."""
-_BY_OPERATORS: Final = frozenset({"policy_change", "key_event", "administration", "log_read", "erasure"})
-"""Kinds whose acting person, if one is named, is an operator or auditor."""
-_BY_CLIENTS: Final = frozenset({"consent", "administration", "log_read"})
+_BY_OFFICE: Final = frozenset(
+    {"policy_change", "key_event", "administration", "export", "log_read", "erasure"}
+)
+"""Kinds whose acting person, if one is named, is an operator, an auditor, or of a recipient's staff."""
+_BY_CLIENTS: Final = frozenset({"consent", "administration", "export", "log_read"})
 """Kinds beside decisions that name the client through which something came, if it was one."""
 _TARGETS: Final = frozenset({"organisation", "client", "staff", "log"})
 """Kinds of targets that are nobody's among the citizens."""
@@ -70,8 +73,8 @@ def security_event(entry: Mapping[str, Any]) -> SecurityEvent:
         at=datetime.fromisoformat(entry["at"]),
         kind=kind,
         operation=_operation(entry, kind),
-        result=str(entry["result"]) if is_decision else "recorded",
-        reason=str(entry["reason"]) if is_decision else "",
+        result=_result(entry, kind),
+        reason=str(entry.get("reason") or ""),
         client=str(entry["client"]) if is_decision or kind in _BY_CLIENTS else "",
         acting_person=_acting_person(entry, kind),
         determining_rules=tuple(entry["determining_rules"]) if is_decision else (),
@@ -84,7 +87,7 @@ def security_event(entry: Mapping[str, Any]) -> SecurityEvent:
 
 
 def _scalars(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
-    if kind in ("release", "refusal", "consent", "log_read"):
+    if kind in ("release", "refusal", "consent", "export", "log_read"):
         return {name: str(entry.get(name) or "") for name in _SCALARS}
     told = dict.fromkeys(_SCALARS, "")
     if kind == "policy_change":
@@ -96,6 +99,12 @@ def _scalars(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
     return told
 
 
+def _result(entry: Mapping[str, Any], kind: str) -> str:
+    if kind in ("release", "refusal"):
+        return str(entry["result"])
+    return "refused" if kind == "export" and entry["step"] == "refused" else "recorded"
+
+
 def _operation(entry: Mapping[str, Any], kind: str) -> str:
     if kind in ("release", "refusal"):
         return str(entry["action"])
@@ -105,13 +114,15 @@ def _operation(entry: Mapping[str, Any], kind: str) -> str:
 
 
 def _acting_person(entry: Mapping[str, Any], kind: str) -> str:
-    is_told = kind in _BY_OPERATORS or entry.get("action") in _BY_STAFF
+    is_told = kind in _BY_OFFICE or entry.get("action") in _BY_STAFF
     return str(entry["acting_person"] or "") if is_told else ""
 
 
 def _target(entry: Mapping[str, Any], kind: str) -> str:
     if kind == "key_event":
         return f"{entry['purpose']}:{entry['kid']}"
+    if kind == "export":
+        return f"statistics:{entry['release'] or ''}"
     is_told = kind == "administration" and entry["target_kind"] in _TARGETS
     return f"{entry['target_kind']}:{entry['target']}" if is_told else ""
 

@@ -211,6 +211,18 @@ class TestOcsf:
         asked = event_of({**portal, "agreement": "citizen_portal", "agreement_revision": HASH})
         assert asked["actor"]["app_uid"] == "portal-1"
         assert (asked["unmapped"]["recipient"], asked["unmapped"]["legal_basis"]) == ("portal", "SELF")
+        export = event_of(ENTRIES["export"])
+        assert (export["activity_id"], export["api"]["operation"]) == (2, "export_released")
+        assert (export["actor"]["app_uid"], export["status_code"]) == ("statistics-1", "recorded")
+        assert export["unmapped"]["target"] == "statistics:2026-q3.1"
+        stopped = {**ENTRIES["export"], "step": "refused", "reason": "cell_narrowed", "acting_person": STAFF}
+        refused = event_of(stopped)
+        assert (refused["status_code"], refused["status_detail"]) == ("refused", "cell_narrowed")
+        assert refused["severity_id"] == 2
+        assert refused["actor"]["user"] == {"uid": STAFF}
+        assert refused["actor"]["authorizations"][0]["decision"] == "denied"
+        unknown = event_of({**stopped, "release": None})
+        assert unknown["unmapped"]["target"] == "statistics:"
         assert event_of(ENTRIES["erasure"])["api"]["operation"] == "erasure_kept"
         closed = event_of(ENTRIES["administration_of_a_citizen"])
         assert (closed["api"]["operation"], closed["unmapped"]["target"]) == ("citizen_suspended", "")

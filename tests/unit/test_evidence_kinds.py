@@ -26,7 +26,7 @@ from broker.evidence.canonical import ENTRY_BYTES_MAX, canonical_bytes, check_cl
 from broker.evidence.consent_entry import CONSENT_ACTORS, CONSENT_EVENTS, CONSENT_STATES
 from broker.evidence.entry import instant_text
 from broker.evidence.erasure_entry import Erasure, erasure_entry_bytes
-from broker.evidence.export_entry import Export, export_entry_bytes
+from broker.evidence.export_entry import Export, export_entry_bytes, export_row
 from broker.evidence.key_entry import KeyChange, KeyPurpose, key_entry_bytes
 from broker.evidence.kinds import CHECKS, check_any, parse_entry
 from broker.evidence.log_read_entry import LogRead, log_read_entry_bytes
@@ -38,6 +38,35 @@ from tests.evidence_entries import AT, HASH, STAFF, decoded, one_of_each_kind, r
 
 ENTRIES: Final = one_of_each_kind()
 FREE_TEXTS: Final = ("Nguyễn Văn An", "An Nguyen", "", "x" * 81, "a\nb")
+_ASKED: Final = Export(
+    reference=reference(1),
+    at=AT,
+    step="requested",
+    client="c",
+    recipient="o",
+    agreement="a",
+    agreement_revision=HASH,
+    job=reference(2),
+    release="2026-q3.1",
+    plan_hash=HASH,
+    format="csv",
+)
+_TABLE: Final[dict[str, Any]] = {
+    "content_hash": HASH,
+    "table_hash": HASH,
+    "cell_count": 0,
+    "suppressed_permille": 0,
+}
+EXPORTS: Final = {
+    "requested": _ASKED,
+    "released": replace(_ASKED, step="released", **_TABLE),
+    "downloaded": replace(_ASKED, step="downloaded", acting_person=STAFF, **_TABLE),
+    "refused": replace(_ASKED, step="refused", reason="cell_narrowed"),
+    "refused at the door": replace(
+        _ASKED, step="refused", reason="plan_malformed", job=None, release=None, plan_hash=None, format=None
+    ),
+    "refused by the cap": replace(_ASKED, step="refused", reason="tables_exhausted", job=None),
+}
 # Members that may be empty.
 MAY_BE_EMPTY: Final = {
     "release": {"purpose", "legal_basis", "agreement", "agreement_revision", "reason"},
@@ -62,7 +91,7 @@ def test_each_kind_is_canonical_and_reads_as_it_was_made(kind: str) -> None:
     entry = decoded(content)
     assert content == rfc8785.dumps(entry) == canonical_bytes(entry)
     assert parse_entry(content) == entry
-    assert (entry["kind"], entry["schema"]) == (kind, 1)
+    assert (entry["kind"], entry["schema"]) == (kind, 2 if kind == "export" else 1)
     assert entry["at"] == "2026-11-22T00:15:04.123Z"
     assert content.isascii(), "codes only"
 
@@ -125,6 +154,7 @@ def test_null_stands_only_where_something_can_be_absent(kind: str) -> None:
     assert taken <= {
         *("acting_person", "encounter", "consent", "consent_version"),
         *("data_subject_commit", "payload_commit"),
+        *(("reason",) if kind == "export" else ()),
     }
 
 
@@ -165,7 +195,7 @@ def test_no_entry_passes_as_another_kind() -> None:
         (ENTRIES["export"] + b"\n", "entry_not_canonical"),
         (ENTRIES["export"].replace(b":4800", b": 4800"), "entry_not_canonical"),
         (ENTRIES["export"].replace(b'"act', b'"\\u0061ct', 1), "entry_not_canonical"),
-        (ENTRIES["export"].replace(b'{"acting', b'{"schema":1,"acting'), "entry_not_canonical"),
+        (ENTRIES["export"].replace(b'{"acting', b'{"schema":2,"acting'), "entry_not_canonical"),
         (json.dumps(decoded(ENTRIES["export"])).encode(), "entry_not_canonical"),
         (ENTRIES["export"].replace(b":4800", b":4800.0"), "entry_schema"),
         (ENTRIES["export"].replace(b":4800", b":4.8e3"), "entry_schema"),
@@ -442,26 +472,65 @@ class TestWhatIsNeverMade:
         with pytest.raises(EvidenceInvalid, match="entry_schema"):
             check_any({**decoded(erasure_entry_bytes(self.ERASURE)), **change})
 
+    @pytest.mark.parametrize("export", EXPORTS.values(), ids=EXPORTS.keys())
+    def test_an_export_of_each_step(self, export: Export) -> None:
+        content = export_entry_bytes(export)
+        assert parse_entry(content)["step"] == export.step
+        row = export_row(export)
+        assert (row.reference, row.kind, row.entry, row.year) == (reference(1), "export", content, 2026)
+        assert (row.data_subject_ref, row.data_subject_salt, row.payload_salt) == (None, None, None)
+
     @pytest.mark.parametrize(
         "change",
-        [{"suppressed_permille": 1001}, {"cell_count": -1}, {"tables_hash": ""}, {"format": "two words"}],
+        [
+            {"suppressed_permille": 1001},
+            {"cell_count": -1},
+            {"table_hash": ""},
+            {"content_hash": "x"},
+            {"format": "two words"},
+            {"step": "cancelled"},
+            {"client": ""},
+            {"job": "1"},
+            {"release": ""},
+        ],
     )
     def test_an_export(self, change: dict[str, Any]) -> None:
-        export = Export(
-            reference=reference(1),
-            at=AT,
-            release="r",
-            recipient="o",
-            agreement="a",
-            agreement_revision=HASH,
-            tables_hash=HASH,
-            format="csv",
-            cell_count=0,
-            suppressed_permille=0,
-        )
-        parse_entry(export_entry_bytes(export))
+        export = EXPORTS["released"]
         with pytest.raises(ValueError, match="is not of its form"):
             export_entry_bytes(replace(export, **change))
+        with pytest.raises(EvidenceInvalid, match=r"entry_schema: [a-z_]+ is not of its form"):
+            check_any({**decoded(export_entry_bytes(export)), **change})
+
+    @pytest.mark.parametrize(
+        ("step", "change", "told"),
+        [
+            ("requested", {"job": None}, "a job has a release"),
+            ("requested", {"format": None}, "a job has a release"),
+            ("requested", {"cell_count": 1}, "what is released has a table"),
+            ("requested", {"reason": "plan_malformed"}, "a refusal has a reason"),
+            ("released", {"plan_hash": None}, "a job has a release"),
+            ("released", {"table_hash": None}, "what is released has a table"),
+            ("released", {"suppressed_permille": None}, "what is released has a table"),
+            ("downloaded", {"content_hash": None}, "what is released has a table"),
+            ("downloaded", {"reason": "expired"}, "a refusal has a reason"),
+            ("refused", {"reason": None}, "a refusal has a reason"),
+            ("refused", {"content_hash": HASH}, "what is released has a table"),
+            ("refused", {"plan_hash": None}, "a job has a release"),
+            ("refused at the door", {"plan_hash": HASH}, "a plan is of a release"),
+        ],
+    )
+    def test_members_of_an_export_that_do_not_fit_its_step(
+        self, step: str, change: dict[str, Any], told: str
+    ) -> None:
+        with pytest.raises(ValueError, match=f"step does not fit: {told}"):
+            export_entry_bytes(replace(EXPORTS[step], **change))
+        with pytest.raises(EvidenceInvalid, match=f"entry_schema: step does not fit: {told}"):
+            check_any({**decoded(export_entry_bytes(EXPORTS[step])), **change})
+
+    def test_an_export_of_the_first_version_that_nothing_wrote_is_refused(self) -> None:
+        entry = decoded(ENTRIES["export"])
+        with pytest.raises(EvidenceInvalid, match="entry_schema: schema is not known"):
+            check_any({**entry, "schema": 1})
 
     @pytest.mark.parametrize(
         "change",

@@ -130,13 +130,19 @@ const KINDS = {
     agreement: isCode,
     agreement_revision: isHash,
     at: isInstant,
-    cell_count: isWithin(0n, 10n ** 9n),
-    format: isCode,
-    recipient: isCode,
+    cell_count: orNull(isWithin(0n, 10n ** 9n)),
+    client: isId,
+    content_hash: orNull(isHash),
+    format: orNull(isCode),
+    job: orNull(isReference),
+    plan_hash: orNull(isHash),
+    reason: orNull(isCode),
+    recipient: isId,
     reference: isReference,
-    release: isCode,
-    suppressed_permille: isWithin(0n, 1000n),
-    tables_hash: isHash,
+    release: orNull(isCode),
+    step: isOneOf(["requested", "released", "refused", "downloaded"]),
+    suppressed_permille: orNull(isWithin(0n, 1000n)),
+    table_hash: orNull(isHash),
   },
   log_read: {
     acting_person: orNull(isKeyedHash),
@@ -166,48 +172,8 @@ const KINDS = {
   },
 };
 
-// Kind → whether members fit one another, where their forms alone do not say it.
-const FITTING = { policy_change: fitsPolicy, administration: fitsAct, log_read: fitsLook, erasure: fitsErasure };
-
-function fitsPolicy(entry) {
-  const event = entry.get("event");
-  const isOtherRevision = entry.get("old_revision") !== entry.get("new_revision");
-  const areOtherRegisters = entry.get("old_registers") !== entry.get("new_registers");
-  if (event === "published") return isOtherRevision;
-  return !isOtherRevision && (event === "registers_changed") === areOtherRegisters;
-}
-
-function fitsAct(entry) {
-  const kind = ACTS[entry.get("act")];
-  const isAboutOne = ["citizen", "consent", "complaint"].includes(kind);
-  const hasCommitment = !isNull(entry.get("data_subject_commit"));
-  return (
-    entry.get("target_kind") === kind &&
-    (entry.get("target") === "") === (kind === "citizen") &&
-    (hasCommitment ? isAboutOne || kind === "notice" : !isAboutOne) &&
-    (entry.get("client") !== "") === (entry.get("actor") === "client")
-  );
-}
-
-function fitsLook(entry) {
-  const [what, begin, end] = [entry.get("what"), entry.get("period_begin"), entry.get("period_end")];
-  const [isOwn, isPortal] = [entry.get("reader") === "own", entry.get("reader") === "portal"];
-  const hasActing = !isNull(entry.get("acting_person"));
-  if (isOwn && (hasActing || isNull(entry.get("data_subject_commit")))) return false;
-  if (!isOwn && hasActing === isPortal) return false;
-  const told = ["client", "recipient", "agreement", "agreement_revision"].map((name) => entry.get(name) !== "");
-  if (isPortal ? !told.every(Boolean) : told.some(Boolean)) return false;
-  if (isPortal && what !== "history") return false;
-  if (isOwn && what !== "history" && what !== "evidence_file") return false;
-  if ((what === "decision" || what === "evidence_file") !== (entry.get("entry") !== "")) return false;
-  // Instants of one spelling: their order is that of the texts.
-  const hasPeriod = begin !== "" && begin < end;
-  return (what === "export" || what === "entry_count") === hasPeriod && (begin === "") === (end === "");
-}
-
-function fitsErasure(entry) {
-  return (entry.get("result") === "kept") === (entry.get("kept_until") !== "");
-}
+// Kind → version of its schema, where it is not the first one.
+const SCHEMAS = { export: 2n };
 
 // Return the members of an entry in bytes of the log; throw EvidenceInvalid unless it is one, letter by letter.
 function parseEntry(content) {
@@ -228,7 +194,7 @@ function parseEntry(content) {
   if (typeof kind !== "string" || !Object.hasOwn(KINDS, kind)) {
     throw new EvidenceInvalid("entry_kind_unknown");
   }
-  checkShape(entry, KINDS[kind]);
+  checkShape(entry, KINDS[kind], SCHEMAS[kind] ?? 1n);
   if (Object.hasOwn(FITTING, kind) && !FITTING[kind](entry)) {
     throw new EvidenceInvalid("entry_schema", "members do not fit one another");
   }
@@ -239,12 +205,12 @@ function parseEntry(content) {
   return entry;
 }
 
-function checkShape(entry, shape) {
+function checkShape(entry, shape, version) {
   const names = ["kind", "schema", ...Object.keys(shape)];
   if (entry.size !== names.length || !names.every((name) => entry.has(name))) {
     throw new EvidenceInvalid("entry_schema", "members differ");
   }
-  if (entry.get("schema") !== 1n) {
+  if (entry.get("schema") !== version) {
     throw new EvidenceInvalid("entry_schema", "schema is not known");
   }
   for (const [name, isOfForm] of Object.entries(shape)) {
