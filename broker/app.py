@@ -37,6 +37,7 @@ from broker.log_wiring import LogWiring
 from broker.oauth.proxies import TrustedProxies
 from broker.reading_wiring import ReadingWiring
 from broker.settings import Settings, read_settings
+from broker.statistics.agreed import check_agreements
 from broker.storage.agreements import published_agreements
 from broker.storage.ledger import PostgresLedger
 from broker.storage.openings import PostgresOpenings
@@ -100,6 +101,7 @@ def load_policies(settings: Settings) -> PolicySet:
     """Return the compiled policies of the configured directory. Raises SettingsInvalid with the remedy."""
     try:
         bundle = load_directory(policy_directory(settings))
+        check_agreements(bundle.agreements)
         return compile_policies(bundle.agreements, bundle.catalogue, bundle.registers)
     except PolicyError as fault:
         raise SettingsInvalid(f"the policies cannot be used: {fault}") from fault

@@ -13,6 +13,7 @@ from policies.hidden import read_hidden_days
 from policies.model import Agreement, Citation, DenyRule, Limit, Organisation, RowScope, Rule
 from policies.reading import Table, read_toml
 from policies.registers import Registers
+from policies.statistics_reading import read_disclosure, read_export_limits
 from policies.told import read_told
 from policies.vocabulary import (
     ACTIONS,
@@ -215,6 +216,8 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
     needs_consent = registers.legal_bases[basis].needs == "consent"
     action = top.word("action", ACTIONS)
     owner, title, items = top.table("data_owner"), top.table("title"), top.table("items")
+    conditions = frozenset(top.words("conditions", CONDITIONS, minimum=1))
+    is_aggregate = "nobody_individually" in conditions
     agreement = Agreement(
         id=top.text("id"),
         revision=top.integer("revision", minimum=1),
@@ -234,7 +237,7 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
         procedure=procedure,
         risk_assessment=top.text("risk_assessment"),
         complaint_contact=top.text("complaint_contact"),
-        conditions=frozenset(top.words("conditions", CONDITIONS, minimum=1)),
+        conditions=conditions,
         lookup_keys=top.words("lookup_keys", catalogue.fields),
         must_match=top.words("must_match", catalogue.fields),
         must_supply=top.words("must_supply", SUPPLIED),
@@ -252,6 +255,8 @@ def read_agreement(text: str, file: str, catalogue: Catalogue, registers: Regist
         items=tuple((item, items.text(item)) for item in ITEMS),
         told=read_told(top, needs_consent=needs_consent),
         hidden_days=read_hidden_days(top, named, kind, basis, registers.hidden_reads),
+        disclosure_control=read_disclosure(top, is_aggregate=is_aggregate),
+        export_limits=read_export_limits(top, is_aggregate=is_aggregate),
     )
     for table in (owner, title, items, top):
         table.finish()

@@ -14,6 +14,7 @@ from typing import Final
 from policies.compare_cells import compare_cells, compiled_openings, form_text, ruled_openings
 from policies.compare_change import Change, Direction, compare_amount, compare_members
 from policies.compare_registers import compare_registers
+from policies.compare_statistics import compare_statistics
 from policies.compile import AgreementTable, compile_policies
 from policies.load import Policies
 from policies.model import Agreement, DenyRule, RowScope, Rule
@@ -30,7 +31,7 @@ COMPARED: Final = frozenset(
         *("procedure", "risk_assessment", "complaint_contact", "conditions", "lookup_keys", "must_match"),
         *("must_supply", "computing_fields", "rules", "denies", "row_scopes", "limits", "batch_maximum"),
         *("obligations", "retention_days", "valid_from", "valid_to", "review_date", "items", "told"),
-        "hidden_days",
+        *("hidden_days", "disclosure_control", "export_limits"),
     }
 )
 """Members of an agreement that are compared (file and text say nothing); another that differs widens."""
@@ -168,7 +169,10 @@ def _compare_rest(old: Agreement, new: Agreement) -> Iterator[Change]:
 
 
 def _compare_clauses(old: Agreement, new: Agreement) -> Iterator[Change]:
-    for compare in (_compare_amounts, _compare_sets, _compare_denies, _compare_words, _compare_rest):
+    for compare in (
+        *(_compare_amounts, _compare_sets, _compare_denies, compare_statistics),
+        *(_compare_words, _compare_rest),
+    ):
         yield from compare(old, new)
 
 

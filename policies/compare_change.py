@@ -34,7 +34,7 @@ def direction_of(*, wider: bool) -> Direction:
 
 
 def compare_amount(
-    agreement: str, clause: str, before: int | date, after: int | date, *, more_is_wider: bool
+    agreement: str, clause: str, before: float | date, after: float | date, *, more_is_wider: bool
 ) -> Iterator[Change]:
     """Compare two numbers or two days."""
     if before != after:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal, TypeAlias
 
+from policies.statistics_terms import DisclosureTerms, ExportLimits
+
 Value: TypeAlias = str | int | bool | date | datetime | None
 """What one field of a record may hold; amounts are integers in VND."""
 
@@ -243,6 +245,7 @@ class Agreement:
     row_scopes: which rows of repeating groups may leave. batch_maximum 0 = no batch.
     told: for citizens, exactly where consent is needed. hidden_days: for how many days each look stays out
     of the person's own history, 0 = not at all. items: the twelve items of art. 38, key → text.
+    disclosure_control, export_limits: of tables, where nobody individually is concerned.
     text: the original file; revision_hash: SHA-256 (hex) over its canonical content, so a comment does not
     make a new revision.
     """
@@ -283,3 +286,5 @@ class Agreement:
     items: tuple[tuple[str, str], ...]
     told: Told | None = None
     hidden_days: int = 0
+    disclosure_control: DisclosureTerms = field(default_factory=DisclosureTerms)
+    export_limits: ExportLimits = field(default_factory=ExportLimits)

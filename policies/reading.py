@@ -151,6 +151,14 @@ class Table:
             raise self.refusal(key, f"must be a whole number from {minimum} to {maximum}")
         return value
 
+    def number(self, key: str, *, maximum: float) -> float:
+        """Return a number above 0 and not above maximum, whole or with a decimal point."""
+        value = self._content.get(key)
+        self._read.add(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= maximum:
+            raise self.refusal(key, f"must be a number above 0 and not above {maximum:g}")
+        return float(value)
+
     def flag(self, key: str) -> bool:
         """Return true or false; absent means false."""
         return self._get(key, bool, "true or false") if self.has(key) else False

@@ -52,6 +52,7 @@ CARRIED_OUT: Mapping[str, frozenset[str]] = {
     # By consent: no staff member stands between the citizen's word and the recipient's system.
     "share_record": frozenset({"evidence_receipt"}),
     "extract_own_record": frozenset({"evidence_receipt"}),
+    "export_statistics": frozenset({"disclosure_control", "evidence_receipt"}),
     # The shape of the answer is somebody else's and has no place for a receipt.
     "find_usage": frozenset(),
 }

@@ -13,6 +13,7 @@ from typing import Final, NoReturn, TypeVar
 import click
 
 from broker.clock import system_clock
+from broker.statistics.agreed import check_agreements
 from policies.cases import run_case
 from policies.check import check_policies
 from policies.civil_time import civil_date
@@ -63,6 +64,7 @@ def _refuse(error: PolicyError, *, as_json: bool) -> NoReturn:
 def _load(directory: Path, *, as_json: bool) -> tuple[Policies, PolicySet]:
     try:
         policies = load_directory(directory)
+        check_agreements(policies.agreements)
         return policies, compile_policies(policies.agreements, policies.catalogue, policies.registers)
     except PolicyError as error:
         _refuse(error, as_json=as_json)

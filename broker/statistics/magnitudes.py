@@ -22,11 +22,10 @@ from broker.statistics.draws import Draw, contributor
 from broker.statistics.grouped import TOP, Integers
 from broker.statistics.keys import Keys
 from broker.statistics.lookup import Floats, Lookup, magnitude_noise
+from broker.statistics.parameters import SHARE_LARGE_MIN
 from broker.statistics.perturbation_table import PerturbationTable
 from broker.statistics.reasons import StatisticsRefused
 
-SHARE_LARGE_MIN: Final = 0.10
-"""Below it, two tables that differ by one person tell that person's wage (docs/statistics.md)."""
 EPSILON: Final = (1.0, 0.5, 0.2)
 """How much of its share the first, second and third contributor moves a sum by, unless said otherwise."""
 

@@ -15,6 +15,8 @@ from broker.statistics.reasons import StatisticsRefused
 BOUND_MAX: Final = 100
 STEPS_MAX: Final = 100
 STAY_MAX: Final = 0.95
+SHARE_LARGE_MIN: Final = 0.10
+"""Below it, two tables that differ by one person tell that person's wage (docs/statistics.md)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

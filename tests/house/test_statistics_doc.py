@@ -8,7 +8,7 @@ from typing import Final
 
 from broker.statistics.audit_rules import AuditRules
 from broker.statistics.exact import FINEST_MAX
-from broker.statistics.magnitudes import SHARE_LARGE_MIN
+from broker.statistics.parameters import SHARE_LARGE_MIN
 from broker.statistics.protect import Rules
 from broker.statistics.reasons import REASONS
 from broker.statistics.registry import Limits

@@ -55,8 +55,6 @@ def test_agreements_that_no_route_serves_yet_are_told() -> None:
     assert told == {
         "employer_own_unit_contributions": "no route serves share_record on this basis yet",
         "province_peoples_committee": "no route serves share_record on this basis yet",
-        "ministry_of_finance_statistics": "no route serves export_statistics on this basis yet",
-        "ministry_of_health_statistics": "no route serves export_statistics on this basis yet",
     }
 
 
