@@ -6,21 +6,24 @@ does not say, or says what is not in the register.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from broker.statistics.dimension_making import (
+    SPECIAL,
+    UNKNOWN,
+    UNKNOWN_LABEL,
+    Group,
+    flat,
+    grouped,
+    leaves,
+    registered,
+)
 from broker.statistics.manifest import DimensionAbout, Label, MeasureAbout
 from broker.statistics.periods import Quarter, month_code, release_code
 from broker.statistics.provinces import OLD_PROVINCES, PROVINCE_OF_OLD, PROVINCES, REGIONS
-from broker.statistics.registry import Dimension, Level, Limits, Registry
+from broker.statistics.registry import Dimension, Limits, Registry
 from broker.statistics.sectors import GROUPS, SECTIONS
 
-NONE: Final = "_Z"
-UNKNOWN: Final = "_U"
-_NONE_LABEL: Final = Label("Không áp dụng", "Not applicable")
-_UNKNOWN_LABEL: Final = Label("Không rõ", "Unknown")
-_SPECIAL: Final = {NONE: _NONE_LABEL, UNKNOWN: _UNKNOWN_LABEL}
 AGE_BAND_YEARS: Final = 5
 OLDEST_BAND: Final = 85
 _AGE_GROUPS: Final = {
@@ -67,15 +70,6 @@ MEASURES: Final = (
 """Of each row: amounts of its month. Months count once in each sector in which a person has contributions."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """A category of a level: its code, name, and finest categories."""
-
-    code: str
-    label: Label
-    leaves: tuple[str, ...]
-
-
 def registry_of(quarter: Quarter, revision: int, limits: Limits | None = None) -> Registry:
     """Return what a release of a quarter may be asked for."""
     return Registry(
@@ -103,22 +97,22 @@ def _dimensions(quarter: Quarter) -> tuple[tuple[Dimension, DimensionAbout], ...
     return (
         _period(quarter),
         _residence(),
-        _flat("sex", Label("Giới tính", "Sex"), ("sex",), _sexes()),
+        flat("sex", Label("Giới tính", "Sex"), ("sex",), _sexes()),
         _ages(),
         _sectors(),
-        _flat(
+        flat(
             "payer",
             Label("Nhóm đóng", "Payer group"),
             ("payer_group", "valid_from", "valid_to", "card_status"),
-            {**PAYERS, **_SPECIAL},
+            {**PAYERS, **SPECIAL},
             level="payer_group",
             is_sensitive=True,
         ),
-        _flat(
+        flat(
             "benefit",
             Label("Mức hưởng bảo hiểm y tế", "Health-insurance benefit level"),
             ("benefit_level", "valid_from", "valid_to", "card_status"),
-            {**{code: Label(f"Mức hưởng {code}", f"Benefit level {code}") for code in "12345"}, **_SPECIAL},
+            {**{code: Label(f"Mức hưởng {code}", f"Benefit level {code}") for code in "12345"}, **SPECIAL},
             level="benefit_level",
             is_sensitive=True,
         ),
@@ -127,7 +121,7 @@ def _dimensions(quarter: Quarter) -> tuple[tuple[Dimension, DimensionAbout], ...
 
 
 def _sexes() -> dict[str, Label]:
-    return {"F": Label("Nữ", "Women"), "M": Label("Nam", "Men"), UNKNOWN: _UNKNOWN_LABEL}
+    return {"F": Label("Nữ", "Women"), "M": Label("Nam", "Men"), UNKNOWN: UNKNOWN_LABEL}
 
 
 def _period(quarter: Quarter) -> tuple[Dimension, DimensionAbout]:
@@ -136,16 +130,16 @@ def _period(quarter: Quarter) -> tuple[Dimension, DimensionAbout]:
         for month in quarter.months
     }
     whole = Label(f"Quý {quarter.number}/{quarter.year}", f"Quarter {quarter.number} of {quarter.year}")
-    return _registered(
+    return registered(
         "period",
         Label("Kỳ", "Period"),
         ("contribution_from", "contribution_to", "benefit_from", "benefit_to"),
         [
-            ("month", Label("Tháng", "Month"), _leaves(months)),
+            ("month", Label("Tháng", "Month"), leaves(months)),
             (
                 "quarter",
                 Label("Quý", "Quarter"),
-                [_Group(f"{quarter.year}-Q{quarter.number}", whole, tuple(months))],
+                [Group(f"{quarter.year}-Q{quarter.number}", whole, tuple(months))],
             ),
         ],
         one_each=False,
@@ -155,13 +149,13 @@ def _period(quarter: Quarter) -> tuple[Dimension, DimensionAbout]:
 def _residence() -> tuple[Dimension, DimensionAbout]:
     names = {code: Label(one.name, one.name) for code, one in PROVINCES.items()}
     homes = {code: (one.region,) for code, one in PROVINCES.items()}
-    return _registered(
+    return registered(
         "province",
         Label("Nơi cư trú", "Residence"),
         ("province",),
         [
-            ("province", Label("Tỉnh, thành phố", "Province"), _leaves({**names, UNKNOWN: _UNKNOWN_LABEL})),
-            ("region", Label("Vùng", "Region"), _grouped(REGIONS, homes, (UNKNOWN,))),
+            ("province", Label("Tỉnh, thành phố", "Province"), leaves({**names, UNKNOWN: UNKNOWN_LABEL})),
+            ("region", Label("Vùng", "Region"), grouped(REGIONS, homes, (UNKNOWN,))),
         ],
     )
 
@@ -171,7 +165,7 @@ def _facility() -> tuple[Dimension, DimensionAbout]:
     new = {code: Label(one.name, one.name) for code, one in PROVINCES.items()}
     homes = {code: (PROVINCE_OF_OLD[code],) for code in OLD_PROVINCES}
     regions = {code: (PROVINCES[PROVINCE_OF_OLD[code]].region,) for code in OLD_PROVINCES}
-    return _registered(
+    return registered(
         "facility",
         Label("Nơi đăng ký khám chữa bệnh ban đầu", "Primary health facility"),
         ("primary_facility", "valid_from", "valid_to", "card_status"),
@@ -179,14 +173,14 @@ def _facility() -> tuple[Dimension, DimensionAbout]:
             (
                 "facility_province_old",
                 Label("Tỉnh, thành phố trước 01/07/2025", "Province until 30 June 2025"),
-                _leaves({**old, **_SPECIAL}),
+                leaves({**old, **SPECIAL}),
             ),
             (
                 "facility_province",
                 Label("Tỉnh, thành phố", "Province"),
-                _grouped(new, homes, tuple(_SPECIAL)),
+                grouped(new, homes, tuple(SPECIAL)),
             ),
-            ("facility_region", Label("Vùng", "Region"), _grouped(REGIONS, regions, tuple(_SPECIAL))),
+            ("facility_region", Label("Vùng", "Region"), grouped(REGIONS, regions, tuple(SPECIAL))),
         ],
     )
 
@@ -195,20 +189,20 @@ def _ages() -> tuple[Dimension, DimensionAbout]:
     firsts = range(0, OLDEST_BAND + 1, AGE_BAND_YEARS)
     bands = {band_of(first): Label(f"{band_of(first)} tuổi", f"{band_of(first)} years") for first in firsts}
     groups = [
-        _Group(
+        Group(
             code,
             Label(f"{code} tuổi", f"{code} years"),
             tuple(band_of(one) for one in firsts if first <= one <= last),
         )
         for code, (first, last) in _AGE_GROUPS.items()
     ]
-    unknown = _Group(UNKNOWN, _UNKNOWN_LABEL, (UNKNOWN,))
-    return _registered(
+    unknown = Group(UNKNOWN, UNKNOWN_LABEL, (UNKNOWN,))
+    return registered(
         "age",
         Label("Tuổi vào ngày cuối kỳ", "Age on the period's last day"),
         ("birth_date",),
         [
-            ("age_band", Label("Nhóm 5 tuổi", "Five-year band"), _leaves({**bands, UNKNOWN: _UNKNOWN_LABEL})),
+            ("age_band", Label("Nhóm 5 tuổi", "Five-year band"), leaves({**bands, UNKNOWN: UNKNOWN_LABEL})),
             ("age_group", Label("Nhóm tuổi", "Age group"), [*groups, unknown]),
         ],
     )
@@ -220,71 +214,17 @@ def _sectors() -> tuple[Dimension, DimensionAbout]:
         code: tuple(name for name, (letters, _) in GROUPS.items() if code in letters) for code in SECTIONS
     }
     groups = {name: label for name, (_, label) in GROUPS.items()}
-    return _registered(
+    return registered(
         "sector",
         Label("Ngành của đơn vị đóng", "Sector of the contributing unit"),
         ("contribution_unit_code", "employer_industry"),
         [
-            ("sector", Label("Ngành cấp 1 (VSIC)", "VSIC section"), _leaves({**sections, **_SPECIAL})),
+            ("sector", Label("Ngành cấp 1 (VSIC)", "VSIC section"), leaves({**sections, **SPECIAL})),
             (
                 "sector_group",
                 Label("Khu vực kinh tế", "Sector group"),
-                _grouped(groups, homes, tuple(_SPECIAL)),
+                grouped(groups, homes, tuple(SPECIAL)),
             ),
         ],
         one_each=False,
     )
-
-
-def _flat(
-    name: str,
-    label: Label,
-    fields: tuple[str, ...],
-    categories: dict[str, Label],
-    *,
-    level: str = "",
-    is_sensitive: bool = False,
-) -> tuple[Dimension, DimensionAbout]:
-    """Return a dimension of one level, which has the dimension's own words."""
-    levels = [(level or name, label, _leaves(categories))]
-    return _registered(name, label, fields, levels, is_sensitive=is_sensitive)
-
-
-def _leaves(categories: dict[str, Label]) -> list[_Group]:
-    return [_Group(code, label, (code,)) for code, label in categories.items()]
-
-
-def _grouped(
-    labels: Mapping[str, Label], homes: Mapping[str, tuple[str, ...]], alone: tuple[str, ...]
-) -> list[_Group]:
-    """Return groups of leaves by where each has its home; `alone` are groups of themselves."""
-    groups = [
-        _Group(code, label, tuple(leaf for leaf, (home,) in homes.items() if home == code))
-        for code, label in labels.items()
-    ]
-    return [*groups, *(_Group(code, _SPECIAL[code], (code,)) for code in alone)]
-
-
-def _registered(
-    name: str,
-    label: Label,
-    fields: tuple[str, ...],
-    levels: Sequence[tuple[str, Label, Sequence[_Group]]],
-    *,
-    is_sensitive: bool = False,
-    one_each: bool = True,
-) -> tuple[Dimension, DimensionAbout]:
-    dimension = Dimension(
-        name=name,
-        levels=tuple(Level(one, tuple((g.code, g.leaves) for g in groups)) for one, _, groups in levels),
-        is_sensitive=is_sensitive,
-        one_each=one_each,
-    )
-    about = DimensionAbout(
-        name=name,
-        label=label,
-        fields=fields,
-        levels={one: words for one, words, _ in levels},
-        categories={(one, group.code): group.label for one, _, groups in levels for group in groups},
-    )
-    return dimension, about

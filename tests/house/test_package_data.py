@@ -16,7 +16,21 @@ import pytest
 from tests.house.project import PACKAGES, ROOT, tracked_files
 
 # What the product reads at run time and is not Python.
-DATA = {".toml", ".mako", ".typed", ".html", ".css", ".js", ".svg", ".woff2", ".ttf", ".txt", ".po", ".mo"}
+DATA = {
+    ".toml",
+    ".csv",
+    ".mako",
+    ".typed",
+    ".html",
+    ".css",
+    ".js",
+    ".svg",
+    ".woff2",
+    ".ttf",
+    ".txt",
+    ".po",
+    ".mo",
+}
 ASK_THE_WHEEL = """
 import json, policies, broker.storage.migrate as migrate
 from policies.load import SHIPPED, load_directory
