@@ -33,6 +33,7 @@ from broker.statistics.periods import parse_quarter
 from broker.statistics.plan import TablePlan, categories_of
 from broker.statistics.protect import Method
 from broker.statistics.registry import Limits, Registry
+from broker.statistics.release_layout import MANIFEST, perturbation_path, rows_path
 from broker.statistics.table_csv import table_name, table_to_csv
 
 SECRET_TABLE: Final = bytes(range(32))
@@ -135,7 +136,10 @@ def frozen_release(
         persons_count=persons,
         rows_count=len(whose),
     )
-    (home / "manifest.json").write_bytes(manifest_bytes(manifest))
+    for name, one in manifest.perturbation.items():
+        (home / perturbation_path(one)).parent.mkdir(exist_ok=True)
+        (home / perturbation_path(one)).write_text(perturbation[name], "utf-8")
+    (home / MANIFEST).write_bytes(manifest_bytes(manifest))
     frozen = FrozenRelease(
         manifest=manifest,
         directory=str(home),
@@ -218,7 +222,7 @@ def _write(
                 columns[mart.dimension_column(name)] = pa.array(codes[rows, at].astype(np.int16))
             for at, measure in enumerate(registry.measures):
                 columns[mart.measure_column(measure)] = pa.array(values[rows, at])
-            path = f"period={month}/province={code}/part-0.parquet"
+            path = rows_path(month, code)
             (home / path).parent.mkdir(parents=True, exist_ok=True)
             pq.write_table(pa.table(columns), home / path)
             content = (home / path).read_bytes()

@@ -25,12 +25,13 @@ from broker.storage.rewrap import Counted, PostgresRewrap, UnreadableRow
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.option("--progress", is_flag=True, help="Show progress even where nobody watches.")
 def rewrap_command(old_key_file: str, only_look: bool, as_json: bool, progress: bool) -> None:
-    """Seal all signing keys, secrets of citizens, complaints and keys of evidence under the current key.
+    """Seal all keys, secrets of citizens and of statistics, and complaints under the current key.
 
     The current key is that of BROKER_KEY_ENCRYPTION_KEY_FILE. First every row is opened; if neither key opens
     one, nothing is changed. Then rows are sealed anew, a transaction for each 500: a run that was stopped is
     simply run again. Stop servers and workers first, or they go on to seal under the old key. Keys of
-    evidence are changed as the owner role (BROKER_OWNER_DATABASE_URL).
+    evidence and secrets of releases of statistics are changed as the owner role
+    (BROKER_OWNER_DATABASE_URL).
     """
     old = _old_key(old_key_file)
     with refusals(), open_session() as session, ExitStack() as opened:

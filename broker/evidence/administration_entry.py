@@ -26,9 +26,18 @@ from broker.evidence.shapes import (
 ADMINISTRATION_SCHEMA_VERSION: Final = 1
 AdministrationActor: TypeAlias = Literal["operator", "client", "broker"]
 TargetKind: TypeAlias = Literal[
-    "organisation", "client", "staff", "citizen", "consent", "complaint", "notice", "log", "entry"
+    "organisation",
+    "client",
+    "staff",
+    "citizen",
+    "consent",
+    "complaint",
+    "notice",
+    "log",
+    "entry",
+    "statistics",
 ]
-Given: TypeAlias = Literal["organisation", "kind", "scope", "agreement", "grant_type", "until"]
+Given: TypeAlias = Literal["organisation", "kind", "scope", "agreement", "grant_type", "until", "manifest"]
 ABOUT_A_PERSON: Final = frozenset({"citizen", "consent", "complaint"})
 """Kinds of things that are one citizen's: the entry commits to whose. A notice is, mostly."""
 ACTS: Final[Mapping[str, TargetKind]] = {
@@ -55,8 +64,13 @@ ACTS: Final[Mapping[str, TargetKind]] = {
     "emergency_begun": "log",
     "emergency_ended": "log",
     "disclosure_extended": "entry",
+    "statistics_frozen": "statistics",
+    "statistics_superseded": "statistics",
 }
-"""Every act, and the kind of thing it is done to. In an emergency releases go on without new checkpoints."""
+"""Every act, and the kind of thing it is done to. In an emergency releases go on without new checkpoints.
+
+Statistics: a release that tables are counted from. One that is frozen is given the hash of its manifest.
+"""
 
 _is_given: Final = one_of(get_args(Given))
 

@@ -6,6 +6,7 @@ from hashlib import blake2b
 
 from broker.oauth.citizen_secrets import CitizenSecrets, CitizenSecretUnreadable, SealedPurpose
 from broker.oauth.evidence_secrets import EvidenceKeySeal, EvidenceSecretUnreadable
+from broker.oauth.release_secrets import ReleaseSeal, ReleaseSecret, ReleaseSecretUnreadable
 from broker.oauth.statistics_secrets import ExportKeySeal, ExportSecretUnreadable
 from broker.oauth.stored_keys import SigningKeyUnavailable, StoredKey, decrypt_private_key, encrypted_anew
 
@@ -30,6 +31,7 @@ class Rewrapping:
         self.old_name, self.new_name = name_of_key(old), name_of_key(new)
         self._old, self._new = CitizenSecrets(old), CitizenSecrets(new)
         self._old_evidence, self._new_evidence = EvidenceKeySeal(old), EvidenceKeySeal(new)
+        self._old_releases, self._new_releases = ReleaseSeal(old), ReleaseSeal(new)
         self._old_exports, self._new_exports = ExportKeySeal(old), ExportKeySeal(new)
 
     def sealed(self, purpose: SealedPurpose, name: str, sealed: bytes) -> bytes | None:
@@ -99,3 +101,20 @@ class Rewrapping:
         except ExportSecretUnreadable:
             raise SealedUnderNeitherKey from None
         return self._new_exports.seal(name, key)
+
+    def release_secret(self, release: str, what: ReleaseSecret, sealed: bytes) -> bytes | None:
+        """Return a secret of a release sealed under the new key, or None where it is so already.
+
+        Raises SealedUnderNeitherKey.
+        """
+        try:
+            self._new_releases.open(release, what, sealed)
+        except ReleaseSecretUnreadable:
+            pass
+        else:
+            return None
+        try:
+            secret = self._old_releases.open(release, what, sealed)
+        except ReleaseSecretUnreadable:
+            raise SealedUnderNeitherKey from None
+        return self._new_releases.seal(release, what, secret)

@@ -23,6 +23,8 @@ Reason: TypeAlias = Literal[
     "audit_unsolved",
     "period_malformed",
     "manifest_malformed",
+    "revisions_exhausted",
+    "revision_unlikely",
 ]
 
 REASONS: Final[Mapping[Reason, str]] = {
@@ -43,6 +45,8 @@ REASONS: Final[Mapping[Reason, str]] = {
     "audit_unsolved": "the auditor came to no result: nothing leaves",
     "period_malformed": "a release is of a quarter of a year",
     "manifest_malformed": "the manifest of a release is not of its form, or of another release",
+    "revisions_exhausted": "the quarter has as many releases as it may have",
+    "revision_unlikely": "the new release differs from the former one by too little or too much",
 }
 """Each code in plain words, for developers and for the method note."""
 

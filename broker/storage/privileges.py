@@ -42,6 +42,8 @@ APPLICATION_GRANTS: Final[Mapping[str, str]] = {
     "log_published": "SELECT",
     "disclosure_extensions": "SELECT",
     "hidden_read_quarters": "SELECT, INSERT",
+    # How a release stands moves on; its secrets and what it is of never change.
+    "statistics_releases": "SELECT, INSERT, UPDATE (state, manifest_hash, frozen_at)",
     "statistics_periods": "SELECT, INSERT, UPDATE (busy_token, busy_until)",
     # A table that was answered stays, and which one it was: else its place could be given away again.
     "statistics_tables": "SELECT, INSERT, UPDATE (state, reason, key_encrypted, cells_sealed, table_hash,"

@@ -1,7 +1,7 @@
 """Every sealed value in PostgreSQL, batch by batch: opened only, or sealed anew under another key.
 
 The database holds sealed values in the tables that PLACES names; a test looks for another one. The keys
-of evidence are changed as the owner role: what serves may not touch them.
+of evidence and the secrets of releases are changed as the owner role: what serves may not touch them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, LargeBinary, Table, bindparam, func, 
 
 from broker.evidence.key_entry import KeyPurpose
 from broker.oauth.citizen_secrets import SealedPurpose
+from broker.oauth.release_secrets import ReleaseSecret
 from broker.oauth.rewrapping import SealedUnderNeitherKey
 from broker.oauth.stored_keys import StoredKey
 from broker.storage.acts import Acts, acting_in
@@ -26,6 +27,7 @@ from broker.storage.tables import (
     evidence_keys,
     signing_keys,
     statistics_jobs,
+    statistics_releases,
     statistics_tables,
 )
 
@@ -52,6 +54,10 @@ class Rewrapper(Protocol):
 
     def evidence_key(self, name: str, sealed: bytes) -> bytes | None:
         """Return a key of evidence sealed under the new key."""
+        ...
+
+    def release_secret(self, release: str, what: ReleaseSecret, sealed: bytes) -> bytes | None:
+        """Return a secret of a release of statistics sealed under the new key."""
         ...
 
     def export_key(self, name: str, sealed: bytes) -> bytes | None:
@@ -251,6 +257,14 @@ def _export_key(rewrapper: Rewrapper, name: str, sealed: bytes | None) -> Mappin
     return {} if sealed is None else _present(key_encrypted=rewrapper.export_key(name, bytes(sealed)))
 
 
+def _release(rewrapper: Rewrapper, row: Any) -> Mapping[str, bytes]:
+    persons, tables = bytes(row.person_secret_encrypted), bytes(row.table_secret_encrypted)
+    return _present(
+        person_secret_encrypted=rewrapper.release_secret(row.release, "persons", persons),
+        table_secret_encrypted=rewrapper.release_secret(row.release, "tables", tables),
+    )
+
+
 def _anew(rewrapper: Rewrapper, purpose: SealedPurpose, name: str, sealed: bytes | None) -> bytes | None:
     return None if sealed is None else rewrapper.sealed(purpose, name, bytes(sealed))
 
@@ -265,6 +279,12 @@ PLACES: Final = (
     Place(complaints, ("text_encrypted", "answer_encrypted"), _complaint),
     Place(statistics_tables, ("key_encrypted",), _table),
     Place(statistics_jobs, ("key_encrypted",), _result),
+    Place(
+        statistics_releases,
+        ("person_secret_encrypted", "table_secret_encrypted"),
+        _release,
+        is_owners=True,
+    ),
     # By their year alone: where a node stands could tell whose year was erased.
     Place(
         evidence_keys,

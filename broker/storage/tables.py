@@ -51,6 +51,7 @@ from broker.storage.evidence_tables import (
 )
 from broker.storage.hidden_tables import disclosure_extensions, hidden_read_quarters
 from broker.storage.log_tables import log_horizon, log_positions, log_published
+from broker.storage.release_tables import statistics_releases
 from broker.storage.statistics_tables import (
     statistics_chunks,
     statistics_jobs,
@@ -95,6 +96,7 @@ __all__ = [
     "statistics_chunks",
     "statistics_jobs",
     "statistics_periods",
+    "statistics_releases",
     "statistics_tables",
     "usage_counters",
     "used_assertions",

@@ -38,6 +38,7 @@ NOT_DONE_BY_A_COMMAND: Final = {
     # Acts of the log and of emergencies that no program does yet; the others have tests of their own.
     *("log_recovered", "log_closed", "emergency_begun", "emergency_ended"),
     *("log_created", "notice_retried", "consent_invalidated", "disclosure_extended"),
+    *("statistics_frozen", "statistics_superseded"),
 }
 OPERATOR: Final = "Lê Thị Cần"
 NAME: Final = "Nguyễn Văn Ẩn"

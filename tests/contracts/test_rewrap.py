@@ -34,14 +34,18 @@ from broker.keys import PURPOSES, KeyRing
 from broker.oauth.citizen_secrets import CitizenSecrets, CitizenSecretUnreadable
 from broker.oauth.evidence_secrets import EvidenceKeySeal, EvidenceSecretUnreadable
 from broker.oauth.jose import decode_segment
+from broker.oauth.release_secrets import ReleaseSeal, ReleaseSecretUnreadable
 from broker.oauth.rewrapping import Rewrapping, name_of_key
 from broker.oauth.statistics_secrets import ExportSecretUnreadable
 from broker.settings import Secret, Settings
+from broker.statistics.periods import parse_quarter
+from broker.statistics.revision import RevisionPolicy
 from broker.storage.citizens import CitizenRecord, PostgresCitizens
 from broker.storage.complaints import PostgresComplaints
 from broker.storage.evidence_keys import PostgresEvidenceKeys
 from broker.storage.rewrap import PLACES, PostgresRewrap
 from broker.storage.signing_keys import PostgresSigningKeys
+from broker.storage.statistics_making import PostgresReleaseMaking
 from broker.storage.tables import metadata
 from tests.acting import ACTS, entries, last_reference
 from tests.exports_shelf import Shelf
@@ -53,7 +57,7 @@ OLD, NEW, THIRD = (bytes([number]) * 32 for number in (1, 2, 3))
 PEOPLE = 7
 YEARS = (2024, 2025, 2026)
 PERSON = bytes(range(32))
-EXPORTS = ("statistics_tables", "statistics_jobs")
+EXPORTS = ("statistics_tables", "statistics_jobs", "statistics_releases")
 WORDS = "Tôi không đến bệnh viện này."
 
 
@@ -194,7 +198,7 @@ def run(database: Database, settings: Settings, tmp_path: Path, monkeypatch: pyt
 def rows(*counts: int, old: str = "rewrapped") -> list[dict[str, object]]:
     """Return what the command prints: pairs of counts for keys, citizens, complaints, keys of evidence.
 
-    Of statistical exports there are none here.
+    Of statistical exports and releases there are none here.
     """
     tables = ("signing_keys", "citizens", "complaints", *EXPORTS, "evidence_keys")
     counts = (*counts[:6], *(0,) * 2 * len(EXPORTS), *counts[6:])
@@ -309,6 +313,7 @@ def test_a_batch_that_fails_in_its_middle_changes_nothing_of_it(database: Databa
 KILLED = """
 import os, signal, sys
 from sqlalchemy import create_engine
+from broker.oauth.release_secrets import ReleaseSeal, ReleaseSecretUnreadable
 from broker.oauth.rewrapping import Rewrapping
 from broker.storage.evidence_keys import PostgresEvidenceKeys
 from broker.storage.rewrap import PostgresRewrap
@@ -388,7 +393,7 @@ def test_exports_open_under_the_new_key_and_their_contents_are_not_written_again
     with database.application.connect() as connection:
         before = sorted(map(repr, connection.execute(text(contents)).scalars()))
     told = {one.pop("table"): one for one in json.loads(run("--json").stdout)}
-    assert [told[name] for name in EXPORTS] == [{"rewrapped": 2, "under_new_key": 1}] * 2
+    assert [told[name] for name in EXPORTS[:2]] == [{"rewrapped": 2, "under_new_key": 1}] * 2
     after = Shelf(database.application, NEW)
     for job in jobs:
         assert after.jobs.read_result(job.job_id, job.client_id, 0, 7, now) == b"numbers"
@@ -399,6 +404,26 @@ def test_exports_open_under_the_new_key_and_their_contents_are_not_written_again
         shelf.kept.tables_of(release.release)
     with database.application.connect() as connection:
         assert sorted(map(repr, connection.execute(text(contents)).scalars())) == before
+
+
+def test_the_secrets_of_a_release_are_the_same_under_the_new_key(run: Any, database: Database) -> None:
+    with database.owner.begin() as connection:
+        connection.execute(text("TRUNCATE statistics_releases"))
+    quarter, policy = parse_quarter("2026-q3"), RevisionPolicy()
+    making = PostgresReleaseMaking(database.application, ReleaseSeal(OLD), ACTS)
+    before = making.begin(quarter, policy, supersede=False)
+    told = {one["table"]: one for one in json.loads(run("--json").stdout)}
+    assert told["statistics_releases"]["rewrapped"] == 1
+    with pytest.raises(ReleaseSecretUnreadable):
+        making.begin(quarter, policy, supersede=False)
+    anew = PostgresReleaseMaking(database.application, ReleaseSeal(NEW), ACTS)
+    assert anew.begin(quarter, policy, supersede=False) == replace(before, is_resumed=True)
+    again = {one["table"]: one for one in json.loads(run("--json").stdout)}
+    assert again["statistics_releases"] == {
+        "table": "statistics_releases", "rewrapped": 0, "under_new_key": 1,
+    }  # fmt: skip
+    with database.owner.begin() as connection:
+        connection.execute(text("TRUNCATE statistics_releases"))
 
 
 def test_without_the_owner_role_nothing_is_changed(

@@ -49,6 +49,7 @@ from broker.keys import SigningKeyUnavailable
 from broker.oauth.citizen_secrets import CitizenSecretUnreadable
 from broker.oauth.client_metadata import MetadataRefused
 from broker.oauth.evidence_secrets import EvidenceSecretUnreadable
+from broker.oauth.release_secrets import ReleaseSecretUnreadable
 from broker.oauth.statistics_secrets import ExportSecretUnreadable
 from policies.reasons import REASONS
 from tests.house.project import ROOT, headings, table_rows
@@ -85,6 +86,7 @@ EXPECTED: dict[type[BrokerError], tuple[BrokerError, str]] = {
     CitizenSecretUnreadable: (CitizenSecretUnreadable(), "internal"),
     EvidenceSecretUnreadable: (EvidenceSecretUnreadable(), "internal"),
     ExportSecretUnreadable: (ExportSecretUnreadable(), "internal"),
+    ReleaseSecretUnreadable: (ReleaseSecretUnreadable(), "internal"),
     SourceOutage: (OUTAGE, "source-outage"),
     ConsentTermsRefused: (ConsentTermsRefused("range_too_wide"), "consent-terms-refused"),
     ConsentTransitionRefused: (ConsentTransitionRefused("final_state"), "consent-transition-refused"),

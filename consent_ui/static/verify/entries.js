@@ -2,7 +2,7 @@
 
 const ENTRY_BYTES_MAX = 65535;
 
-const isGivenWord = isOneOf(["organisation", "kind", "scope", "agreement", "grant_type", "until"]);
+const isGivenWord = isOneOf(["organisation", "kind", "scope", "agreement", "grant_type", "until", "manifest"]);
 const isGiven = isListOf(
   (pair) => Array.isArray(pair) && pair.length === 2 && isGivenWord(pair[0]) && isId(pair[1]),
 );
@@ -32,6 +32,8 @@ const ACTS = {
   emergency_begun: "log",
   emergency_ended: "log",
   disclosure_extended: "entry",
+  statistics_frozen: "statistics",
+  statistics_superseded: "statistics",
 };
 
 // Of a release and of a refusal: what left or stayed, for whom, under which rules.

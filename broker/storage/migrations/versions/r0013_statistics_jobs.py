@@ -1,6 +1,6 @@
 """Statistical exports: tables that were answered, with their sealed aggregates; jobs; sealed results.
 
-Revision 0013, after 0011. Expands only: code of the revision before knows no exports.
+Revision 0013, after 0012. Expands only: code of the revision before knows no exports.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
