@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from io import BytesIO, StringIO
 from itertools import product
@@ -14,25 +14,28 @@ from zipfile import ZipFile
 
 from flask import Flask, Response, jsonify, request
 
+from policies.statistics_terms import DisclosureTerms
+
 JOB: Final = "0193a000-0000-7000-8000-000000000001"
 
 
 def level(name: str, *categories: tuple[str, str, str]) -> dict[str, Any]:
     listed = [{"code": code, "label": {"vi": vi, "en": en}} for code, vi, en in categories]
-    return {"name": name, "label": {"vi": f"cấp {name}", "en": f"level {name}"}, "categories": listed}
+    return {"level": name, "label": {"vi": f"cấp {name}", "en": f"level {name}"}, "categories": listed}
 
 
 def dimension(
     name: str, vi: str, en: str, *levels: dict[str, Any], sensitive: bool = False
 ) -> dict[str, Any]:
     label = {"vi": vi, "en": en}
-    return {"name": name, "label": label, "is_sensitive": sensitive, "levels": list(levels)}
+    return {"name": name, "label": label, "may_be_filtered": not sensitive, "levels": list(levels)}
 
 
 RELEASE: Final[dict[str, Any]] = {
     "release": "2026-q3.1",
     "period": "2026-q3",
     "is_open": True,
+    "disclosure_control": asdict(DisclosureTerms()),
     "dimensions": [
         dimension("sex", "Giới tính", "Sex", level("sex", ("F", "Nữ", "Women"), ("M", "Nam", "Men"))),
         dimension(
@@ -102,17 +105,23 @@ class StatisticsPlace:
 
     def job(self) -> dict[str, Any]:
         now = self.states.pop(0) if len(self.states) > 1 else self.states[0] if self.states else {}
-        job = {"job_id": JOB, "state": "done", "percent": 100, "requested_at": "2026-11-22T01:02:03Z", **now}
+        job: dict[str, Any] = {
+            "job_id": JOB,
+            "state": "done",
+            "percent": 100,
+            "requested_at": "2026-11-22T01:02:03Z",
+        }
+        job |= {"links": {"self": f"/v1/statistics/exports/{JOB}"}, "result": None, **now}
         if job["state"] == "done":
             job["result"] = {
                 "media_type": "application/zip",
                 "file_name": "../2026-q3.1-abc-csv.zip",
                 "bytes_count": len(self.content),
-                "content_hash": sha256(self.content).hexdigest(),
+                "sha256": sha256(self.content).hexdigest(),
                 "cell_count": 9,
                 "suppressed_permille": 112,
-                "href": f"/v1/statistics/exports/{JOB}/result",
             }
+            job["links"]["result"] = f"/v1/statistics/exports/{JOB}/result"
         return job
 
     def result(self) -> Response:

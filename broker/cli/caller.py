@@ -251,7 +251,7 @@ class Caller:
             connection.request(method, target, body, dict(headers))
             response = connection.getresponse()
             content = response.read()
-        except (OSError, HTTPException):
+        except BaseException:  # Ctrl-C too: nobody reads the rest of this answer
             connection.close()
             raise
         if response.will_close:

@@ -14,6 +14,7 @@ from rich.console import Console
 from broker.cli.demo_steps import Lang, Words
 from broker.cli.output import CommandRefused
 from broker.cli.progress import progress_bar
+from broker.cli.statistics_bands import bands_of
 from broker.cli.statistics_catalogue import Document, Question
 from broker.cli.statistics_chart import chart_bytes
 from broker.cli.statistics_chart_plan import ChartTooLarge
@@ -49,7 +50,7 @@ def fetched(door: StatisticsDoor, question: Question, wanted: Wanted) -> tuple[P
     # The name comes from the server: only its last part may say where a file goes.
     file = wanted.out or Path(Path(str(result["file_name"])).name)
     with progress_bar(int(result["bytes_count"]), EXPORT["bytes"].say(lang), False) as on_bytes:
-        download(door, result, file, on_bytes)
+        download(door, job, file, on_bytes)
     return file, job
 
 
@@ -65,7 +66,7 @@ def show_answer(
     else:
         show_table(table, lang, Console(highlight=False), wanted.rows)
         size = number(int(result["bytes_count"]), lang)
-        click.echo(EXPORT["file"].say(lang).format(file=file, size=size, hash=result["content_hash"]))
+        click.echo(EXPORT["file"].say(lang).format(file=file, size=size, hash=result["sha256"]))
     if wanted.chart is not None:
         _draw(table, wanted.chart, lang)
         if not wanted.as_json:
@@ -77,7 +78,7 @@ def _read(release: Document, question: Question, file: Path, lang: Lang) -> Show
         cells = read_cells(file, tuple(name for name, _ in question.by), question.measures)
     except (PackageUnreadable, ModuleNotFoundError) as fault:
         raise CommandRefused(EXPORT["unread"].say(lang).format(file=file, fault=fault)) from None
-    return shown_of(release, question, cells, {}, lang)
+    return shown_of(release, question, cells, bands_of(release), lang)
 
 
 def _draw(table: ShownTable, chart: Path, lang: Lang) -> None:

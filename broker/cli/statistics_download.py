@@ -15,25 +15,27 @@ from typing import Any, Final
 from broker.cli.output import CommandRefused
 from broker.cli.statistics_door import SERVER_FAILED, StatisticsDoor
 
-PART_BYTES: Final = 4 * 1024 * 1024
+PART_BYTES: Final = 16 * 1024 * 1024
+"""Each part leaves an entry of evidence: most packages come in one."""
 _TRIES: Final = 5
 
 
 def download(
-    door: StatisticsDoor, result: Mapping[str, Any], file: Path, on_bytes: Callable[[int], None]
+    door: StatisticsDoor, job: Mapping[str, Any], file: Path, on_bytes: Callable[[int], None]
 ) -> None:
-    """Fetch a result into a file. on_bytes: told how many there are.
+    """Fetch a job's result into a file. on_bytes: told how many there are.
 
     A part that does not come is asked for again, five times over. Raises CommandRefused; what has come so
     far stays for the next time.
     """
-    digest, length = str(result["content_hash"]), int(result["bytes_count"])
+    result = job["result"]
+    digest, length = str(result["sha256"]), int(result["bytes_count"])
     part = file.with_name(f".{file.name}.{digest[:16]}.part")
     tries = 0
     while (have := part.stat().st_size if part.exists() else 0) < length:
         on_bytes(have)
         try:
-            content = _next(door, result, have, min(have + PART_BYTES, length))
+            content = _next(door, job, have, min(have + PART_BYTES, length))
         except CommandRefused as refused:
             tries += 1
             if refused.exit_code not in (1, SERVER_FAILED) or tries >= _TRIES:
@@ -47,10 +49,10 @@ def download(
     part.replace(file)
 
 
-def _next(door: StatisticsDoor, result: Mapping[str, Any], have: int, end: int) -> bytes:
+def _next(door: StatisticsDoor, job: Mapping[str, Any], have: int, end: int) -> bytes:
     """Return the bytes from have on; a server that gives all of them at once is taken at its word."""
-    digest = str(result["content_hash"])
-    answer = door.part(str(result["href"]), have, end - 1, f'"{digest}"')
+    digest = str(job["result"]["sha256"])
+    answer = door.part(str(job["links"]["result"]), have, end - 1, f'"{digest}"')
     if answer.headers.get("etag", f'"{digest}"').strip('"') != digest:
         raise CommandRefused("the result has changed; ask again", SERVER_FAILED)
     content = answer.body[have:] if answer.status == 200 else answer.body
