@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy.dialects import postgresql
 
+from broker.engines.checked_files import CheckedFiles, batches_of, files_of
 from broker.engines.logical import LogicalPlan, logical_plan
 from broker.engines.margins import Counted, cells_with_margins
-from broker.engines.release_files import CheckedFiles, batches_of, files_of
 from broker.engines.statement import (
     APART,
     CELL,

@@ -10,9 +10,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, insert, inspect, select, text
 from sqlalchemy.schema import CreateTable
 
+from broker.engines.checked_files import CheckedFiles
 from broker.engines.database import POSTGRESQL, SPARK, database_engine, database_faults
 from broker.engines.loaded import LoadMark, mark_of, mark_table, rows_table
-from broker.engines.release_files import CheckedFiles
 from broker.statistics.frozen import FrozenRelease
 from broker.statistics.reasons import StatisticsRefused
 from connectors.base import SourceUnavailable

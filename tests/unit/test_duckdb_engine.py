@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from broker.engines import duckdb_engine, release_files
+from broker.engines import checked_files, duckdb_engine
 from broker.engines.duckdb_engine import DuckDBEngine
 from broker.engines.waiting import told_while
 from broker.statistics.frozen import FrozenRelease
@@ -53,10 +53,10 @@ def test_batches_of_provinces_count_what_one_batch_counts(
     release: FrozenRelease, engine: DuckDBEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = engine.count(release, PLAN, quiet)
-    monkeypatch.setattr(release_files, "BATCH_ROWS", 1)
+    monkeypatch.setattr(checked_files, "BATCH_ROWS", 1)
     shares: list[float] = []
     assert engine.count(release, PLAN, shares.append).content() == whole.content()
-    assert len(release_files.batches_of(release.manifest.files)) == 5
+    assert len(checked_files.batches_of(release.manifest.files)) == 5
     assert shares == sorted(shares), "it never goes back"
     assert (shares[0], shares[-1]) == (0.0, 1.0)
     assert len([share for share in shares if share > duckdb_engine.CHECKED_SHARE]) >= 5
@@ -229,7 +229,7 @@ def test_whatever_is_raised_when_told_ends_the_count(
     tmp_path: Path,
     until: float,
 ) -> None:
-    monkeypatch.setattr(release_files, "BATCH_ROWS", 1)
+    monkeypatch.setattr(checked_files, "BATCH_ROWS", 1)
     told: list[float] = []
 
     def on_share(share: float) -> None:
