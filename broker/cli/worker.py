@@ -31,13 +31,15 @@ LONGEST_PAUSE_SECONDS: Final = 1.0
 class Job:
     """Something that comes round again. run: does one round and returns counts in its own words.
 
-    has_more: whether counts say that the next round is due at once.
+    has_more: whether counts say that the next round is due at once. end: lets go of what is in hand from one
+    round to the next, when the worker ends.
     """
 
     name: str
     every_seconds: float
     run: Callable[[], Mapping[str, int]]
     has_more: Callable[[Mapping[str, int]], bool]
+    end: Callable[[], None] = lambda: None
 
 
 def standing_jobs(session: Session, clock: Clock = system_clock) -> Sequence[Job]:
@@ -102,15 +104,18 @@ class Worker:
         """Run every job whenever it is due, until stop is set; a failed round is told and tried again."""
         left = {job.name: countdown(0) for job in self._jobs}
         heart = countdown(0)
-        while not self.stop.is_set():
-            if not heart():
-                self._beat()
-                heart = countdown(self._heartbeat_seconds)
-            for job in self._jobs:
-                if not left[job.name]() and not self.stop.is_set():
-                    has_more = self._round(job)
-                    left[job.name] = countdown(0 if has_more else job.every_seconds)
-            self.stop.wait(min(LONGEST_PAUSE_SECONDS, heart(), *(wait() for wait in left.values())))
+        try:
+            while not self.stop.is_set():
+                if not heart():
+                    self._beat()
+                    heart = countdown(self._heartbeat_seconds)
+                for job in self._jobs:
+                    if not left[job.name]() and not self.stop.is_set():
+                        has_more = self._round(job)
+                        left[job.name] = countdown(0 if has_more else job.every_seconds)
+                self.stop.wait(min(LONGEST_PAUSE_SECONDS, heart(), *(wait() for wait in left.values())))
+        finally:
+            self._end()
 
     def run_once(self) -> bool:
         """Run every job until nothing more is due; return whether no round failed."""
@@ -122,7 +127,13 @@ class Worker:
             except BrokerError as fault:
                 self._tell({"event": "job failed", "job": job.name, "kind": fault.kind})
                 failed = True
+            finally:
+                job.end()
         return not failed
+
+    def _end(self) -> None:
+        for job in self._jobs:
+            job.end()
 
     def _round(self, job: Job) -> bool:
         try:

@@ -72,7 +72,7 @@ def test_a_job_that_ends_well_leaves_table_result_and_evidence_at_once(
     assert (found.result, found.finished_at) == (answer.result(), now)
     assert list(shelf.states().values()) == ["released"]
     [entry] = entries(database.application, "export", came_after)
-    assert (entry["release"], entry["tables_hash"]) == (RELEASE.release, answer.table_hash)
+    assert (entry["release"], entry["step"]) == (RELEASE.release, "released")
     assert not shelf.work.finish(taken, answer, evidence_row(job, answer.table_hash, now), now)
     assert len(entries(database.application, "export", came_after)) == 1, "a second end finds nothing to end"
 
