@@ -1,4 +1,4 @@
-"""What `broker statistics export` reads of a package is what the table tells, in every format that there is."""
+"""What `broker statistics export` reads of a package is what the table tells, in every format."""
 
 from __future__ import annotations
 
