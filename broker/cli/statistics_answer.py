@@ -92,10 +92,9 @@ def _draw(table: ShownTable, chart: Path, lang: Lang) -> None:
 
 def _refused(job: Mapping[str, Any], lang: Lang) -> CommandRefused:
     """Return why a job came to nothing, and what to do."""
-    reason, state = str(job.get("reason", "")), job["state"]
+    reason, state = str(job["reason"] or ""), job["state"]
     if state == "cancelled":
         return CommandRefused(EXPORT["cancelled"].say(lang).format(job_id=job["job_id"]), CANCELLED)
-    if state == "refused":
-        words = REASONS.get(reason, Words(reason, reason)).say(lang)
-        return CommandRefused(EXPORT["refused"].say(lang).format(reason=reason, words=words), JOB_FAILED)
-    return CommandRefused(EXPORT["failed"].say(lang).format(job_id=job["job_id"], reason=reason), JOB_FAILED)
+    words = REASONS.get(reason, Words(reason, reason)).say(lang)
+    text = EXPORT["refused" if state == "refused" else "failed"].say(lang)
+    return CommandRefused(text.format(job_id=job["job_id"], reason=reason, words=words), JOB_FAILED)

@@ -69,7 +69,8 @@ EXPORT: Final[Mapping[str, Words]] = {
         "Bảng này không được công bố ({reason}): {words}", "This table may not be told ({reason}): {words}"
     ),
     "failed": Words(
-        "Công việc {job_id} không thành ({reason}).", "The job {job_id} came to nothing ({reason})."
+        "Công việc {job_id} không thành ({reason}): {words}",
+        "The job {job_id} came to nothing ({reason}): {words}",
     ),
     "file": Words(
         "{file}: {size} byte, SHA-256 {hash}; có ghi chú phương pháp.",
@@ -103,6 +104,17 @@ REASONS: Final[Mapping[str, Words]] = {
     "tables_exhausted": Words(
         "bản phát hành này đã trả lời đủ số bảng.", "this release has told as many tables as it may."
     ),
+    "deadline_exceeded": Words(
+        "đếm quá lâu. Hãy hỏi ít ô hơn.", "counting took too long. Ask for fewer cells."
+    ),
+    "memory_exceeded": Words("bảng quá lớn. Hãy hỏi ít ô hơn.", "the table is too large: fewer cells."),
+    "engine_away": Words("máy đếm không trả lời. Hãy hỏi lại sau.", "the engine is away. Ask again later."),
+    "release_away": Words(
+        "không đọc được bản phát hành. Hãy báo cơ quan bảo hiểm.",
+        "the release cannot be read. Tell the agency.",
+    ),
+    "answer_failed": Words("máy chủ có lỗi. Hãy hỏi lại.", "the broker failed. Ask again."),
+    "worker_lost": Words("máy chủ bị dừng nhiều lần. Hãy hỏi lại.", "workers were lost. Ask again."),
     "overlap_exhausted": Words(
         "quá nhiều bảng chỉ khác bảng này ở một bộ lọc. Hãy chia theo chiều đó thay vì lọc.",
         "too many tables differ from this one by a filter alone. Cut by that dimension instead.",

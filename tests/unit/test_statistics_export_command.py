@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from click.testing import CliRunner, Result
@@ -16,9 +16,10 @@ from click.testing import CliRunner, Result
 from broker.cli import main, statistics_download
 from broker.cli.statistics_catalogue import NotRegistered, question_of
 from broker.cli.statistics_package import PackageUnreadable, read_cells
-from broker.cli.statistics_words import number
+from broker.cli.statistics_words import REASONS, number
 from broker.oauth.stored_keys import generate_private_key
 from broker.statistics.disclosure import DisclosureParameters
+from broker.statistics.export_answer import AUDITORS, JobFault
 from broker.statistics.noise_band import sum_band
 from tests.serving import SilentKeepAlive, serving
 from tests.statistics_place import JOB, RELEASE, StatisticsPlace, package
@@ -152,8 +153,12 @@ def test_a_refusal_is_told_with_what_is_allowed(
     [
         ({"state": "refused", "reason": "cell_narrowed"}, 6, "Hãy hỏi ở cấp thô hơn"),
         ({"state": "refused", "reason": "plan_malformed"}, 6, "(plan_malformed)"),
-        ({"state": "failed", "reason": "deadline"}, 6, f"{JOB} không thành (deadline)"),
-        ({"state": "cancelled", "reason": ""}, 130, "đã hủy"),
+        (
+            {"state": "failed", "reason": "deadline_exceeded"},
+            6,
+            f"{JOB} không thành (deadline_exceeded): đếm",
+        ),
+        ({"state": "cancelled", "reason": None}, 130, "đã hủy"),
     ],
 )
 def test_a_job_that_came_to_nothing_is_told(
@@ -291,3 +296,7 @@ def test_a_file_that_is_no_package_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"PK")
     with pytest.raises(PackageUnreadable, match="BadZipFile"):
         read_cells(file, ("sex",), ())
+
+
+def test_every_reason_of_a_failed_job_and_of_the_auditor_has_words() -> None:
+    assert {*get_args(JobFault), *AUDITORS} <= set(REASONS)
