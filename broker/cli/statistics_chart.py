@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 from io import BytesIO
 from math import ceil
+from textwrap import fill
 from typing import Any, Final, Literal
 from xml.sax.saxutils import escape
 
@@ -24,6 +25,7 @@ _INK, _PALE, _GRID = "#1F2933", "#5F6B76", "#E1E5EA"
 _COLUMNS_MAX: Final = 4
 _ROW_INCHES: Final = 0.26
 _DOTS: Final = 150
+_TITLE_LETTERS: Final = 34
 _SETTINGS: Final[dict[str, Any]] = {
     "svg.hashsalt": "broker-statistics",
     "svg.fonttype": "path",
@@ -128,12 +130,10 @@ class _Drawing:
     def _frame(self, panel: Any, number_: int) -> None:
         from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-        panel.set_title(
-            self.plan.panels[number_], fontproperties=self.bold, fontsize=9.5, color=_INK, loc="left"
-        )
-        panel.set_yticks(
-            range(len(self.plan.rows)), self.plan.rows, fontproperties=self.regular, fontsize=8.5
-        )
+        title = fill(self.plan.panels[number_], _TITLE_LETTERS)
+        panel.set_title(title, fontproperties=self.bold, fontsize=9.5, color=_INK, loc="left")
+        rows = self.plan.rows
+        panel.set_yticks(range(len(rows)), rows, fontproperties=self.regular, fontsize=8.5)
         panel.set_ylim(len(self.plan.rows) - 0.4, -0.6)
         panel.set_xlim(left=0, right=self._most())
         panel.xaxis.set_major_locator(MaxNLocator(3 if len(self.plan.panels) > 1 else 6, integer=True))

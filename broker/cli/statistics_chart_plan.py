@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
+from math import prod
+from textwrap import shorten
 from typing import Final
 
 from broker.cli.statistics_shown import TOTAL, ShownAxis, ShownTable
@@ -12,6 +15,9 @@ AXES_MAX: Final = 3
 BARS_MAX: Final = 600
 GROUPS_MAX: Final = 4
 """More colours than these are told apart badly."""
+LETTERS_MAX: Final = 44
+LETTERS_OF_TWO: Final = 26
+"""How long a name may be, alone and before or behind another one."""
 IN_ORDER: Final = ("period",)
 """Dimensions that are read from left to right, and so make the rows where they can."""
 
@@ -62,39 +68,70 @@ def chart_plan(table: ShownTable, measure: int) -> ChartPlan:
     if len(table.axes) > AXES_MAX:
         raise ChartTooLarge("too_many_axes", len(table.axes), AXES_MAX)
     places = _places(table.axes)
-    rows, groups, panels = (None if one is None else table.axes[one] for one in places)
-    bars = tuple(_bars(table, measure, places))
-    if len(bars) > BARS_MAX:
-        raise ChartTooLarge("too_many_bars", len(bars), BARS_MAX)
-    return ChartPlan(rows=_names(rows), groups=_names(groups), panels=_names(panels), bars=bars)
+    count = prod(len(axis.categories) for axis in table.axes)
+    if count > BARS_MAX:
+        raise ChartTooLarge("too_many_bars", count, BARS_MAX)
+    return ChartPlan(
+        rows=_names(table.axes, places.rows),
+        groups=_names(table.axes, places.groups),
+        panels=_names(table.axes, places.panels),
+        bars=tuple(_bars(table, measure, places)),
+    )
 
 
-def _places(axes: tuple[ShownAxis, ...]) -> tuple[int, int | None, int | None]:
-    """Return which axis makes rows, which groups, and which panels; few categories make groups."""
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Which axes, by their number, make rows, groups and panels."""
+
+    rows: tuple[int, ...]
+    groups: tuple[int, ...] = ()
+    panels: tuple[int, ...] = ()
+
+
+def _places(axes: tuple[ShownAxis, ...]) -> _Places:
+    """Return what the axes make: the longest one rows, the shortest one groups if colours tell them apart.
+
+    Of three axes without a short one two make rows together.
+    """
     order = sorted(
         range(len(axes)), key=lambda one: (axes[one].name not in IN_ORDER, -len(axes[one].categories))
     )
-    rows, *others = order
+    first, *others = order
     others.sort(key=lambda one: len(axes[one].categories))
     if not others:
-        return rows, None, None
-    if len(axes[others[0]].categories) <= GROUPS_MAX:
-        return rows, others[0], others[1] if len(others) > 1 else None
-    if len(others) > 1:
-        raise ChartTooLarge("too_many_bars", len(axes[others[0]].categories), GROUPS_MAX)
-    return rows, None, others[0]
+        return _Places((first,))
+    shortest, *middle = others
+    if len(axes[shortest].categories) <= GROUPS_MAX:
+        return _Places((first,), (shortest,), tuple(middle))
+    return _Places((first, *middle), (), (shortest,))
 
 
-def _bars(table: ShownTable, measure: int, places: tuple[int, int | None, int | None]) -> Iterator[Bar]:
+def _bars(table: ShownTable, measure: int, places: _Places) -> Iterator[Bar]:
     at = [{code: n for n, (code, _) in enumerate(axis.categories)} for axis in table.axes]
+
+    def place(codes: tuple[str, ...], made_of: tuple[int, ...]) -> int:
+        number = 0
+        for one in made_of:
+            number = number * len(at[one]) + at[one][codes[one]]
+        return number
+
     for codes in table.cells:
         if TOTAL in codes:
             continue
-        row, group, panel = (0 if one is None else at[one][codes[one]] for one in places)
-        value, width = table.value(codes, measure), table.width(codes, measure)
-        names = tuple(axis.named(code, "") for axis, code in zip(table.axes, codes, strict=True))
-        yield Bar(row, group, panel, value, width, names)
+        yield Bar(
+            row=place(codes, places.rows),
+            group=place(codes, places.groups),
+            panel=place(codes, places.panels),
+            value=table.value(codes, measure),
+            width=table.width(codes, measure),
+            names=tuple(axis.named(code, "") for axis, code in zip(table.axes, codes, strict=True)),
+        )
 
 
-def _names(axis: ShownAxis | None) -> tuple[str, ...]:
-    return ("",) if axis is None else tuple(name for _, name in axis.categories)
+def _names(axes: tuple[ShownAxis, ...], made_of: tuple[int, ...]) -> tuple[str, ...]:
+    """Return what the places of some axes are called; one nameless place where there are none."""
+    letters = LETTERS_MAX if len(made_of) < 2 else LETTERS_OF_TWO
+    names = (
+        (shorten(name, letters, placeholder=" …") for _, name in axes[one].categories) for one in made_of
+    )
+    return tuple(" · ".join(one) for one in product(*names))
