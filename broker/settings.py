@@ -153,6 +153,18 @@ class Settings:
         "Years after the end of a calendar year for which the law keeps its evidence from erasure.",
         10,
     )
+    statistics_directory: str = _setting(
+        str, "Directory of the frozen releases of statistics; empty: no tables are served.", ""
+    )
+    statistics_engine: str = _setting(
+        str, "What counts releases: duckdb, or URLs of databases that hold them, apart by spaces.", "duckdb"
+    )
+    statistics_job_seconds: float = _setting(
+        read_positive(float, 86_400), "How long one statistical export may take in `broker worker`.", 900.0
+    )
+    statistics_memory_mb: int = _setting(
+        read_positive(int, 65_536), "Memory for data of one statistical export there, in MiB.", 2048
+    )
     metrics_directory: str = _setting(
         str, "Directory of the workers' shared metrics; empty: one process.", ""
     )

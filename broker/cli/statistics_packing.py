@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from broker.actions.answer_export import ExportDoors, ExportQuestion
 from broker.exports.about import TableAbout
@@ -11,6 +12,8 @@ from broker.oauth.recipient_keys import encrypted_to
 from broker.statistics.frozen import FrozenRelease
 from broker.statistics.manifest import Label
 from broker.statistics.output import OutputTable
+
+ENGINE_MB_MIN: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +38,11 @@ class ChildDoors:
 
     def __call__(self, memory_mb: int) -> ExportDoors:
         """Return the doors. memory_mb: of the whole process; half of it is the engine's."""
-        # Both load libraries that only this process needs.
-        from broker.engines.duckdb_engine import DuckDBEngine
+        # It loads libraries that only this process needs.
+        from broker.engines.choosing import engine_of
 
-        return ExportDoors(DuckDBEngine(memory_mb=max(memory_mb // 2, 64)), self.pack, encrypted_to)
+        engine = engine_of(self.engine, memory_mb=max(memory_mb // 2, ENGINE_MB_MIN))
+        return ExportDoors(engine, self.pack, encrypted_to)
 
     def pack(self, table: OutputTable, release: FrozenRelease, question: ExportQuestion) -> Packed:
         """Return the package of a table in the format that is asked for."""

@@ -21,7 +21,7 @@ from broker.actions.statistics_doors import ReleaseShelf
 from broker.cli.statistics_child import ChildWork, Failed, Refused, Said, Share, run_child
 from broker.clock import Clock, countdown
 from broker.errors import BrokerError
-from broker.statistics.export_answer import ExportAnswer, JobFault, KeptTable
+from broker.statistics.export_answer import ExportAnswer, KeptTable
 from broker.statistics.export_job import ExportJob
 from broker.statistics.plan_parse import kept_plan
 from broker.statistics.reasons import REASONS, Reason
@@ -66,6 +66,7 @@ class ExportsJob:
     """One round after the other; many workers on many machines may run it at once.
 
     doors_of: job → what its child makes its doors with; both are sent to the child. new_reference: UUIDv7.
+    tell: told which try failed and the kind of error, for the operator.
     """
 
     def __init__(
@@ -77,10 +78,11 @@ class ExportsJob:
         doors_of: Callable[[ExportJob], Callable[[int], ExportDoors]],
         clock: Clock,
         new_reference: Callable[[], str],
+        tell: Callable[[Mapping[str, object]], None] = lambda _line: None,
     ) -> None:
         self._work, self._shelf, self._kept = work, shelf, kept
         self._bounds, self._doors_of = bounds, doors_of
-        self._clock, self._new_reference = clock, new_reference
+        self._clock, self._new_reference, self._tell = clock, new_reference, tell
         self._child: _Child | None = None
 
     @property
@@ -119,11 +121,12 @@ class ExportsJob:
             return {"taken": 1, **self._refused(taken, taken.refused)}  # type: ignore[arg-type]
         try:
             work = self._work_of(taken.job)
-        except (BrokerError, ValueError):
+        except (BrokerError, ValueError) as fault:
             # Files that are not there, or not those of the release; a key that does not open; a store away.
-            return {"taken": 1, **self._failed(taken, "release_away")}
+            kind = getattr(fault, "kind", type(fault).__name__)
+            return {"taken": 1, **self._failed(taken, Failed("release_away", kind))}
         if work is None:
-            return {"taken": 1, **self._failed(taken, "release_away")}
+            return {"taken": 1, **self._failed(taken, Failed("release_away", "no_such_release"))}
         self._child = self._started(taken, work)
         return {"taken": 1}
 
@@ -163,9 +166,9 @@ class ExportsJob:
         if isinstance(child.answer, Refused):
             return self._refused(child.taken, child.answer.reason)
         if isinstance(child.answer, Failed):
-            return self._failed(child.taken, child.answer.fault)
+            return self._failed(child.taken, child.answer)
         if not child.left_seconds():
-            return self._failed(child.taken, "deadline_exceeded")
+            return self._failed(child.taken, Failed("deadline_exceeded", "deadline"))
         if not child.until_renewal():
             child.until_renewal = countdown(RENEW_SECONDS)
             held = self._work.renew(child.taken, child.percent, self._clock())
@@ -185,7 +188,7 @@ class ExportsJob:
                     child.answer = said
         except (EOFError, OSError):
             # It ended without a word: killed by the system for its memory, or by a library's abort.
-            child.answer = Failed("answer_failed", "ended")
+            child.answer = Failed("answer_failed", "process_ended")
 
     def _answered(self, taken: TakenJob, answer: ExportAnswer) -> Mapping[str, int]:
         now = self._clock()
@@ -193,7 +196,7 @@ class ExportsJob:
         try:
             is_ended = self._work.finish(taken, answer, row, now)
         except ValueError:
-            return self._failed(taken, "answer_failed")
+            return self._failed(taken, Failed("answer_failed", "table_not_reserved"))
         return {"answered" if is_ended else "late": 1}
 
     def _refused(self, taken: TakenJob, reason: Reason) -> Mapping[str, int]:
@@ -201,8 +204,17 @@ class ExportsJob:
         row = refused_row(taken.job, reason, self._new_reference(), now)
         return {"refused" if self._work.refuse(taken, reason, row, now) else "late": 1}
 
-    def _failed(self, taken: TakenJob, fault: JobFault) -> Mapping[str, int]:
-        return {fault if self._work.fail(taken, fault, self._clock()) else "late": 1}
+    def _failed(self, taken: TakenJob, failed: Failed) -> Mapping[str, int]:
+        self._tell(
+            {
+                "event": "export failed",
+                "export": taken.job.job_id,
+                "try": taken.try_count,
+                "fault": failed.fault,
+                "kind": failed.kind,
+            }
+        )
+        return {failed.fault if self._work.fail(taken, failed.fault, self._clock()) else "late": 1}
 
     def _drop(self) -> None:
         """End the process of the job in hand, whatever it does, and forget it."""

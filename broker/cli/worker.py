@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from threading import Event
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -14,6 +14,7 @@ from broker.app import load_policies, new_salt
 from broker.cli.outbox_job import BATCH, OutboxJob
 from broker.cli.session import Session, open_session
 from broker.cli.standing import json_line, plain_line, stopped_by_signals
+from broker.cli.statistics_standing import Tell, exports_backlog, exports_job
 from broker.clock import Clock, countdown, system_clock
 from broker.consent_wiring import ConsentWiring, source_people
 from broker.errors import BrokerError
@@ -22,6 +23,9 @@ from broker.storage.outbox import PostgresOutbox
 from broker.storage.signing_keys import PostgresSigningKeys
 from connectors.national_insurance.source import InsuranceSource
 from connectors.notify import EventPusher
+
+if TYPE_CHECKING:
+    from broker.cli.statistics_worker import ExportsJob
 
 HEARTBEAT_SECONDS: Final = 60.0
 LONGEST_PAUSE_SECONDS: Final = 1.0
@@ -42,8 +46,10 @@ class Job:
     end: Callable[[], None] = lambda: None
 
 
-def standing_jobs(session: Session, clock: Clock = system_clock) -> Sequence[Job]:
-    """Return the jobs of every worker."""
+def standing_jobs(
+    session: Session, clock: Clock = system_clock, tell: Tell = lambda _line: None
+) -> Sequence[Job]:
+    """Return the jobs of every worker. tell: called with lines of their own, as members."""
     settings = session.settings
     ring = KeyRing(PostgresSigningKeys(session.engine), settings.key_encryption_key_file.reveal(), clock)
     pusher = EventPusher(
@@ -56,11 +62,18 @@ def standing_jobs(session: Session, clock: Clock = system_clock) -> Sequence[Job
     source = InsuranceSource(settings.source_url, settings.source_deadline_seconds, concurrency=1)
     people = source_people(settings, session.store, source)
     consents = ConsentWiring(settings, session.store, ring, policies, people, new_salt)
+    exports = exports_job(session, policies, clock, tell)
     return [
         Job("outbox", 1.0, outbox.run, lambda counts: counts["taken"] == BATCH),
         settling_job(consents.verbs().settle_due, clock),
         ending_job(consents.ends().run, clock),
+        *([] if exports is None else [answering_job(exports)]),
     ]
+
+
+def answering_job(exports: ExportsJob) -> Job:
+    """Return the job that answers statistical exports: while one is in hand, each round looks after it."""
+    return Job("statistics", 1.0, exports.run, lambda counts: exports.is_busy or bool(counts), exports.end)
 
 
 def settling_job(settle_due: Callable[[datetime], int], clock: Clock) -> Job:
@@ -159,7 +172,7 @@ class Worker:
 @click.option("--once", is_flag=True, help="Do what is due now, then end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
 def worker_command(once: bool, as_json: bool) -> None:
-    """Tell recipients what became of consents, and settle consents whose time has come.
+    """Tell recipients what became of consents, settle consents, and answer statistical exports.
 
     Any number of workers may run, on any machine. SIGTERM and SIGINT end it after the round under way, a few
     seconds, and SIGHUP too: whoever runs it starts it anew, with the policies of then. What a killed worker
@@ -168,7 +181,12 @@ def worker_command(once: bool, as_json: bool) -> None:
     with open_session() as session:
         outbox = PostgresOutbox(session.engine)
         tell = json_line if as_json else plain_line
-        worker = Worker(standing_jobs(session), tell, lambda: outbox.backlog(system_clock()))
+        jobs = standing_jobs(session, tell=tell)
+        worker = Worker(
+            jobs,
+            tell,
+            lambda: {**outbox.backlog(system_clock()), **exports_backlog(session, system_clock)},
+        )
         with stopped_by_signals(worker.stop):
             if once:
                 if not worker.run_once():
