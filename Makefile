@@ -5,10 +5,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SPARK := $(CURDIR)/.spark
 JOBS ?= 2
 export PYTHONDONTWRITEBYTECODE ?= 1
 
-.PHONY: help install demo test check lint types imports fuzz races chaos bench bench-workers bench-token bench-consents bench-evidence bench-statistics constraints vendor clean
+.PHONY: help install demo test test-spark check lint types imports fuzz races chaos bench bench-workers bench-token bench-consents bench-evidence bench-statistics constraints vendor clean
 
 help: ## show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -47,6 +48,14 @@ fuzz: $(STAMP) ## made-up requests for longer (EXAMPLES=2000 of each kind), and 
 
 races: $(STAMP) ## withdrawals against releases on four workers (PAIRS=5000: some minutes)
 	@RACE_PAIRS=$(or $(PAIRS),5000) $(BIN)/python -m pytest -q -s tests/faults/test_withdrawal_races.py
+
+test-spark: $(STAMP) ## count a release on a real Spark cluster from PyPI, and kill a worker (needs Java 17 or 21)
+	@java -version > /dev/null 2>&1 || { echo "Java is needed: apt-get install openjdk-17-jre-headless"; exit 1; }
+	@test -e $(SPARK)/.installed || { \
+		echo "installing Spark (450 MB) into $(SPARK) ..." && \
+		$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+			--target $(SPARK) --requirement deploy/spark/requirements.txt && touch $(SPARK)/.installed; }
+	@PYTHONPATH=$(SPARK) $(BIN)/python -m pytest -q -s tests/spark/spark_engine.py
 
 chaos: $(STAMP) ## kill, starve and mislead a broker in eight ways, and count (QUICK=1: some minutes, of each less)
 	@$(BIN)/python -m tests.chaos $(if $(QUICK),--quick)

@@ -71,6 +71,21 @@ def read_source_url(text: str) -> str:
     return read_postgresql_url(text) if text.startswith("postgresql") else text
 
 
+def read_engine(text: str) -> str:
+    """Return "duckdb", or the URLs of databases that count, with a space between. Raises ValueError."""
+    if text == "duckdb":
+        return text
+    try:
+        urls = [read_source_url(part) for part in text.split()]
+    except ValueError:
+        urls = []
+    if not urls or len(set(urls)) != len(urls):
+        raise ValueError(
+            "duckdb, or SQLAlchemy URLs with spaces between, such as hive://thrift:10000/default"
+        )
+    return " ".join(urls)
+
+
 def read_bind(text: str) -> str:
     """Return an address and a port. Raises ValueError."""
     host, _, port = text.rpartition(":")

@@ -18,6 +18,7 @@ from broker.setting_readers import (
     read_authorities,
     read_bind,
     read_count,
+    read_engine,
     read_epoch,
     read_hosts,
     read_issuer,
@@ -157,7 +158,9 @@ class Settings:
         str, "Directory of the frozen releases of statistics; empty: no tables are served.", ""
     )
     statistics_engine: str = _setting(
-        str, "What counts releases: duckdb, or URLs of databases that hold them, apart by spaces.", "duckdb"
+        read_engine,
+        "What counts releases: duckdb, or URLs of databases that hold them, apart by spaces.",
+        "duckdb",
     )
     statistics_job_seconds: float = _setting(
         read_positive(float, 86_400), "How long one statistical export may take in `broker worker`.", 900.0

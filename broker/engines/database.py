@@ -24,7 +24,10 @@ POSTGRESQL: Final = "postgresql"
 SPARK: Final = "hive"
 CONNECT_SECONDS: Final = 10
 _LOOK_SECONDS: Final = 0.1
-_TOO_LARGE: Final = ("ARITHMETIC_OVERFLOW", "CAST_OVERFLOW", "NUMERIC_VALUE_OUT_OF_RANGE")
+NOT_LOADED: Final = "the engine has not the rows of this release"
+_MISSING: Final = ("42P01", "TABLE_OR_VIEW_NOT_FOUND")
+"""PostgreSQL's state, and Spark's word, where a table is not there."""
+_TOO_LARGE: Final = ("22003", "ARITHMETIC_OVERFLOW", "CAST_OVERFLOW", "NUMERIC_VALUE_OUT_OF_RANGE")
 
 
 def database_engine(url: str) -> Engine:
@@ -45,10 +48,17 @@ def database_faults() -> Iterator[None]:
         raise
     except Exception as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        code = getattr(cause, "sqlstate", None)
-        if code == "22003" or any(word in str(cause) for word in _TOO_LARGE):
+        if _says(cause, _MISSING):
+            raise SourceUnavailable(NOT_LOADED) from None
+        if _says(cause, _TOO_LARGE):
             raise StatisticsRefused("cells_malformed", "a sum is too large to be exact") from None
         raise SourceUnavailable(f"the engine failed: {type(cause).__name__}") from None
+
+
+def _says(cause: BaseException | None, words: Sequence[str]) -> bool:
+    """Return whether a driver's error is of this kind. words: a state of SQL, then words of messages."""
+    state, *others = words
+    return getattr(cause, "sqlstate", None) == state or any(word in str(cause) for word in others)
 
 
 class Question:
@@ -84,7 +94,7 @@ class Question:
         table = mark_table(release.manifest.release)
         found = [tuple(row) for row in self._answer(connection, select(table))]
         if found != [(mark.fingerprint, mark.shard, mark.shards)]:
-            raise SourceUnavailable("the engine has not the rows of this release")
+            raise SourceUnavailable(NOT_LOADED)
         if self._engine.dialect.name == SPARK:
             # Its rows are files that lie open: others may have come to lie beside them.
             rows = select(func.count()).select_from(rows_table(release.manifest.registry))

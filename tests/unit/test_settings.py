@@ -126,6 +126,9 @@ def test_variables_of_commands_are_left_alone(environ: dict[str, str]) -> None:
         ("PROOF_AGE_SECONDS", "0"),
         ("CLOCK_SKEW_SECONDS", "inf"),
         ("LOG_LEVEL", "chatty"),
+        ("STATISTICS_ENGINE", ""),
+        ("STATISTICS_ENGINE", "duckdb hive://secret-host:10000/default"),
+        ("STATISTICS_ENGINE", "hive://secret-host:10000/default hive://secret-host:10000/default"),
         ("PSEUDONYM_KEY_FILE", "/nonexistent/secret-place"),
     ],
 )
@@ -136,6 +139,13 @@ def test_a_value_that_cannot_be_right_is_refused_without_being_repeated(
         read_settings({**environ, f"BROKER_{name}": value})
     assert f"BROKER_{name} cannot be used" in fault.value.detail
     assert "secret" not in fault.value.detail
+
+
+def test_engines_are_the_embedded_one_or_databases(environ: dict[str, str]) -> None:
+    assert read_settings(environ).statistics_engine == "duckdb"
+    two = {**environ, "BROKER_STATISTICS_ENGINE": "postgresql://reader@one/x\n  hive://two:10000/default"}
+    expected = "postgresql+psycopg://reader@one/x hive://two:10000/default"
+    assert read_settings(two).statistics_engine == expected
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]:8000"])
