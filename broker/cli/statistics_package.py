@@ -99,7 +99,8 @@ def _xlsx(content: bytes) -> Iterator[dict[str, Any]]:
     sheet = load_workbook(BytesIO(content), read_only=True, data_only=True).worksheets[0]
     head, *rows = sheet.iter_rows(values_only=True)
     for row in rows:
-        yield {str(name): value for name, value in zip(head, row, strict=True)}
+        # A row ends with its last cell that is not empty.
+        yield {str(name): value for name, value in zip(head, row, strict=False)}
 
 
 def _told(value: object) -> int | None:

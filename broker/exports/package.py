@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from importlib import import_module
-from io import BytesIO
-from typing import Final, TypeAlias
-from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+from typing import Final
 
 from broker.exports.about import TableAbout, check_about
 from broker.exports.method_note import method_note
+from broker.exports.zipped import Members, zipped
 from broker.statistics.output import OutputTable
-
-Members: TypeAlias = Mapping[str, bytes]
-"""Files of a package: name → content, in order."""
 
 FORMATS: Final[Mapping[str, str]] = {
     "sdmx-csv": "broker.exports.sdmx_csv",
     "csv": "broker.exports.csv_tables",
+    "parquet": "broker.exports.parquet",
+    "xlsx": "broker.exports.xlsx",
 }
 """Formats with the module whose `members` makes each; loaded when asked for, as each has libraries."""
 
 MEDIA_TYPE: Final = "application/zip"
-_LEVEL: Final = 6
-_MODE: Final = 0o100644
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +45,4 @@ def packed(table: OutputTable, about: TableAbout, format_code: str) -> Packed:
         for language in ("vi", "en")
     }
     name = f"{about.manifest.release}-{about.plan.hash[:12]}-{format_code}.zip"
-    return Packed(MEDIA_TYPE, name, zipped({**notes, **members(table, about)}, about))
-
-
-def zipped(members: Members, about: TableAbout) -> bytes:
-    """Return files in a ZIP, each of the instant at which the release was frozen."""
-    at = about.manifest.frozen_at.astimezone(UTC)
-    written = BytesIO()
-    with ZipFile(written, "w", ZIP_DEFLATED, compresslevel=_LEVEL) as archive:
-        for name, content in members.items():
-            entry = ZipInfo(name, at.timetuple()[:6])
-            # What the machine that packs would say of itself otherwise: its system, its umask.
-            entry.create_system, entry.external_attr = 3, _MODE << 16
-            entry.compress_type = ZIP_DEFLATED
-            archive.writestr(entry, content, compresslevel=_LEVEL)
-    return written.getvalue()
+    return Packed(MEDIA_TYPE, name, zipped({**notes, **members(table, about)}, about.manifest.frozen_at))

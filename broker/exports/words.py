@@ -56,6 +56,9 @@ RELEASE: Final = Label("Kỳ công bố", "Release")
 HIERARCHY: Final = Label("{dimension}: các cấp", "{dimension}: levels")
 NAME_VI: Final = Label("Tên tiếng Việt", "Name in Vietnamese")
 NAME_EN: Final = Label("Tên tiếng Anh", "Name in English")
+SHEET_DATA: Final = "Dữ liệu – Data"
+SHEET_NOTES: Final = "Ghi chú – Notes"
+SHEET_CODES: Final = "Mã – Codes"
 HIDDEN_NULL: Final = Label(
     "Ô trống là ô bị ẩn; lý do không được cho biết.", "An empty cell is hidden; why is not told."
 )
