@@ -35,9 +35,11 @@ from broker.evidence.pseudonyms import KeyedPseudonyms
 from broker.keys import KeyRing
 from broker.log_wiring import LogWiring
 from broker.oauth.proxies import TrustedProxies
+from broker.oauth.scopes import EXPORT_STATISTICS
 from broker.reading_wiring import ReadingWiring
 from broker.settings import Settings, read_settings
 from broker.statistics.agreed import check_agreements
+from broker.statistics_wiring import StatisticsWiring
 from broker.storage.agreements import published_agreements
 from broker.storage.ledger import PostgresLedger
 from broker.storage.openings import PostgresOpenings
@@ -55,7 +57,9 @@ from policies.decide import decide
 from policies.load import SHIPPED, load_directory
 from policies.model import Decision, DecisionRequest, PolicyError
 
-RELEASE_SCOPES: Final = frozenset({VERIFY_ENTITLEMENT, SHARE_RECORD, EXTRACT_OWN_RECORD, FIND_USAGE})
+RELEASE_SCOPES: Final = frozenset(
+    {VERIFY_ENTITLEMENT, SHARE_RECORD, EXTRACT_OWN_RECORD, FIND_USAGE, EXPORT_STATISTICS}
+)
 """The actions that a route serves: their agreements must be in force as loaded."""
 
 
@@ -149,9 +153,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     routes = {"/v1/entitlement-checks": face.check, "/v1/entitlement-checks/batch": face.batch}
     reading = whole.routes(caller)
     judge = wiring.judge(caller)
-    beside = {**routes, **wiring.json_routes(judge)}
+    tables, about_tables = StatisticsWiring(settings, store, policy_set, enforcement).routes(judge)
+    beside = {**routes, **wiring.json_routes(judge), **tables}
     usage = UsageWiring(settings, store, policy_set, enforcement, source, system_clock)
-    bodiless = {**wiring.bodiless_routes(judge), **logs.routes(judge), **usage.routes(judge)}
+    bodiless = {**wiring.bodiless_routes(judge), **logs.routes(judge), **usage.routes(judge), **about_tables}
     bodiless |= {("GET", path): one for path, one in reading.items()}
     app.register_blueprint(resources_blueprint(exchange, beside, bodiless, callers))
     for blueprint in wiring.blueprints():

@@ -223,6 +223,58 @@ class ConsentMoved(BrokerError):
     kind = "consent_moved"
 
 
+class StatisticsQuestionRefused(BrokerError):
+    """A question for a table is refused, and recorded.
+
+    reason: a closed code (`broker.statistics.reasons`). allowed: what may be asked instead, in English,
+    without what was sent. reference: of the entry of the refusal.
+    """
+
+    kind = "statistics_question_refused"
+
+    def __init__(self, reason: str, allowed: str, *, reference: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.allowed = allowed
+        self.reference = reference
+
+
+class ExportNotFound(BrokerError):
+    """There is no export of this client under this identifier: none at all, or somebody else's."""
+
+    kind = "export_not_found"
+
+
+class ExportNotReady(BrokerError):
+    """There is no result to fetch. reason: the state of the job, or expired.
+
+    retry_after_seconds: when to look again; None where there will never be one.
+    """
+
+    kind = "export_not_ready"
+
+    def __init__(self, reason: str, retry_after_seconds: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.retry_after_seconds = retry_after_seconds
+
+
+class RangeNotSatisfiable(BrokerError):
+    """The bytes that are asked for lie outside of what there is. length: of the whole, in bytes."""
+
+    kind = "range_not_satisfiable"
+
+    def __init__(self, length: int) -> None:
+        super().__init__(f"there are {length} bytes")
+        self.length = length
+
+
+class StatisticsUnavailable(BrokerError):
+    """This broker serves no statistics: no directory of releases is set, or the extra is not installed."""
+
+    kind = "statistics_unavailable"
+
+
 class SettingsInvalid(BrokerError):
     """The broker refuses to start: a setting is missing, unknown, or cannot be right."""
 

@@ -25,7 +25,7 @@ class Call:
 
     route: the rule that the path fits, "" where it is the path itself: what logs may name. query: as
     received, without the question mark; most resources take none and do not look. user_id: X-Road-UserId,
-    which one resource reads.
+    which one resource reads. ranged, if_range, if_none_match: Range and conditions, for what is fetched.
     reference: fresh UUIDv7 under which the evidence of this call will stand; request_id: the caller's own,
     or the same.
     """
@@ -43,6 +43,9 @@ class Call:
     route: str = ""
     query: str = ""
     user_id: str = ""
+    ranged: str = ""
+    if_range: str = ""
+    if_none_match: str = ""
 
     @property
     def vietnamese(self) -> bool:

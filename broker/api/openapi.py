@@ -17,7 +17,8 @@ from flask import Blueprint, Response, current_app
 from marshmallow import Schema, fields, validate
 
 from broker.api.openapi_examples import EXAMPLES
-from broker.api.openapi_operations import EVERYWHERE, OPERATIONS, Operation
+from broker.api.openapi_operation import EVERYWHERE, Operation
+from broker.api.openapi_operations import OPERATIONS
 from broker.api.openapi_schemas import ProblemSchema
 from broker.api.openapi_words import MEMBERS, PARAMETERS, SCHEMES, SCOPE_WORDS
 from broker.api.problems import MEDIA_TYPE, PROBLEMS, Reply, plain_problem, problem_reply
@@ -49,6 +50,11 @@ _HEADERS: Final[Mapping[str, Row]] = {
     "DPoP-Nonce": {"type": "string"},
     "Retry-After": {"type": "integer", "minimum": 0},
     "Location": {"type": "string"},
+    "ETag": {"type": "string"},
+    "Accept-Ranges": {"type": "string", "const": "bytes"},
+    "Content-Range": {"type": "string", "pattern": r"^bytes ([0-9]+-[0-9]+|\*)/[0-9]+$"},
+    "Content-Digest": {"type": "string"},
+    "Repr-Digest": {"type": "string"},
 }
 
 _RETRIED: Final[Mapping[str, tuple[str, ...]]] = {"readConsentedRecord": ("release-refused",)}
@@ -133,7 +139,7 @@ def _described(one: Operation, addresses: Addresses) -> Row:
             *(_parameter(name, "query") for name in one.query),
             *(_parameter(name, "header") for name in (*one.headers, "X-Request-Id", "Accept-Language")),
         ],
-        "responses": {str(one.status): _success(one), **_refusals(one, addresses.issuer)},
+        "responses": {**_successes(one), **_refusals(one, addresses.issuer)},
     }
     if one.asks is not None:
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": one.asks}}}
@@ -151,9 +157,25 @@ def _parameter(name: str, place: str) -> Row:
     return row | needed | ({} if place == "path" else {"example": words.example})
 
 
+def _successes(one: Operation) -> Row:
+    """Return a response for each status of success."""
+    if not one.media:
+        return {str(one.status): _success(one)}
+    content = {name: {"schema": {"type": "string", "format": "binary"}} for name in one.media}
+    names = ["X-Request-Id", "ETag"]
+    file = [*names, "Accept-Ranges", "Content-Digest", "Repr-Digest"]
+    told = str(one.words)
+    return {
+        "200": {"description": told, "headers": _headers(file), "content": content},
+        "206": {"description": told, "headers": _headers([*file, "Content-Range"]), "content": content},
+        "304": {"description": told, "headers": _headers(names)},
+    }
+
+
 def _success(one: Operation) -> Row:
-    names = ["X-Request-Id", *(["Location"] if one.status == 201 and _can_be_read(one) else [])]
-    row: Row = {"description": str(one.words), "headers": _headers(names)}
+    names = ["X-Request-Id", *(["Location"] if one.status in (201, 202) and _can_be_read(one) else [])]
+    maybe = _headers(["Retry-After"] if one.waits else [], always=False)
+    row: Row = {"description": str(one.words), "headers": _headers(names) | maybe}
     if one.tells is not None:
         row["content"] = {"application/json": {"schema": one.tells}}
         if one.receipt:

@@ -15,12 +15,16 @@ from broker.errors import (
     EntriesNotPublic,
     EntryNotMerged,
     EvidenceUnavailable,
+    ExportNotReady,
     InputFault,
     ProofInvalid,
+    RangeNotSatisfiable,
     ReleaseRefused,
     RequestMalformed,
     ScopeInsufficient,
     SourceOutage,
+    StatisticsQuestionRefused,
+    StatisticsUnavailable,
     TokenInvalid,
 )
 from broker.oauth.client_metadata import MetadataRefused
@@ -61,6 +65,12 @@ EXAMPLES: Final[Mapping[str, Exception]] = {
     "entries-not-public": EntriesNotPublic(),
     "entry-not-merged": EntryNotMerged(),
     "checkpoint-withdrawn": CheckpointWithdrawn(),
+    "statistics-question-refused": StatisticsQuestionRefused(
+        "name_unregistered", "level of province …; registered: region", reference=EXAMPLE_REFERENCE
+    ),
+    "statistics-result-not-ready": ExportNotReady("running", 2),
+    "statistics-unavailable": StatisticsUnavailable(),
+    "range-not-satisfiable": RangeNotSatisfiable(1024),
     "clock-skewed": ReleaseRefused("clock_skewed", reference=EXAMPLE_REFERENCE),
     "log-stopped": ReleaseRefused("log_stopped", reference=EXAMPLE_REFERENCE, retry_after_seconds=60),
 }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
-
-from marshmallow import Schema
 
 from broker.api.entitlement import BatchSchema, CheckSchema
 from broker.api.events import AcknowledgementSchema, PollSchema
 from broker.api.inbox import ConsentRequestSchema
+from broker.api.openapi_operation import Operation
 from broker.api.openapi_schemas import (
     AcknowledgedSchema,
     BatchAnswerSchema,
@@ -27,6 +25,7 @@ from broker.api.openapi_schemas import (
     UsageAnswerSchema,
     UsagePeriodSchema,
 )
+from broker.api.openapi_statistics import STATISTICS
 from broker.api.openapi_words import Words
 from broker.oauth.scopes import (
     CONSENT_EVENTS,
@@ -39,9 +38,6 @@ from broker.oauth.scopes import (
     VERIFY_ENTITLEMENT,
 )
 
-_ACCESS: Final = ("token-invalid", "proof-invalid", "release-refused", "evidence-unavailable", "internal")
-_SCOPE: Final = ("scope-insufficient",)
-_BODY: Final = ("body-unreadable", "body-too-large", "media-type-unsupported")
 _TERMS: Final = ("request-malformed", "consent-terms-refused")
 _RELEASE: Final = (
     "request-malformed",
@@ -51,45 +47,9 @@ _RELEASE: Final = (
     "source-outage",
     "clock-skewed",
 )
-EVERYWHERE: Final = ("not-found", "entries-not-public", "method-not-allowed")
-"""Rows of the error table that belong to no operation: an address or a method that is none."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one resource. rule: of the URL map. status: of success.
-
-    query, headers: parameters of its own. receipt: whether Accept: application/jwt gets the answer signed.
-    plain: whether it is text where Accept does not name application/json. refuses: slugs beside those that
-    come with access, a scope and a body.
-    """
-
-    method: str
-    rule: str
-    name: str
-    words: Words
-    scope: str | None
-    asks: type[Schema] | None = None
-    tells: type[Schema] | None = None
-    status: int = 200
-    receipt: bool = False
-    plain: bool = False
-    query: tuple[str, ...] = ()
-    headers: tuple[str, ...] = ()
-    refuses: tuple[str, ...] = ()
-
-    @property
-    def path(self) -> str:
-        """Return the path with its variable parts in braces."""
-        return self.rule.replace("<", "{").replace(">", "}")
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Return the slugs of all that it refuses with."""
-        return (*_ACCESS, *(_SCOPE if self.scope else ()), *(_BODY if self.asks else ()), *self.refuses)
-
 
 OPERATIONS: Final = (
+    *STATISTICS,
     Operation(
         method="POST",
         rule="/v1/entitlement-checks",

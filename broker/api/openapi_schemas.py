@@ -169,6 +169,7 @@ class ProblemSchema(Answer):
     determining_rules = fields.List(fields.String())
     gateway_code = fields.String(validate=validate.Regexp(_CODE))
     receipt = fields.String()
+    allowed = fields.String()
     error = fields.String()
     error_description = fields.String()
 

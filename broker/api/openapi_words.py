@@ -106,6 +106,24 @@ MEMBERS: Final[Mapping[str, Words]] = {
         "how long it waits for an answer; silence is no consent",
         604_800,
     ),
+    "release": Words("mã của bản phát hành", "code of a release, from the catalogue", "2026-q3.1"),
+    "dimensions": Words("các chiều của bảng", "what the table is cut by"),
+    "level": Words("mức của chiều", "a level of the dimension", "region"),
+    "filters": Words(
+        "chỉ giữ những nhóm này; không cắt ngang một nhóm", "whole categories that are kept, no others"
+    ),
+    "dimension": Words("chiều được lọc", "the dimension that is filtered", "sex"),
+    "categories": Words("mã của các nhóm được giữ", "codes of the categories that are kept", ["F"]),
+    "measures": Words(
+        "các số đo; số người luôn được đếm", "measures; persons are always counted", ["contributions"]
+    ),
+    "format": Words("dạng tệp", "what kind of package", "csv"),
+    "encrypt_to": Words(
+        "mã hóa cho khóa đã đăng ký của hệ thống hỏi",
+        "encrypts to the key that you have registered",
+        "recipient",
+    ),
+    "name": Words("tên của chiều", "name of a dimension", "province"),
     "expires_on": Words("ngày cuối có hiệu lực", "last day of the registration", "2027-12-31"),
 }
 """Member of a request → words. Members of RFC 7591 carry the RFC's names and meaning."""
@@ -135,6 +153,9 @@ SCOPE_WORDS: Final[Mapping[str, Words]] = {
     "verify_entitlement": Words("kiểm tra thẻ bảo hiểm y tế", "check health-insurance cards"),
     "share_record": Words(
         "đọc những gì công dân đã đồng ý chia sẻ", "read what a citizen has consented to share"
+    ),
+    "export_statistics": Words(
+        "xin bảng số liệu tổng hợp, không về riêng ai", "ask for tables about nobody individually"
     ),
     "manage_clients": Words("đăng ký hệ thống", "register clients"),
     "request_consent": Words("xin sự đồng ý của người vắng mặt", "ask for the consent of absent people"),
@@ -183,6 +204,18 @@ PARAMETERS: Final[Mapping[str, Words]] = {
         "mã tham chiếu bằng chứng, như trong câu trả lời",
         "evidence reference, as told in an answer or a refusal",
     ),
+    "job_id": Words(
+        "số của yêu cầu bảng, như trong câu trả lời", "number of the export, as told in the answer"
+    ),
+    "Range": Words(
+        "một đoạn của tệp (RFC 9110, 14); nhiều đoạn thì trả cả tệp",
+        "one part of the file (RFC 9110, 14); for several the whole is sent",
+        "bytes=0-1023",
+    ),
+    "If-Range": Words(
+        "chỉ trả một đoạn khi tệp vẫn là tệp này", "the ETag for which the part is wanted", '"5f…"'
+    ),
+    "If-None-Match": Words("ETag của tệp đã có", "ETag of what you have already", '"5f…"'),
     "grant_id": Words(
         "số của sự cho phép, như trong câu trả lời cấp mã truy cập",
         "number of the grant, as told in the token response",

@@ -16,13 +16,16 @@ from broker.errors import (
     BrokerError,
     ConsentTermsRefused,
     ConsentTransitionRefused,
+    ExportNotReady,
     InputFault,
     ProofInvalid,
     ProofNonceNeeded,
+    RangeNotSatisfiable,
     ReleaseRefused,
     RequestMalformed,
     ScopeInsufficient,
     SourceOutage,
+    StatisticsQuestionRefused,
     TokenInvalid,
     TokenMissing,
 )
@@ -89,6 +92,12 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         Problem(
             "acting-person-refused", 403, "Nhân viên tra cứu không hợp lệ", "The acting person is refused"
         ),
+        Problem(
+            "statistics-question-refused", 422, "Không lập được bảng này", "The table cannot be asked for so"
+        ),
+        Problem("statistics-result-not-ready", 409, "Chưa có kết quả", "There is no result to fetch"),
+        Problem("statistics-unavailable", 503, "Không phục vụ thống kê", "Statistics are not served"),
+        Problem("range-not-satisfiable", 416, "Không có phần này", "There are no such bytes"),
         Problem("limit-reached", 429, "Vượt giới hạn tra cứu", "A limit of the agreement is reached"),
         Problem(
             "source-answer-refused", 502, "Dữ liệu nguồn không dùng được", "The source's answer is refused"
@@ -122,6 +131,11 @@ _BY_KIND: Final[Mapping[str, str]] = {
     "entries_not_public": "entries-not-public",
     "entry_not_merged": "entry-not-merged",
     "checkpoint_withdrawn": "checkpoint-withdrawn",
+    "statistics_question_refused": "statistics-question-refused",
+    "export_not_found": "not-found",
+    "export_not_ready": "statistics-result-not-ready",
+    "statistics_unavailable": "statistics-unavailable",
+    "range_not_satisfiable": "range-not-satisfiable",
 }
 _BY_REASON: Final[Mapping[str, str]] = {
     "scope_insufficient": "scope-insufficient",
@@ -182,6 +196,8 @@ def problem_reply(
         headers.append(("Retry-After", str(retry_after_seconds)))
     if problem.slug in ("evidence-unavailable", "clock-skewed"):
         headers.append(("Retry-After", "5"))
+    if isinstance(error, RangeNotSatisfiable):
+        headers.append(("Content-Range", f"bytes */{error.length}"))
     if problem.slug in _OAUTH_ERROR:
         headers += _challenge_headers(problem.slug, error)
     document.update(members or {})
@@ -206,7 +222,10 @@ def _particulars(error: Exception) -> dict[str, Any]:
         if error.reference:
             told["instance"] = f"urn:uuid:{error.reference}"
         return told if error.gateway_code is None else {**told, "gateway_code": error.gateway_code}
-    if isinstance(error, ConsentTermsRefused | ConsentTransitionRefused):
+    if isinstance(error, StatisticsQuestionRefused):
+        named = {"reason": error.reason, "allowed": error.allowed}
+        return {**named, "instance": f"urn:uuid:{error.reference}"}
+    if isinstance(error, ConsentTermsRefused | ConsentTransitionRefused | ExportNotReady):
         return {"reason": error.reason}
     if isinstance(error, SourceOutage):
         return {"instance": f"urn:uuid:{error.reference}"}

@@ -256,7 +256,8 @@ def _keys(members: dict[str, Any]) -> Iterator[InputFault]:
     except JwksRefused as refused:
         yield InputFault("/jwks", str(refused))
         return
-    if algorithm is not None and any(key["alg"] != algorithm for key in members["jwks"]["keys"]):
+    signing = [key for key in members["jwks"]["keys"] if key["use"] == "sig"]
+    if algorithm is not None and any(key["alg"] != algorithm for key in signing):
         yield InputFault("/jwks", "A key has another alg than token_endpoint_auth_signing_alg.")
     if members.get("token_endpoint_auth_method") == SELF_SIGNED_TLS_CLIENT_AUTH:
         told = self_signed_fault(json.dumps(members["jwks"]))

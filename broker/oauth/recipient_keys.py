@@ -51,6 +51,17 @@ def check_recipient_key(jwk: object) -> Mapping[str, Any]:
     return {**wanted, **({} if kid is None else {"kid": kid})}
 
 
+def registrable_recipient_key(jwk: object) -> Mapping[str, Any]:
+    """Return a key as it is registered, with kid (its RFC 7638 thumbprint if it has none), alg and use.
+
+    Raises JoseRefused.
+    """
+    checked = check_recipient_key(jwk)
+    algorithm = WRAPPED if checked["kty"] == "RSA" else AGREED
+    kid = checked.get("kid") or _read(checked).thumbprint()
+    return {**checked, "kid": kid, "alg": algorithm, "use": "enc"}
+
+
 def encrypted_to(jwk: Mapping[str, Any], content: bytes, content_type: str) -> bytes:
     """Return content as a JWE in compact form, for the holder of the private key alone.
 

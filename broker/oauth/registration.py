@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from broker.oauth.jose import JoseRefused, decode_object
 from broker.oauth.jose_keys import VerifyingKey, import_public_jwk
+from broker.oauth.recipient_keys import check_recipient_key, registrable_recipient_key
 
 PRIVATE_KEY_JWT: Final = "private_key_jwt"
 TLS_CLIENT_AUTH: Final = "tls_client_auth"
@@ -109,19 +110,24 @@ class PublishedClientKeys(Protocol):
 
 @lru_cache(maxsize=1024)
 def read_jwks(text: str) -> tuple[VerifyingKey, ...]:
-    """Return the keys of a public JWK set (RFC 7517, 5), parsed once per distinct text.
+    """Return the keys of a public JWK set (RFC 7517, 5) to sign with, parsed once per distinct text.
 
-    Raises JwksRefused: not a set, no key or more than 8, a private member anywhere, a key that FAPI 2.0 does
-    not allow (5.4.1), or two keys that neither kid nor algorithm tells apart (5.4.3).
+    Keys of `use` enc are looked at and left out: nobody signs with them. Raises JwksRefused: not a set, no
+    key to sign with, more than 8 keys, a private member anywhere, a key that FAPI 2.0 does not allow (5.4.1),
+    one to encrypt to that cannot be used, or two keys that neither kid nor algorithm tells apart (5.4.3).
     """
     try:
         members = decode_object(text.encode("utf-8"))
         listed = members.get("keys")
         if not isinstance(listed, list) or not 0 < len(listed) <= MAX_KEYS:
             raise JwksRefused(f"a JWK set needs a list named keys with 1 to {MAX_KEYS} keys")
-        keys = tuple(import_public_jwk(jwk) for jwk in listed)
+        for jwk in filter(_is_to_encrypt, listed):
+            check_recipient_key(jwk)
+        keys = tuple(import_public_jwk(jwk) for jwk in listed if not _is_to_encrypt(jwk))
     except (JoseRefused, UnicodeEncodeError) as refused:
         raise JwksRefused(f"the JWK set is refused: {refused}") from None
+    if not keys:
+        raise JwksRefused("the set has no key to sign with")
     # The algorithm of a key stands for its kty and use: each has one of both.
     named = [(key.kid, key.algorithm) for key in keys if key.kid is not None]
     if len(set(named)) != len(named):
@@ -140,10 +146,21 @@ def registrable_jwks(text: str) -> dict[str, list[Mapping[str, Any]]]:
     except (JoseRefused, UnicodeEncodeError):
         raise JwksRefused("the file does not hold one JSON object with unique member names") from None
     jwks = members if "keys" in members else {"keys": [members]}
-    keys = read_jwks(json.dumps(jwks))
-    return {
-        "keys": [
-            {**jwk, "kid": key.kid or key.thumbprint, "alg": key.algorithm, "use": "sig"}
-            for jwk, key in zip(jwks["keys"], keys, strict=True)
-        ]
-    }
+    keys = iter(read_jwks(json.dumps(jwks)))
+    registered: list[Mapping[str, Any]] = []
+    for jwk in jwks["keys"]:
+        if _is_to_encrypt(jwk):
+            registered.append(registrable_recipient_key(jwk))
+        else:
+            key = next(keys)
+            registered.append({**jwk, "kid": key.kid or key.thumbprint, "alg": key.algorithm, "use": "sig"})
+    return {"keys": registered}
+
+
+def encryption_key(text: str) -> Mapping[str, Any] | None:
+    """Return the first key of a registered JWK set that one may encrypt to, or None."""
+    return next(filter(_is_to_encrypt, json.loads(text)["keys"]), None)
+
+
+def _is_to_encrypt(jwk: object) -> bool:
+    return isinstance(jwk, Mapping) and jwk.get("use") == "enc"

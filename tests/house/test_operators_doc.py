@@ -57,7 +57,7 @@ def test_every_agreement_that_ships_has_a_row_that_says_which_route_serves_it() 
         # By consent; what is read by law alone has no route yet.
         "share_record": {"`/v1/consented-record`", "no route yet"},
         "extract_own_record": {"the citizen's own page"},
-        "export_statistics": {"no route yet"},
+        "export_statistics": {"`/v1/statistics/exports`"},
     }
     agreements = load_directory(SHIPPED).agreements
     assert set(rows) == {one.id for one in agreements}

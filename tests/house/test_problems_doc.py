@@ -28,6 +28,8 @@ from broker.errors import (
     EntryNotMerged,
     EvidenceNotFound,
     EvidenceUnavailable,
+    ExportNotFound,
+    ExportNotReady,
     GrantNotFound,
     InputFault,
     LogStopped,
@@ -35,11 +37,14 @@ from broker.errors import (
     NoticeNotFound,
     ProofInvalid,
     ProofNonceNeeded,
+    RangeNotSatisfiable,
     ReleaseRefused,
     RequestMalformed,
     ScopeInsufficient,
     SettingsInvalid,
     SourceOutage,
+    StatisticsQuestionRefused,
+    StatisticsUnavailable,
     StoreUnavailable,
     TokenInvalid,
     TokenMissing,
@@ -95,6 +100,14 @@ EXPECTED: dict[type[BrokerError], tuple[BrokerError, str]] = {
     ConsentRequestConflict: (ConsentRequestConflict(), "consent-request-conflict"),
     ConsentAskedTooSoon: (ConsentAskedTooSoon(5), "consent-asked-too-soon"),
     ConsentMoved: (ConsentMoved(), "consent-moved"),
+    StatisticsQuestionRefused: (
+        StatisticsQuestionRefused("plan_malformed", "…", reference="r"),
+        "statistics-question-refused",
+    ),
+    ExportNotFound: (ExportNotFound(), "not-found"),
+    ExportNotReady: (ExportNotReady("running", 2), "statistics-result-not-ready"),
+    RangeNotSatisfiable: (RangeNotSatisfiable(9), "range-not-satisfiable"),
+    StatisticsUnavailable: (StatisticsUnavailable(), "statistics-unavailable"),
 }
 
 

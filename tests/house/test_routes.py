@@ -12,7 +12,7 @@ from flask import Flask
 from werkzeug.test import Client
 
 import broker.app
-from broker.api.resources import AUTHENTICATION
+from broker.api.route_authentication import AUTHENTICATION
 from broker.settings import read_settings
 
 PUBLIC = {"/healthz", "/readyz", "/metrics", "/problems/<slug>", "/oauth/jwks"}

@@ -34,7 +34,8 @@ from tests.release_world import World
 from tests.served_log import ServedLog, served_log
 
 Kind = Literal[
-    "public", "entry", "page", "thing", "child's thing", "form", "form on a thing", "held", "client's thing"
+    "public", "entry", "page", "thing", "child's thing", "form", "form on a thing", "held", "client's thing",
+    "client's table",
 ]  # fmt: skip
 ISSUER: Final = "https://idor.example"
 MATRIX: Final[Mapping[str, Kind]] = {
@@ -115,6 +116,10 @@ MATRIX: Final[Mapping[str, Kind]] = {
     "resources.oauth_grants_grant_id_delete": "client's thing",
     "resources.v1_consent_requests_request_id": "client's thing",
     "resources.v1_consent_requests_request_id_delete": "client's thing",
+    # Asked for by clients that no citizen gave anything to: tried in test_statistics_exports.
+    "resources.v1_statistics_exports_job_id": "client's table",
+    "resources.v1_statistics_exports_job_id_delete": "client's table",
+    "resources.v1_statistics_exports_job_id_result": "client's table",
 }
 """Endpoint → what kind of door it is."""
 

@@ -23,7 +23,7 @@ from broker.api.openapi_examples import EXAMPLES
 from broker.api.openapi_operations import OPERATIONS
 from broker.api.openapi_words import MEMBERS, SCOPE_WORDS
 from broker.api.problems import PROBLEMS, problem_of
-from broker.api.resources import AUTHENTICATION
+from broker.api.route_authentication import AUTHENTICATION
 from broker.cli.embedded import EmbeddedCluster
 from broker.consent.record import Frequency, Period
 from broker.oauth.client_metadata_schema import ClientMetadataSchema
