@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict
 from typing import Final
 
+from broker.exports.described import described
+from broker.exports.package import FORMATS
 from broker.statistics.audit_rules import AuditRules
 from broker.statistics.exact import FINEST_MAX
 from broker.statistics.parameters import SHARE_LARGE_MIN
@@ -13,6 +16,7 @@ from broker.statistics.protect import Rules
 from broker.statistics.reasons import REASONS
 from broker.statistics.registry import Limits
 from tests.house.project import ROOT, table_rows
+from tests.packages_world import WHOLE, about_of, table_of, unpacked
 
 PAGE: Final = (ROOT / "docs/statistics.md").read_text(encoding="utf-8")
 
@@ -49,3 +53,29 @@ def test_what_is_not_guaranteed_is_said() -> None:
     [section] = [one for one in re.split(r"^## ", PAGE, flags=re.MULTILINE) if one.startswith("What is not")]
     assert section.count("\n- ") >= 8
     assert "No formal guarantee" in section
+
+
+def test_every_format_stands_there_with_its_files() -> None:
+    found = rows("Formats")
+    assert [row[0].strip("`") for row in found] == list(FORMATS)
+    for row in found:
+        files = unpacked(table_of(WHOLE), about_of(WHOLE), row[0].strip("`"))
+        named = {
+            name.replace("<dimension>", "sex")
+            for name in re.findall(r"`([a-z<>-]+[.][a-z.-]+)`", row[1] + row[2])
+        }
+        assert named <= set(files), row[0]
+
+
+def test_the_examples_of_formats_are_what_is_written() -> None:
+    [section] = [one for one in re.split(r"^## ", PAGE, flags=re.MULTILINE) if one.startswith("Formats\n")]
+    written = [
+        content.decode(errors="ignore")
+        for name in FORMATS
+        for content in unpacked(table_of(WHOLE), about_of(WHOLE), name).values()
+    ]
+    written.append(json.dumps(described(about_of(WHOLE)), ensure_ascii=False, separators=(",", ":")))
+    examples = re.findall(r"^    (.+)$", section, flags=re.MULTILINE)
+    assert len(examples) == 9
+    for line in examples:
+        assert any(line.strip("{}") in one for one in written), line
