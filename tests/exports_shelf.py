@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
+from broker.actions.statistics_doors import JobStore
 from broker.statistics.export_job import ExportJob
 from broker.statistics.manifest import ReleaseManifest
 from broker.statistics.plan import TablePlan
@@ -23,6 +24,7 @@ class Shelf:
     def __init__(self, engine: Engine, key: bytes = KEY_ENCRYPTION_KEY) -> None:
         self.engine = engine
         self.jobs = PostgresJobs(engine, key)
+        self.door: JobStore = self.jobs
         self.kept = KeptTables(engine, key)
         self.work = PostgresWork(engine, self.kept)
 

@@ -17,8 +17,8 @@ from sqlalchemy import text
 
 from broker.app import new_reference
 from broker.cli.caller import Answer, ClientKey
-from broker.cli.statistics_packing import AgreementWords, ChildDoors
 from broker.cli.statistics_worker import Bounds, ExportsJob
+from broker.export_packing import AgreementWords, ChildDoors
 from broker.statistics.frozen import FrozenRelease
 from broker.statistics.manifest import Label, ReleaseManifest
 from broker.statistics_wiring import StatisticsWiring

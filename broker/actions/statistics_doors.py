@@ -76,5 +76,5 @@ class JobStore(Protocol):
         ...
 
     def count_tables(self, release: str) -> int:
-        """Return how many distinct tables of a release are taken."""
+        """Return how many distinct tables count against a release: its own, and of all of its period."""
         ...

@@ -19,8 +19,8 @@ from broker.oauth.release_secrets import ReleaseSeal
 from policies.compile import PolicySet
 
 if TYPE_CHECKING:
-    from broker.cli.statistics_packing import ChildDoors
     from broker.cli.statistics_worker import ExportsJob
+    from broker.export_packing import ChildDoors
     from broker.statistics.export_job import ExportJob
 
 Tell = Callable[[Mapping[str, object]], None]
@@ -71,7 +71,7 @@ def exports_backlog(session: Session, clock: Clock) -> Mapping[str, int]:
 
 def _doors(session: Session, policies: PolicySet, job: ExportJob) -> ChildDoors:
     """Return what the child of a job is sent: the engine's name, and what the agreement is called."""
-    from broker.cli.statistics_packing import AgreementWords, ChildDoors
+    from broker.export_packing import AgreementWords, ChildDoors
     from broker.statistics.manifest import Label
 
     agreement = policies.find_agreement(job.agreement)

@@ -7,20 +7,20 @@ answer any more, when another worker has the job, or when this one is told to st
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from tempfile import TemporaryDirectory
 from typing import Final, Protocol
 
 from broker.actions.answer_export import ExportDoors, ExportQuestion
 from broker.actions.ended_exports import refused_row, released_row
 from broker.actions.statistics_doors import ReleaseShelf
-from broker.cli.statistics_child import ChildWork, Failed, Refused, Said, Share, run_child
 from broker.clock import Clock, countdown
 from broker.errors import BrokerError
+from broker.export_child import ChildWork, Failed, Refused, Said, Share, start_child
 from broker.statistics.export_answer import ExportAnswer, KeptTable
 from broker.statistics.export_job import ExportJob
 from broker.statistics.plan_parse import kept_plan
@@ -54,8 +54,9 @@ class _Child:
     """The process under way. answer: what it said last, once it has; kept until the store has it too."""
 
     taken: TakenJob
-    process: SpawnProcess
+    process: subprocess.Popen[bytes]
     pipe: Connection
+    scratch: TemporaryDirectory[str]
     left_seconds: Callable[[], float]
     percent: int = 0
     answer: Said | None = None
@@ -150,12 +151,9 @@ class ExportsJob:
         )
 
     def _started(self, taken: TakenJob, work: ChildWork) -> _Child:
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=run_child, args=(theirs, work), daemon=True)
-        process.start()
-        theirs.close()
-        return _Child(taken, process, ours, countdown(self._bounds.seconds))
+        scratch = TemporaryDirectory(prefix="export-", ignore_cleanup_errors=True)
+        process, pipe = start_child(work, scratch.name)
+        return _Child(taken, process, pipe, scratch, countdown(self._bounds.seconds))
 
     def _look(self, child: _Child) -> Mapping[str, int] | None:
         """Return what happened if the job is no longer in hand, None while it goes on."""
@@ -221,6 +219,8 @@ class ExportsJob:
         child, self._child = self._child, None
         if child is not None:
             child.process.kill()
-            child.process.join(END_SECONDS)
             child.pipe.close()
-            child.process.close()
+            # Nothing outlives this signal; one that the system is slow to clear away is collected later.
+            with suppress(subprocess.TimeoutExpired):
+                child.process.wait(END_SECONDS)
+            child.scratch.cleanup()

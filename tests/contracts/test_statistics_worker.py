@@ -14,14 +14,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click import ClickException
 from sqlalchemy import Engine, text
 
 from broker.actions.answer_export import ExportQuestion
-from broker.app import new_reference
-from broker.cli.statistics_child import ChildWork, Failed, Refused, Said, Share, said
+from broker.app import load_policies, new_reference
+from broker.cli.session import Session
+from broker.cli.statistics_standing import exports_backlog, exports_job
 from broker.cli.statistics_worker import Bounds, ExportsJob
 from broker.cli.worker import Job, Worker
+from broker.clock import system_clock
 from broker.errors import StoreUnavailable
+from broker.export_child import ChildWork, Failed, Refused, Said, Share, said
+from broker.settings import Settings
 from broker.statistics.export_answer import ExportAnswer
 from broker.statistics.export_job import ExportJob
 from broker.storage.session import open_store
@@ -90,8 +95,12 @@ class Working:
     def begun(self) -> bool:
         return (self.directory / "begun").exists()
 
+    def child(self) -> list[str]:
+        """Return what the child said of itself: its number, where its files go, and settings that it has."""
+        return (self.directory / "begun").read_text().split()
+
     def child_is_gone(self) -> bool:
-        pid = int((self.directory / "begun").read_text())
+        pid = int(self.child()[0])
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
@@ -117,13 +126,18 @@ def state(shelf: Shelf, job: ExportJob) -> Mapping[str, object]:
 
 
 def test_a_job_is_answered_by_a_process_of_its_own(
-    shelf: Shelf, database: Database, working: Callable[..., Working]
+    shelf: Shelf, database: Database, working: Callable[..., Working], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("BROKER_KEY_ENCRYPTION_KEY_FILE", "/etc/secret")
     job, came_after = shelf.ask(RELEASE.manifest, SEX), last_reference(database.application)
     work = working()
     lines = work.until(lambda: state(shelf, job)["state"] == "done")
     assert lines == [{"taken": 1}, {"answered": 1}]
-    assert int((work.directory / "begun").read_text()) != os.getpid()
+    number, scratch, *settings = work.child()
+    assert int(number) != os.getpid()
+    assert settings == [], "it has no setting of the broker's"
+    assert Path(scratch).name.startswith("export-")
+    assert not Path(scratch).exists(), "what it wrote there went with it"
     assert work.child_is_gone()
     assert not work.job.is_busy
     found = shelf.jobs.find_job(job.job_id, "ministry-a")
@@ -326,3 +340,33 @@ class TestInTheChild:
         doors = ScriptedDoors("answer", tmp_path, counted(RELEASE.manifest, AGE))
         work = ChildWork(question=QUESTION, release=RELEASE, earlier=(), memory_mb=512, doors=doors)
         assert said(work, lambda _: None) == Refused("cells_differ")
+
+
+class TestStanding:
+    """What `broker worker` puts together from settings."""
+
+    def test_without_a_directory_no_exports_are_answered_and_none_are_told_of(
+        self, settings: Settings
+    ) -> None:
+        session = Session(settings, open_store(settings.database_url, deadline_seconds=1.0))
+        assert exports_job(session, load_policies(settings), system_clock, print) is None
+        assert exports_backlog(session, system_clock) == {}
+
+    def test_without_the_extra_a_worker_that_is_meant_to_answer_does_not_start(
+        self, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        chosen = replace(settings, statistics_directory="/var/lib/releases")
+        session = Session(chosen, open_store(settings.database_url, deadline_seconds=1.0))
+        monkeypatch.setitem(sys.modules, "broker.cli.statistics_worker", None)
+        with pytest.raises(
+            ClickException, match=r"is missing: pip install 'insurance-data-broker\[statistics\]'"
+        ):
+            exports_job(session, load_policies(settings), system_clock, print)
+
+    def test_the_heartbeat_tells_how_many_exports_wait(
+        self, shelf: Shelf, database: Database, settings: Settings
+    ) -> None:
+        chosen = replace(settings, statistics_directory="/var/lib/releases")
+        session = Session(chosen, replace(database.store, engine=shelf.engine))
+        asked = shelf.ask(RELEASE.manifest, SEX).requested_at
+        assert exports_backlog(session, lambda: asked) == {"exports_waiting": 1, "exports_oldest_seconds": 0}

@@ -1,8 +1,9 @@
 """The process that answers one job of a statistical export, and ends.
 
 It is given a question, the release with the key of its noise, and what is true of the tables before; nothing
-else: no store, no key-encryption key, no client, no network (but for an engine that is a server). What it
-says goes through one pipe, to the worker that started it. It ends when that worker is gone.
+else: no store, no settings, no key-encryption key, no client, no network (but for an engine that is a
+server). All of it comes through one pair of sockets, and what it says goes back there. It ends when the
+worker that started it is gone.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from threading import Thread
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from broker.actions.answer_export import ExportDoors, ExportQuestion, answer_export
 from broker.errors import BrokerError
@@ -71,18 +75,44 @@ _KINDS: Final[Mapping[str, Literal["engine_away", "answer_failed"]]] = {
 }
 
 
-def run_child(pipe: Connection, work: ChildWork) -> None:
-    """Answer, say so, and end: the body of the process."""
+def start_child(work: ChildWork, scratch: str) -> tuple[subprocess.Popen[bytes], Connection]:
+    """Start a process that answers; return it, and where it is heard.
+
+    scratch: a directory for what does not fit into its memory; whoever starts it takes that away afterwards,
+    for it may be killed.
+    It inherits no setting, no standard input and no open file: only this socket. A process of its own, not a
+    copy of this one, which has threads, connections and keys.
+    """
+    ours, theirs = Pipe()
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("BROKER_")}
+    environ["TMPDIR"] = scratch
+    command = [sys.executable, "-c", f"from {__name__} import main; main()", str(theirs.fileno())]
+    process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+    theirs.close()
+    # One that ended already is heard of by whoever listens.
+    with suppress(OSError):
+        ours.send(work)
+    return process, ours
+
+
+def main() -> None:
+    """Be the process: hear what there is to do, say what became of it, and end."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         # Whoever ends a group of processes ends the worker, and that one ends this.
         signal.signal(number, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
+    pipe = Connection(int(sys.argv[1]))
     os.nice(NICENESS)
+    try:
+        work = pipe.recv()
+    except EOFError:
+        os._exit(1)
+    Thread(target=_end_with_worker, args=[pipe], daemon=True).start()
     limit = work.memory_mb * 1024 * 1024
     # Not the address space: libraries reserve much of it that they never write to.
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     pipe.send(said(work, pipe.send))
-    pipe.close()
+    # The thread still listens: what is left of this process has nothing more to do.
+    os._exit(0)
 
 
 def said(work: ChildWork, tell: Callable[[Said], None]) -> Said:
@@ -110,9 +140,9 @@ def said(work: ChildWork, tell: Callable[[Said], None]) -> Said:
         return Failed("answer_failed", type(fault).__name__)
 
 
-def _end_with_parent() -> None:
+def _end_with_worker(pipe: Connection) -> None:
     """End at once when the worker is gone, however it went: nobody is left to hear the answer."""
-    parent: Any = parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
+    try:
+        pipe.recv()
+    except (EOFError, OSError):
         os._exit(1)
