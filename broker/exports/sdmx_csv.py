@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from broker.exports.about import TableAbout, indicators_of, told_of
 from broker.exports.sdmx_components import components_of, dataset_values
-from broker.exports.sdmx_names import VERSION, dataflow_id, sdmx_code, unit_code
+from broker.exports.sdmx_names import VERSION, agency_id, dataflow_id, sdmx_code, unit_code
 from broker.exports.sdmx_structure import structure_xml
 from broker.exports.texts import number_text
 from broker.statistics.output import OutputTable
@@ -31,7 +31,7 @@ def data_csv(table: OutputTable, about: TableAbout) -> bytes:
 
 
 def _lines(table: OutputTable, about: TableAbout) -> Iterator[str]:
-    begin = f"dataflow,{about.owner}:{dataflow_id(about)}({VERSION}),I,"
+    begin = f"dataflow,{agency_id(about)}:{dataflow_id(about)}({VERSION}),I,"
     rest = ",".join(dataset_values(about))
     indicators = [
         (one, f",{one.name.upper()},", f",{unit_code(one.unit)},{rest}") for one in indicators_of(about)

@@ -9,6 +9,7 @@ from broker.exports.about import TableAbout
 
 VERSION: Final = "1.0.0"
 _CODE_OTHERS: Final = re.compile(r"[^A-Za-z0-9_-]|^-")
+_NO_NAME: Final = re.compile(r"[^A-Za-z0-9_-]")
 _NAME_OTHERS: Final = re.compile(r"[^A-Za-z0-9-]")
 _TAKEN: Final = frozenset(
     {
@@ -54,6 +55,12 @@ def component_id(name: str) -> str:
 def table_id(about: TableAbout) -> str:
     """Return what distinguishes a table: the beginning of its question's hash."""
     return about.plan.hash[:16].upper()
+
+
+def agency_id(about: TableAbout) -> str:
+    """Return the data owner as SDMX names an agency: letters, digits, `_` and `-`, a letter first."""
+    name = _NO_NAME.sub("_", about.owner)
+    return name if name[:1].isalpha() else f"A_{name}"
 
 
 def dataflow_id(about: TableAbout) -> str:

@@ -35,6 +35,7 @@ from broker.exports.about import DimensionColumn, TableAbout, columns_of, indica
 from broker.exports.sdmx_components import SdmxComponent, components_of
 from broker.exports.sdmx_names import (
     VERSION,
+    agency_id,
     codelist_id,
     component_id,
     dataflow_id,
@@ -65,7 +66,7 @@ def structure_xml(about: TableAbout) -> bytes:
     header = Header(
         id=f"{dataflow_id(about)}_STRUCTURE",
         prepared=about.manifest.frozen_at.astimezone(UTC),
-        sender=Organisation(id=about.owner),
+        sender=Organisation(id=agency_id(about)),
     )
     text: str = write(structures, prettyprint=True, header=header)
     both = _NAMES.sub(r'<com:Name xml:lang="vi">\1</com:Name><com:Name xml:lang="en">\2</com:Name>', text)
@@ -77,12 +78,12 @@ def _dataflow(about: TableAbout, lists: dict[str, Codelist]) -> tuple[Any, Any]:
     structure = DataStructureDefinition(
         id=f"DSD_{table_id(about)}",
         name=called,
-        agency=about.owner,
+        agency=agency_id(about),
         version=VERSION,
         components=Components([_component(about, one, lists) for one in components_of(about)]),
     )
     flow = Dataflow(
-        id=dataflow_id(about), name=called, agency=about.owner, version=VERSION, structure=structure
+        id=dataflow_id(about), name=called, agency=agency_id(about), version=VERSION, structure=structure
     )
     return structure, flow
 
@@ -95,7 +96,7 @@ def _component(about: TableAbout, one: SdmxComponent, lists: dict[str, Codelist]
         role=_ROLES[one.role],
         concept=Concept(
             id=one.name,
-            urn=f"{_URN}conceptscheme.Concept={about.owner}:{_scheme_id(about)}({VERSION}).{one.name}",
+            urn=f"{_URN}conceptscheme.Concept={agency_id(about)}:{_scheme_id(about)}({VERSION}).{one.name}",
         ),
         local_codes=lists.get(one.codelist),
         local_dtype=None if one.codelist else _TYPES[one.kind],
@@ -107,7 +108,7 @@ def _concepts(about: TableAbout) -> ConceptScheme:
     return ConceptScheme(
         id=_scheme_id(about),
         name=_name(words.TABLE),
-        agency=about.owner,
+        agency=agency_id(about),
         version=VERSION,
         items=[Concept(id=one.name, name=_name(one.label)) for one in components_of(about)],
     )
@@ -137,7 +138,7 @@ def _codelist(about: TableAbout, name: str, label: Label, codes: Iterable[tuple[
     return Codelist(
         id=name,
         name=_name(label),
-        agency=about.owner,
+        agency=agency_id(about),
         version=VERSION,
         items=[
             Code(id=sdmx_code(code), name=_name(called), annotations=_registered(code))
@@ -162,7 +163,7 @@ def _hierarchy(about: TableAbout, column: DimensionColumn) -> Hierarchy:
                 words.HIERARCHY.en.format(dimension=column.label.en),
             )
         ),
-        agency=about.owner,
+        agency=agency_id(about),
         version=VERSION,
         codes=[
             HierarchicalCode(
@@ -189,7 +190,7 @@ def _within(about: TableAbout, column: DimensionColumn, level: int, parent: str)
 
 def _code_urn(about: TableAbout, column: DimensionColumn, level: int, code: str) -> str:
     name = codelist_id(about, column.name, column.levels[level][0])
-    return f"{_URN}codelist.Code={about.owner}:{name}({VERSION}).{sdmx_code(code)}"
+    return f"{_URN}codelist.Code={agency_id(about)}:{name}({VERSION}).{sdmx_code(code)}"
 
 
 def _scheme_id(about: TableAbout) -> str:

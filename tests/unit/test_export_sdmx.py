@@ -18,9 +18,11 @@ from pysdmx.io.xml.doc_validation import validate_doc
 
 from broker.exports.about import TableAbout
 from broker.exports.sdmx_names import component_id, sdmx_code
+from broker.statistics.dimensions import MEASURES, registry_of, words_of
 from broker.statistics.manifest import Label
 from broker.statistics.output import OutputTable
-from broker.statistics.plan import Filter
+from broker.statistics.periods import parse_quarter
+from broker.statistics.plan import Filter, planned
 from tests.packages_world import (
     DIMENSIONS,
     MANIFEST,
@@ -36,6 +38,8 @@ from tests.packages_world import (
 COM: Final = "{http://www.sdmx.org/resources/sdmxml/schemas/v3_0/common}"
 STR: Final = "{http://www.sdmx.org/resources/sdmxml/schemas/v3_0/structure}"
 LANGUAGE: Final = "{http://www.w3.org/XML/1998/namespace}lang"
+QUARTER: Final = parse_quarter("2026-q3")
+REAL: Final = registry_of(QUARTER, 1)
 
 
 @cache
@@ -235,3 +239,31 @@ def test_what_has_no_words_is_called_by_its_name() -> None:
     text = structure(about_of(plan, MANIFEST), table_of(plan))
     validate_doc(text)
     assert '<com:Name xml:lang="vi">sector</com:Name><com:Name xml:lang="en">sector</com:Name>' in text
+
+
+@pytest.mark.parametrize(
+    ("owner", "agency"), [(OWNER, OWNER), ("Cơ quan BHXH", "C__quan_BHXH"), ("7.vn", "A_7_vn"), ("", "A_")]
+)
+def test_the_owner_is_an_agency_whatever_its_name(owner: str, agency: str) -> None:
+    plan = asked("sex")
+    text = structure(replace(about_of(plan), owner=owner), table_of(plan))
+    validate_doc(text)
+    assert f'agencyID="{agency}"' in text
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [(one.name, level.name) for one in REAL.dimensions for level in one.levels]
+)
+def test_every_dimension_of_real_releases_has_a_valid_structure(name: str, level: str) -> None:
+    plan = planned(REAL, ((name, level),), (), ("benefits", "months"))
+    manifest = manifest_of(REAL, words_of(QUARTER), MEASURES)
+    files = unpacked(table_of(plan, REAL), about_of(plan, manifest), "sdmx-csv")
+    validate_doc(files["structure.xml"].decode())
+    message = read_sdmx(files["structure.xml"].decode(), validate=False)
+    [codes] = [
+        {code.id for code in one.items}
+        for one in message.get_codelists()
+        if one.id.startswith(f"CL_{name.upper()}_{level.upper()}_2")
+    ]
+    rows = [row.split(",") for row in files["data.csv"].decode().splitlines()[1:]]
+    assert {row[3] for row in rows} == codes
