@@ -21,20 +21,21 @@ JOB: Final = "0193a000-0000-7000-8000-000000000001"
 
 def level(name: str, *categories: tuple[str, str, str]) -> dict[str, Any]:
     listed = [{"code": code, "label": {"vi": vi, "en": en}} for code, vi, en in categories]
-    return {"level": name, "label": {"vi": f"cấp {name}", "en": f"level {name}"}, "categories": listed}
+    return {"name": name, "label": {"vi": f"cấp {name}", "en": f"level {name}"}, "categories": listed}
 
 
 def dimension(
     name: str, vi: str, en: str, *levels: dict[str, Any], sensitive: bool = False
 ) -> dict[str, Any]:
     label = {"vi": vi, "en": en}
-    return {"name": name, "label": label, "may_be_filtered": not sensitive, "levels": list(levels)}
+    return {"name": name, "label": label, "is_sensitive": sensitive, "levels": list(levels)}
 
 
 RELEASE: Final[dict[str, Any]] = {
     "release": "2026-q3.1",
     "period": "2026-q3",
     "is_open": True,
+    "is_strict_enough": True,
     "disclosure_control": asdict(DisclosureTerms()),
     "dimensions": [
         dimension("sex", "Giới tính", "Sex", level("sex", ("F", "Nữ", "Women"), ("M", "Nam", "Men"))),
@@ -59,6 +60,7 @@ RELEASE: Final[dict[str, Any]] = {
 }
 CATALOGUE: Final = {
     "releases": [
+        {**RELEASE, "release": "2026-q3.3", "is_strict_enough": False},
         {**RELEASE, "release": "2026-q3.2", "is_open": False},
         RELEASE,
         {**RELEASE, "release": "old"},
@@ -111,17 +113,17 @@ class StatisticsPlace:
             "percent": 100,
             "requested_at": "2026-11-22T01:02:03Z",
         }
-        job |= {"links": {"self": f"/v1/statistics/exports/{JOB}"}, "result": None, **now}
+        job |= {"result": None, "reason": "", **now}
         if job["state"] == "done":
             job["result"] = {
                 "media_type": "application/zip",
                 "file_name": "../2026-q3.1-abc-csv.zip",
                 "bytes_count": len(self.content),
-                "sha256": sha256(self.content).hexdigest(),
+                "content_hash": sha256(self.content).hexdigest(),
                 "cell_count": 9,
                 "suppressed_permille": 112,
+                "href": f"/v1/statistics/exports/{JOB}/result",
             }
-            job["links"]["result"] = f"/v1/statistics/exports/{JOB}/result"
         return job
 
     def result(self) -> Response:

@@ -120,7 +120,7 @@ class MeasureSchema(Answer):
 
 
 class CataloguedReleaseSchema(Answer):
-    """A release as far as the agreement opens it."""
+    """A release as far as the agreement opens it. disclosure_control: what it keeps itself."""
 
     release = fields.String(required=True)
     period = fields.String(required=True)
@@ -130,6 +130,7 @@ class CataloguedReleaseSchema(Answer):
     as_of = fields.DateTime(required=True)
     is_open = fields.Boolean(required=True)
     is_strict_enough = fields.Boolean(required=True)
+    disclosure_control = fields.Dict(keys=fields.String(), required=True)
     limits = fields.Dict(keys=fields.String(), values=fields.Integer(), required=True)
     dimensions = fields.List(fields.Nested(DimensionSchema), required=True)
     measures = fields.List(fields.Nested(MeasureSchema), required=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from broker.actions.statistics_openings import Opening, OpenRelease
 from broker.api.replies import instant_text
+from broker.statistics.agreed import terms_of
 from broker.statistics.export_job import ExportJob
 from broker.statistics.manifest import DimensionAbout, Label
 
@@ -97,6 +98,7 @@ def _release(one: OpenRelease) -> dict[str, Any]:
         "as_of": instant_text(manifest.as_of),
         "is_open": one.is_open,
         "is_strict_enough": one.is_strict_enough,
+        "disclosure_control": asdict(terms_of(manifest.parameters)),
         "limits": {
             "dimensions": limits.dimensions,
             "filters": limits.filters,

@@ -66,7 +66,7 @@ def show_answer(
     else:
         show_table(table, lang, Console(highlight=False), wanted.rows)
         size = number(int(result["bytes_count"]), lang)
-        click.echo(EXPORT["file"].say(lang).format(file=file, size=size, hash=result["sha256"]))
+        click.echo(EXPORT["file"].say(lang).format(file=file, size=size, hash=result["content_hash"]))
     if wanted.chart is not None:
         _draw(table, wanted.chart, lang)
         if not wanted.as_json:

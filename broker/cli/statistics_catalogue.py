@@ -49,10 +49,10 @@ class Question:
 
 
 def find_release(catalogue: Document, name: str | None) -> Document:
-    """Return a release, or the newest that is open. Raises NotRegistered."""
+    """Return a release, or the newest that may be asked. Raises NotRegistered."""
     releases: Sequence[Document] = catalogue["releases"]
     for one in releases:
-        if one["release"] == name or (name is None and one["is_open"]):
+        if one["release"] == name or (name is None and one["is_open"] and one["is_strict_enough"]):
             return one
     there = ", ".join(str(one["release"]) for one in releases[:_LISTED]) or "none"
     raise NotRegistered(f"no release {name or 'is open'}; there are: {there}")
@@ -84,8 +84,8 @@ def find_level(dimension: Document, name: str) -> Document:
     """Return a level; "" for the one named like its dimension, else the finest. Raises NotRegistered."""
     levels: Sequence[Document] = dimension["levels"]
     if name:
-        return _found(f"level of {dimension['name']}", name, levels, "level")
-    return next((one for one in levels if one["level"] == dimension["name"]), levels[0])
+        return _found(f"level of {dimension['name']}", name, levels)
+    return next((one for one in levels if one["name"] == dimension["name"]), levels[0])
 
 
 def label_of(one: Document, lang: Lang) -> str:
@@ -95,7 +95,7 @@ def label_of(one: Document, lang: Lang) -> str:
 
 def _by(release: Document, text: str) -> tuple[str, str]:
     name, _, level = text.partition(":")
-    return name, str(find_level(find_dimension(release, name), level)["level"])
+    return name, str(find_level(find_dimension(release, name), level)["name"])
 
 
 def _where(release: Document, text: str) -> Where:
@@ -107,17 +107,17 @@ def _where(release: Document, text: str) -> Where:
     wanted = [find_level(dimension, level)] if level else dimension["levels"]
     for one in wanted:
         if {*asked} <= {category["code"] for category in one["categories"]}:
-            return Where(name, str(one["level"]), asked)
+            return Where(name, str(one["name"]), asked)
     known = find_level(dimension, level)
     unknown = [code for code in asked if code not in {one["code"] for one in known["categories"]}]
     raise NotRegistered(_listed(f"category of {name}", unknown[0], known["categories"], "code"))
 
 
-def _found(kind: str, name: str, there: Sequence[Document], member: str = "name") -> Document:
+def _found(kind: str, name: str, there: Sequence[Document]) -> Document:
     for one in there:
-        if one[member] == name:
+        if one["name"] == name:
             return one
-    raise NotRegistered(_listed(kind, name, there, member))
+    raise NotRegistered(_listed(kind, name, there, "name"))
 
 
 def _listed(kind: str, name: str, there: Sequence[Document], member: str) -> str:

@@ -30,7 +30,7 @@ def show_catalogue(catalogue: Document, release: Document, dimension: Document |
         CATALOGUE["dimensions"].say(lang).format(release=release["release"]),
         ("--by", "level", ""),
         [
-            (str(one["name"]), str(level["level"]), _called(one, level, lang))
+            (str(one["name"]), str(level["name"]), _called(one, level, lang))
             for one in release["dimensions"]
             for level in one["levels"]
         ],
@@ -46,14 +46,14 @@ def show_catalogue(catalogue: Document, release: Document, dimension: Document |
 def _show_codes(dimension: Document, lang: Lang, console: Console) -> None:
     for level in dimension["levels"]:
         rows = [(str(one["code"]), label_of(one, lang)) for one in level["categories"]]
-        _print(console, f"{dimension['name']}:{level['level']}", ("code", ""), rows)
+        _print(console, f"{dimension['name']}:{level['name']}", ("code", ""), rows)
 
 
 def _called(dimension: Document, level: Document, lang: Lang) -> str:
     """Return what a level is called, how many categories it has, and whether one may filter by it."""
     names = dict.fromkeys((label_of(dimension, lang), label_of(level, lang)))
     count = CATALOGUE["categories"].say(lang).format(count=len(level["categories"]))
-    note = f"; {CATALOGUE['sensitive'].say(lang)}" if not dimension["may_be_filtered"] else ""
+    note = f"; {CATALOGUE['sensitive'].say(lang)}" if dimension["is_sensitive"] else ""
     return f"{', '.join(names)} ({count}{note})"
 
 

@@ -29,7 +29,7 @@ def download(
     far stays for the next time.
     """
     result = job["result"]
-    digest, length = str(result["sha256"]), int(result["bytes_count"])
+    digest, length = str(result["content_hash"]), int(result["bytes_count"])
     part = file.with_name(f".{file.name}.{digest[:16]}.part")
     tries = 0
     while (have := part.stat().st_size if part.exists() else 0) < length:
@@ -51,8 +51,8 @@ def download(
 
 def _next(door: StatisticsDoor, job: Mapping[str, Any], have: int, end: int) -> bytes:
     """Return the bytes from have on; a server that gives all of them at once is taken at its word."""
-    digest = str(job["result"]["sha256"])
-    answer = door.part(str(job["links"]["result"]), have, end - 1, f'"{digest}"')
+    digest = str(job["result"]["content_hash"])
+    answer = door.part(str(job["result"]["href"]), have, end - 1, f'"{digest}"')
     if answer.headers.get("etag", f'"{digest}"').strip('"') != digest:
         raise CommandRefused("the result has changed; ask again", SERVER_FAILED)
     content = answer.body[have:] if answer.status == 200 else answer.body

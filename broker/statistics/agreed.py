@@ -33,6 +33,25 @@ def parameters_of(terms: DisclosureTerms) -> DisclosureParameters:
     )
 
 
+def terms_of(parameters: DisclosureParameters) -> DisclosureTerms:
+    """Return what a release keeps, in the words of agreements: `parameters_of` the other way round."""
+    counts, sums, audit = parameters.counts, parameters.sums, parameters.audit
+    return DisclosureTerms(
+        bound=counts.bound,
+        variance=counts.variance,
+        barred=counts.barred,
+        sum_bound=sums.bound,
+        sum_variance=sums.variance,
+        share_small=parameters.share_small,
+        share_large=parameters.share_large,
+        threshold=parameters.threshold,
+        dominance_percent=parameters.dominance_percent,
+        digits=parameters.digits,
+        audit_persons=audit.persons,
+        audit_percent=audit.percent,
+    )
+
+
 def asked_parameters(agreements: Iterable[Agreement]) -> tuple[DisclosureParameters, ...]:
     """Return what each agreement about aggregates asks for, in their order. Raises StatisticsRefused."""
     return tuple(parameters_of(one.disclosure_control) for one in agreements if AGGREGATE in one.conditions)

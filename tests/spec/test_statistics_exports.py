@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -18,14 +19,23 @@ from joserfc import jwe
 from joserfc.jwk import ECKey
 from sqlalchemy import text
 
+from broker.cli.output import CommandRefused
+from broker.cli.statistics_bands import bands_of
+from broker.cli.statistics_catalogue import find_release, question_of
+from broker.cli.statistics_door import StatisticsDoor
+from broker.cli.statistics_download import download
+from broker.cli.statistics_package import read_cells
+from broker.cli.statistics_view import shown_of
 from broker.errors import EvidenceUnavailable
 from broker.evidence.kinds import check_any
 from broker.oauth.recipient_keys import AGREED, CONTENT
 from broker.oauth.registration import registrable_jwks
+from broker.statistics.agreed import parameters_of
 from broker.statistics.disclosure import DisclosureParameters
 from broker.statistics.registry import Limits
 from broker.storage.ledger import PostgresLedger
 from broker.storage.statistics_jobs import PostgresJobs
+from policies.statistics_terms import DisclosureTerms
 from tests.answers import problem_in
 from tests.doors import InProcessCaller
 from tests.frozen_release import SmallRelease, frozen_release
@@ -430,7 +440,9 @@ def test_a_table_can_be_encrypted_to_the_key_that_the_client_registered(statisti
 class TestCatalogue:
     """What may be asked: no more than the agreement opens."""
 
-    def test_each_ministry_sees_what_its_fields_open(self, statistics: Statistics, finance: Ministry) -> None:
+    def test_each_ministry_sees_what_its_fields_open(
+        self, statistics: Statistics, finance: Ministry, small: SmallRelease
+    ) -> None:
         told = finance.catalogue().json()
         assert told["agreement"]["id"] == FINANCE
         assert told["formats"] == ["csv", "parquet", "sdmx-csv", "xlsx"]
@@ -448,6 +460,7 @@ class TestCatalogue:
         assert (releases["2026-q1.1"]["is_open"], one["is_open"]) == (False, True)
         assert (releases["2025-q4.1"]["is_strict_enough"], one["is_strict_enough"]) == (False, True)
         assert one["limits"]["cells"] == 50_000
+        assert parameters_of(DisclosureTerms(**one["disclosure_control"])) == small.frozen.manifest.parameters
         other = statistics.ministry(HEALTH).catalogue().json()["releases"][0]
         names = [dimension["name"] for dimension in other["dimensions"]]
         assert names == ["province", "sex", "age", "payer", "benefit", "facility"]
@@ -511,3 +524,31 @@ def test_a_broker_without_releases_says_so_to_whoever_may_ask(app: Flask, statis
     anybody = InProcessCaller(ministry.issuer, ministry.client_id, ministry.key, "verify_entitlement")
     anybody.app = app
     problem_in(anybody.request("GET", CATALOGUE), "scope-insufficient")
+
+
+def test_people_ask_with_the_command_s_own_parts(statistics: Statistics, tmp_path: Path) -> None:
+    """`broker statistics export` without its process: catalogue, question, job, file, table with noise."""
+    door, file = StatisticsDoor(statistics.ministry(), "en"), tmp_path / "table.zip"
+    release = find_release(door.catalogue(), None)
+    question = question_of(release, ["province:region", "sex"], ["age=0-14,15-24"], ["contributions"])
+    asked = door.ask(json.dumps(question.body("csv")).encode())
+    statistics.work()
+    percents: list[int] = []
+    job = door.wait(asked, percents.append)
+    assert (job["state"], percents[-1]) == ("done", 100)
+    download(door, job, file, lambda _: None)
+    cells = read_cells(file, ("province", "sex"), question.measures)
+    assert len(cells) == job["result"]["cell_count"]
+    table = shown_of(release, question, cells, bands_of(release), "en")
+    assert [axis.label for axis in table.axes] == ["Region", "Sex"]
+    assert table.filters == (("Age on the period's last day", ("0-14 years", "15-24 years")),)
+    told = [codes for codes, values in cells.items() if values[0] is not None]
+    assert {round(table.width(codes, 0), 1) for codes in told} == {3.4}
+    assert door.cancel(str(job["job_id"])) == "done", "what is there is not taken back"
+    with pytest.raises(CommandRefused) as refused:
+        door.ask(
+            json.dumps({**question.body("csv"), "dimensions": [{"name": "person", "level": "x"}]}).encode()
+        )
+    assert refused.value.exit_code == 3
+    assert "reason: name_unregistered" in refused.value.message
+    assert "registered: " in refused.value.message

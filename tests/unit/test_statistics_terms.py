@@ -13,7 +13,7 @@ from broker.cli import main
 from broker.errors import SettingsInvalid
 from broker.setting_readers import Secret
 from broker.settings import Settings
-from broker.statistics.agreed import asked_parameters, check_agreements, parameters_of
+from broker.statistics.agreed import asked_parameters, check_agreements, parameters_of, terms_of
 from broker.statistics.disclosure import DisclosureParameters
 from policies.compare import compare_agreements
 from policies.load import SHIPPED, load_agreement, load_directory
@@ -36,6 +36,7 @@ def test_without_tables_the_usual_protection_holds_and_the_release_says_how_much
     assert found.export_limits == ExportLimits()
     assert found.export_limits.formats == EXPORT_FORMATS
     assert parameters_of(found.disclosure_control) == DisclosureParameters()
+    assert terms_of(DisclosureParameters()) == found.disclosure_control
 
 
 def test_every_key_is_read() -> None:
