@@ -30,9 +30,16 @@ _MISSING: Final = ("42P01", "TABLE_OR_VIEW_NOT_FOUND")
 _TOO_LARGE: Final = ("22003", "ARITHMETIC_OVERFLOW", "CAST_OVERFLOW", "NUMERIC_VALUE_OUT_OF_RANGE")
 
 
-def database_engine(url: str) -> Engine:
-    """Return SQLAlchemy's engine of a URL. Raises SourceUnavailable where no driver for it is installed."""
-    arguments = {"connect_timeout": CONNECT_SECONDS} if url.startswith(POSTGRESQL) else {}
+def database_engine(url: str, *, is_writing: bool = False) -> Engine:
+    """Return SQLAlchemy's engine of a URL. is_writing: loads; all else could not write if it would.
+
+    Raises SourceUnavailable where no driver for it is installed.
+    """
+    arguments: dict[str, str | int] = {}
+    if url.startswith(POSTGRESQL):
+        arguments["connect_timeout"] = CONNECT_SECONDS
+        if not is_writing:
+            arguments["options"] = "-c default_transaction_read_only=on"
     try:
         return create_engine(url, poolclass=NullPool, hide_parameters=True, connect_args=arguments)
     except (NoSuchModuleError, ArgumentError, ImportError):

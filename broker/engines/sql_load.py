@@ -35,7 +35,7 @@ def load_release(release: FrozenRelease, urls: Sequence[str], on_share: Callable
         def tell(share: float, shard: int = shard) -> None:
             on_share(0.1 + 0.9 * (shard + share) / len(urls))
 
-        engine = database_engine(url)
+        engine = database_engine(url, is_writing=True)
         if engine.dialect.name not in (POSTGRESQL, SPARK):
             raise SourceUnavailable("releases are loaded into PostgreSQL and Spark alone")
         mark = mark_of(release.manifest, shard, len(urls))

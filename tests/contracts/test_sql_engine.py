@@ -9,6 +9,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import InternalError
 
 from broker.cli.embedded import EmbeddedCluster
 from broker.engines.choosing import engine_of
@@ -191,6 +192,11 @@ def test_an_engine_that_is_away_is_told_without_its_url_and_without_sql(loaded: 
     with pytest.raises(SourceUnavailable, match=r"^the engine failed: OperationalError$") as failure:
         engine.count(loaded, PLAN, quiet)
     assert failure.value.__suppress_context__
+
+
+def test_what_counts_could_not_write(urls: list[str]) -> None:
+    with database_engine(urls[0]).connect() as connection, pytest.raises(InternalError, match="read-only"):
+        connection.execute(text("CREATE TABLE stranger (x INTEGER)"))
 
 
 def test_a_stopped_question_asks_nothing(loaded: FrozenRelease, urls: list[str]) -> None:
