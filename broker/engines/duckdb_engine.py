@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql
 
 from broker.engines.checked_files import CheckedFiles, batches_of, files_of
 from broker.engines.logical import LogicalPlan, logical_plan
-from broker.engines.margins import Counted, cells_with_margins
+from broker.engines.margins import Counted, cells_with_margins, check_persons
 from broker.engines.statement import (
     APART,
     CELL,
@@ -75,6 +75,7 @@ class DuckDBEngine:
                 counted.append(_read(wanted, _answer(connection, text, shares, on_share)))
                 done += rows
         table = cells_with_margins(wanted, counted)
+        check_persons(wanted, table, release.manifest.persons_count)
         on_share(1.0)
         return table
 

@@ -59,6 +59,17 @@ def cells_with_margins(plan: LogicalPlan, parts: Sequence[Counted]) -> CellTable
     return table
 
 
+def check_persons(plan: LogicalPlan, table: CellTable, persons_count: int) -> None:
+    """Refuse a table that has other persons than the release: some who were lost, or counted in two places.
+
+    persons_count: of the whole release. A filter leaves some of them; without one it is everybody.
+    """
+    everybody = np.all(table.codes == TOTAL, axis=1)
+    counted = int(table.persons[everybody].sum())
+    if counted > persons_count or (not plan.kept and counted != persons_count):
+        raise StatisticsRefused("cells_malformed", "there are more or fewer persons than in the release")
+
+
 def _with_margin(table: CellTable, at: int) -> CellTable:
     """Return cells with their totals over one dimension, with each person in one of its categories."""
     codes = table.codes.copy()

@@ -11,7 +11,7 @@ import numpy as np
 from broker.engines.database import Question, database_engine
 from broker.engines.loaded import mark_of, rows_name
 from broker.engines.logical import LogicalPlan, logical_plan
-from broker.engines.margins import Counted, cells_with_margins
+from broker.engines.margins import Counted, cells_with_margins, check_persons
 from broker.engines.statement import (
     APART,
     CELL,
@@ -65,6 +65,7 @@ class SqlEngine:
 
         tables = told_while(count_all, lambda: on_share(len(ended) / shards), stop)
         table = tables[0] if shards == 1 else merged(tables)
+        check_persons(wanted, table, release.manifest.persons_count)
         on_share(1.0)
         return table
 

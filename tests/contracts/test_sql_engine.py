@@ -151,6 +151,15 @@ def test_a_wrong_code_in_the_database_is_refused(loaded: FrozenRelease, urls: li
         engine.dispose()
 
 
+def test_rows_that_were_lost_are_noticed(loaded: FrozenRelease, urls: list[str]) -> None:
+    engine = create_engine(urls[0])
+    with engine.begin() as connection:
+        connection.execute(text(f"DELETE FROM {rows_name('2026-q3.1')} WHERE d_province = 2"))  # noqa: S608
+    engine.dispose()
+    with pytest.raises(StatisticsRefused, match="more or fewer persons than in the release"):
+        SqlEngine(urls[:1]).count(loaded, PLAN, quiet)
+
+
 def test_sums_beyond_what_is_exact_are_refused(loaded: FrozenRelease, urls: list[str]) -> None:
     engine = create_engine(urls[0])
     with engine.begin() as connection:

@@ -209,6 +209,21 @@ def test_somebody_of_two_sexes_is_refused(release: FrozenRelease, engine: DuckDB
         engine.count(with_file(release, twice), plan_of(("sex", "sex")), quiet)
 
 
+def test_persons_who_are_lost_or_are_in_two_provinces_are_refused(
+    release: FrozenRelease, engine: DuckDBEngine
+) -> None:
+    filtered = plan_of(("sex", "sex"), filters=(Filter("period", "month", ("2026-07",)),))
+    table = first_table(release)
+    stranger = with_file(release, changed(table, "person", list(range(table.num_rows)), pa.int64()))
+    with pytest.raises(StatisticsRefused, match="more or fewer persons than in the release"):
+        engine.count(stranger, PLAN, quiet)
+    counted = engine.count(stranger, filtered, quiet)
+    assert counted.persons[0] <= release.manifest.persons_count, "of a part it is known that it is no more"
+    fewer = replace(stranger, manifest=replace(stranger.manifest, persons_count=3))
+    with pytest.raises(StatisticsRefused, match="more or fewer persons than in the release"):
+        engine.count(fewer, filtered, quiet)
+
+
 def test_sums_beyond_what_is_exact_are_refused(release: FrozenRelease, engine: DuckDBEngine) -> None:
     table = first_table(release)
     huge = with_file(release, changed(table, "m_salary", [2**62] * table.num_rows, pa.int64()))
