@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from time import perf_counter
 
-AXES = ("province", "sex", "age", "sector")
+AXES = ("facility", "sex", "age", "sector")
 
 
 def main() -> None:

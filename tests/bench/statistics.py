@@ -1,6 +1,6 @@
 """What a protected table costs: `make bench-statistics`; with QUICK=1 under three minutes.
 
-A made-up release of three rows a person; one table of some 48,000 cells, exported whole (engine, noise and
+A made-up release of three rows a person; one table of some 44,000 cells, exported whole (engine, noise and
 hiding, auditor, SDMX package) in a process of its own, in turn with the raw GROUP BY of the same aggregates;
 the auditor with many tables of the release; what pandas and acro do of it. Results go to
 .artifacts/bench-statistics.json and, for the full run, to docs/performance.md.
@@ -21,7 +21,7 @@ from time import perf_counter
 
 from rich.console import Console
 
-from broker.actions.statistics_doors import FrozenRelease
+from broker.statistics.frozen import FrozenRelease
 from tests.bench.report import machine, replace_block
 from tests.bench.statistics_export import (
     ExportRun,
@@ -32,9 +32,8 @@ from tests.bench.statistics_export import (
     pandas_run,
     whole_raw_run,
 )
-from tests.bench.statistics_mart import made_release
+from tests.bench.statistics_mart import MONTHS, made_release
 from tests.bench.statistics_peers import acro_figures
-from tests.bench.statistics_registry import MONTHS
 from tests.bench.statistics_tables import LARGE, auditor_figures
 from tests.bench.statistics_useful import useful_figures
 

@@ -14,17 +14,15 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Final, TypeVar
 
-from broker.actions.statistics_doors import FrozenRelease
 from broker.statistics.answering import answered
 from broker.statistics.audit import check_audit
 from broker.statistics.audit_rules import AuditRules
 from broker.statistics.axes import on_grid
-from broker.statistics.draws import keyed_draw
-from broker.statistics.magnitudes import MagnitudeNoise
+from broker.statistics.frozen import FrozenRelease
+from broker.statistics.methods import method_of
 from broker.statistics.plan import TablePlan
 from broker.statistics.plan_layout import axes_of, layout_of
-from broker.statistics.protect import Method, Rules, protected
-from broker.statistics.table_csv import table_from_csv, table_name
+from broker.statistics.protect import Method, protected
 from broker.statistics.views import Released
 from tests.bench.statistics_engine import counted_cells, packed_bytes, prepared
 from tests.bench.statistics_raw import connected, fetched, raw_query
@@ -86,21 +84,11 @@ def peak_mb() -> float:
     raise RuntimeError("the kernel tells no peak")
 
 
-def method_of(release: FrozenRelease) -> Method:
-    """Return the method of a release, from the perturbation tables that it keeps."""
-    parameters = release.manifest.parameters
-    counts = table_from_csv(release.perturbation[table_name(parameters.counts)], parameters.counts)
-    sums = table_from_csv(release.perturbation[table_name(parameters.sums)], parameters.sums)
-    noise = MagnitudeNoise(table=sums, share_small=parameters.share_small, share_large=parameters.share_large)
-    return Method(
-        counts=counts,
-        sums=dict.fromkeys(release.manifest.registry.measures, noise),
-        rules=Rules(
-            threshold=parameters.threshold,
-            dominance_percent=parameters.dominance_percent,
-            digits=parameters.digits,
-        ),
-        draw=keyed_draw(release.secret_table),
+def release_method(release: FrozenRelease) -> Method:
+    """Return the method of a release, as jobs make it."""
+    manifest = release.manifest
+    return method_of(
+        manifest.parameters, manifest.registry.measures, release.perturbation, release.secret_table
     )
 
 
@@ -111,11 +99,11 @@ def export_run(release: FrozenRelease, plan: TablePlan) -> ExportRun:
     clock = Clock()
     cells = counted_cells(release, plan)
     counted = clock.run()
-    answer = answered(registry, plan, cells, method_of(release), [], RULES)
+    answer = answered(registry, plan, cells, release_method(release), [], RULES)
     reviewed = clock.run()
     content = packed_bytes(release, answer)
     whole = clock.run()
-    method = method_of(release)
+    method = release_method(release)
     control = perf_counter()
     grid = on_grid(cells, axes_of(registry, plan))
     released = Released(grid, protected(grid, method, plan.hash), layout_of(registry, plan))

@@ -1,7 +1,8 @@
 """A made-up release in the layout of `broker/engines/mart.py`, written province by province in flat memory.
 
-Every person has one row a month. Provinces, ages and sectors are of very different sizes; one person in
-twenty changes the sector of work, one in ten has none. Wages are spread as many people's are.
+Dimensions and measures are those that releases are frozen with. Every person has one row a month; provinces,
+ages and sectors are of very different sizes; who is of working age mostly works, one in twenty changes the
+sector, and nothing is unknown. Wages are spread as many people's are.
 """
 
 from __future__ import annotations
@@ -17,23 +18,23 @@ import pyarrow
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from broker.actions.statistics_doors import FrozenRelease
 from broker.engines.mart import PERSON, RECORD_KEY, dimension_column, measure_column
+from broker.engines.shipped_tables import shipped_tables
+from broker.statistics.dimensions import MEASURES, NONE, registry_of, words_of
 from broker.statistics.disclosure import DisclosureParameters
-from broker.statistics.make_table import made_table
+from broker.statistics.frozen import FrozenRelease
 from broker.statistics.manifest import ReleaseFile, ReleaseManifest
-from broker.statistics.table_csv import table_hash, table_name, table_to_csv
-from tests.bench.statistics_registry import (
-    MONTHS,
-    PROVINCES,
-    REGISTRY,
-    RELEASE,
-    SECTORS,
-    dimensions_about,
-    measures_about,
-)
+from broker.statistics.methods import hashes_of, tables_needed
+from broker.statistics.periods import parse_quarter
+from broker.statistics.table_csv import table_name
 
 SECRET_TABLE: Final = bytes(range(32))
+QUARTER: Final = parse_quarter("2026-q3")
+REGISTRY: Final = registry_of(QUARTER, 1)
+MONTHS: Final = REGISTRY.dimension("period").leaves
+SECTORS: Final = 21
+_WORKING_AGES: Final = (3, 13)
+"""Age bands of five years: from 15 to below 65."""
 Columns = dict[str, NDArray[np.integer]]
 
 
@@ -42,27 +43,29 @@ def made_release(
 ) -> FrozenRelease:
     """Write so many persons, three rows each, and return the release that holds them."""
     files: list[ReleaseFile] = []
-    for province, count in enumerate(_shares(persons)):
+    shares = _shares(persons)
+    for province, count in enumerate(shares):
         rng = np.random.default_rng([seed, province])
         people = _people(rng, province, int(count))
         files += [
             _written(directory, month, province, _month(rng, people, month)) for month in range(len(MONTHS))
         ]
-        on_share((province + 1) / PROVINCES)
+        on_share((province + 1) / len(shares))
     parameters = DisclosureParameters()
-    tables = [made_table(parameters.counts), made_table(parameters.sums)]
+    shipped = shipped_tables()
+    perturbation = {table_name(one): shipped[table_name(one)] for one in tables_needed(parameters)}
     manifest = ReleaseManifest(
-        release=RELEASE,
+        release=REGISTRY.release,
         period="2026-q3",
         revision=1,
         supersedes="",
         frozen_at=datetime(2026, 10, 20, tzinfo=UTC),
         as_of=datetime(2026, 10, 1, tzinfo=UTC),
         registry=REGISTRY,
-        dimensions=dimensions_about(),
-        measures=measures_about(),
+        dimensions=words_of(QUARTER),
+        measures=MEASURES,
         parameters=parameters,
-        perturbation={table_name(table.parameters): table_hash(table) for table in tables},
+        perturbation=hashes_of(perturbation),
         files=tuple(files),
         persons_count=persons,
         rows_count=persons * len(MONTHS),
@@ -72,7 +75,7 @@ def made_release(
         directory=str(directory),
         is_open=True,
         secret_table=SECRET_TABLE,
-        perturbation={table_name(table.parameters): table_to_csv(table) for table in tables},
+        perturbation=perturbation,
     )
 
 
@@ -81,29 +84,38 @@ def _falling(count: int, power: float) -> NDArray[np.float64]:
     return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
+def _number(name: str, code: str) -> int:
+    return REGISTRY.dimension(name).leaves.index(code)
+
+
 def _shares(persons: int) -> NDArray[np.int64]:
-    """Return how many live in each province: whole numbers that sum to all."""
-    bounds = np.rint(np.cumsum(_falling(PROVINCES, 0.6)) * persons).astype(np.int64)
+    """Return how many live in each province that there is: whole numbers that sum to all."""
+    known = len(REGISTRY.dimension("province").leaves) - 1
+    bounds = np.rint(np.cumsum(_falling(known, 0.6)) * persons).astype(np.int64)
     return np.diff(bounds, prepend=0)
 
 
 def _people(rng: np.random.Generator, province: int, count: int) -> Columns:
     """Return persons of a province with what stays the same in all their rows, sorted by their keys."""
-    # The province's number is in the key: no two persons are one, and none is in two provinces.
-    low = np.cumsum(rng.integers(1, 2**24, count))
+    ages = rng.choice(18, count, p=_falling(18, 0.4))
+    works = (ages >= _WORKING_AGES[0]) & (ages < _WORKING_AGES[1]) & (rng.random(count) < 0.9)
+    sector = np.where(works, rng.choice(SECTORS, count, p=_falling(SECTORS, 0.8)), _number("sector", NONE))
+    places = len(REGISTRY.dimension("facility").leaves) - 2
+    near = (province * 2 + rng.integers(0, 2, count)) % places
+    facility = np.where(rng.random(count) < 0.9, near, rng.integers(0, places, count))
     return {
-        PERSON: (np.int64(province) << np.int64(50)) + low,
+        # The province's number is in the key: no two persons are one, and none is in two provinces.
+        PERSON: (np.int64(province) << np.int64(50)) + np.cumsum(rng.integers(1, 2**24, count)),
         RECORD_KEY: rng.integers(0, 2**32, count),
         "province": np.full(count, province),
         "sex": rng.integers(0, 2, count),
-        "age": rng.choice(10, count, p=_falling(10, 0.4)),
-        "sector": np.where(
-            rng.random(count) < 0.1, SECTORS, rng.choice(SECTORS, count, p=_falling(SECTORS, 0.8))
-        ),
-        "payer": rng.choice(4, count, p=_falling(4, 0.5)),
+        "age": ages,
+        "sector": sector,
+        "payer": rng.choice(5, count, p=_falling(5, 0.5)),
         "benefit": rng.choice(5, count, p=_falling(5, 1.0)),
-        "facility": np.where(rng.random(count) < 0.9, province, rng.integers(0, PROVINCES, count)),
+        "facility": facility,
         "salary": np.rint(np.exp(rng.normal(16, 0.5, count))).astype(np.int64),
+        "benefits": np.where(rng.random(count) < 0.08, rng.integers(10**5, 10**7, count), 0),
     }
 
 
@@ -115,12 +127,18 @@ def _month(rng: np.random.Generator, people: Columns, month: int) -> Columns:
         people["sector"] = np.where(moves, rng.integers(0, SECTORS, count), people["sector"])
     works = people["sector"] < SECTORS
     salary = np.where(works, people["salary"], 0)
+    amounts = {
+        "contributions": salary * 32 // 100,
+        "salary": salary,
+        "benefits": people["benefits"],
+        "months": works.astype(np.int64),
+    }
     columns: Columns = {PERSON: people[PERSON], RECORD_KEY: people[RECORD_KEY]}
-    columns[dimension_column("period")] = np.full(count, month)
-    for name in ("province", "sex", "age", "sector", "payer", "benefit", "facility"):
-        columns[dimension_column(name)] = people[name]
-    columns[measure_column("contributions")] = salary * 32 // 100
-    columns[measure_column("salary")] = salary
+    for dimension in REGISTRY.dimensions:
+        own = np.full(count, month) if dimension.name == "period" else people[dimension.name]
+        columns[dimension_column(dimension.name)] = own
+    for measure in REGISTRY.measures:
+        columns[measure_column(measure)] = amounts[measure]
     return columns
 
 

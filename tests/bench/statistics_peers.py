@@ -10,12 +10,12 @@ from typing import Final
 import numpy as np
 import pyarrow.parquet
 
-from broker.actions.statistics_doors import FrozenRelease
 from broker.engines.mart import dimension_column, measure_column
+from broker.statistics.frozen import FrozenRelease
 
 ACRO: Final = Path(".venv-acro/bin/python")
 SCRIPT: Final = Path(__file__).with_name("acro_peer.py")
-AXES: Final = ("province", "sex", "age", "sector")
+AXES: Final = ("facility", "sex", "age", "sector")
 
 LADDER: Final = ((100_000, 2), (100_000, 3), (1_000_000, 3), (100_000, 4), (1_000_000, 4))
 """Rows, and by how many of the axes they are cut: each step is more work than the one before."""
