@@ -33,6 +33,12 @@ class Step:
     alone: Integers | None = None
 
 
+def transferring(view: View) -> list[str]:
+    """Return the dimensions of a view in which a transfer can come from another category."""
+    sizes = zip(view.layout.axes, view.true.shape, strict=True)
+    return [name for name, size in sizes if size > _LEAST]
+
+
 def swapping(view: View) -> list[str]:
     """Return the dimensions of a view in which a move can take from another category what it gives.
 
@@ -98,7 +104,8 @@ def _givers(view: View, axis: int, own: Integers, spread: Integers) -> Integers:
     whole = view.true[tuple(slice(1, None) if one == axis else 0 for one in range(view.true.ndim))]
     order = np.argsort(-whole, kind="stable") + 1
     most = min(_LARGEST, len(order))
-    at = (spread // 7) % most
+    # Every second time the largest one: where a category is thin, most others are empty too.
+    at = np.where(spread % 2 == 0, 0, (spread // 7) % most)
     giver = order[at]
     return np.where(giver == own, order[(at + 1) % most], giver)
 

@@ -17,11 +17,14 @@ from broker.statistics.audit import check_audit, narrow_cells, narrowed
 from broker.statistics.audit_rules import AuditRules
 from broker.statistics.axes import Axis, Grid, on_grid
 from broker.statistics.exact import can_be_exact, intervals
+from broker.statistics.joined_transfers import joined_reach
 from broker.statistics.moves import unsafe_cells
 from broker.statistics.output import HIDDEN
 from broker.statistics.protect import Protected, protected
 from broker.statistics.reasons import StatisticsRefused
 from broker.statistics.rooms import rooms_of
+from broker.statistics.steps import Step
+from broker.statistics.transfers import transfer_bounds, transferable
 from broker.statistics.views import Layout, Released, View, persons_view, sum_view
 from tests.reference import margins as twin
 from tests.statistics_world import AGE, PROVINCE, SECTOR, SEX, Population, method, population
@@ -104,6 +107,50 @@ def test_dimensions_that_a_table_does_not_cut_leave_its_moves_as_many() -> None:
     others = {f"_{number}": np.ones(3, dtype=bool) for number in range(12)}
     layout = replace(view.layout, kept={**others, **view.layout.kept})
     assert unsafe_cells([replace(view, layout=layout)])[0].tolist() == []
+
+
+def with_exact(view: View, *places: tuple[int, ...]) -> View:
+    """Return a view that tells the truth of some of its cells."""
+    low, high = view.low.copy(), view.high.copy()
+    for place in places:
+        low[place] = high[place] = view.true[place]
+    return replace(view, low=low, high=high)
+
+
+def test_who_is_in_one_other_cell_alone_keeps_an_empty_one_safe() -> None:
+    # Nobody is at the crossings; the grand total is exact.
+    true = with_totals(np.array([[0.0, 0.0], [0.0, 50.0]]))
+    hidden = np.zeros(true.shape, dtype=bool)
+    hidden[1, 1] = True
+    view = with_exact(view_of(true, hidden, bound=5), (0, 0))
+    assert intervals([view], 0, np.array([4]))[0, 1] >= 3
+    assert unsafe_cells([view])[0].tolist() == []
+    # Where there is nobody to come from, an empty cell stays told.
+    nobody = replace(view, high=np.where(true == 50, 50, view.high), low=np.where(true == 50, 50, view.low))
+    assert unsafe_cells([nobody])[0].tolist() == [4]
+
+
+def test_a_transfer_from_nowhere_shows_nothing() -> None:
+    view = suppressed(HIDDEN_CELLS)
+    gains, nobody = np.array([0]), np.array([-1])
+    steps = {name: Step(gains, nobody) for name in view.layout.kept}
+    assert [bound.tolist() for bound in transfer_bounds(transferable([view]), steps)] == [[0], [0]]
+    assert [able.tolist() for able in joined_reach(transferable([view]), [steps], np.ones(1))] == [
+        [False]
+    ] * 2
+
+
+def test_one_person_from_each_of_several_cells_keeps_an_empty_one_safe() -> None:
+    true = with_totals(np.array([[0.0, 1.0, 1.0, 1.0], [9.0, 9.0, 9.0, 9.0]]))
+    hidden = np.zeros(true.shape, dtype=bool)
+    hidden[1, 1] = True
+    told = view_of(true, hidden, bound=5)
+    view = with_exact(told, (0, 0), (1, 0), (2, 0), (2, 1), (2, 2), (2, 3), (2, 4))
+    place = int(np.ravel_multi_index((1, 1), true.shape))
+    assert intervals([view], 0, np.array([place]))[0].tolist() == pytest.approx([0, 3], abs=1e-6)
+    assert unsafe_cells([view])[0].tolist() == []
+    fewer = with_exact(view, (1, 2))
+    assert unsafe_cells([fewer])[0].tolist() == [place]
 
 
 small_tables = st.integers(0, 2**32).map(np.random.default_rng)
