@@ -1,6 +1,6 @@
 """What a protected table costs: `make bench-statistics`; with QUICK=1 under three minutes.
 
-A made-up release of three rows a person; one table of some 44,000 cells, exported whole (engine, noise and
+A made-up release of three rows a person; one table of some 41,000 cells, exported whole (engine, noise and
 hiding, auditor, SDMX package) in a process of its own, in turn with the raw GROUP BY of the same aggregates;
 the auditor with many tables of the release; what pandas and acro do of it. Results go to
 .artifacts/bench-statistics.json and, for the full run, to docs/performance.md.

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from broker.engines.mart import PERSON, RECORD_KEY, dimension_column, measure_column
 from broker.engines.shipped_tables import shipped_tables
-from broker.statistics.dimensions import MEASURES, NONE, registry_of, words_of
+from broker.statistics.dimension_making import NONE
+from broker.statistics.dimensions import MEASURES, registry_of, words_of
 from broker.statistics.disclosure import DisclosureParameters
 from broker.statistics.frozen import FrozenRelease
 from broker.statistics.manifest import ReleaseFile, ReleaseManifest
