@@ -19,13 +19,22 @@ from broker.app import new_reference
 from broker.cli.caller import Answer, ClientKey
 from broker.cli.statistics_worker import Bounds, ExportsJob
 from broker.export_packing import AgreementWords, ChildDoors
+from broker.oauth.release_secrets import ReleaseSeal
 from broker.statistics.frozen import FrozenRelease
 from broker.statistics.manifest import Label, ReleaseManifest
+from broker.statistics.manifest_json import manifest_bytes, manifest_hash
+from broker.statistics.periods import parse_quarter
+from broker.statistics.release_layout import perturbation_path
+from broker.statistics.revision import RevisionPolicy
 from broker.statistics_wiring import StatisticsWiring
 from broker.storage.clients import ClientRecord, Organisation
 from broker.storage.statistics_kept import KeptTables
+from broker.storage.statistics_making import PostgresReleaseMaking
+from broker.storage.statistics_releases import PostgresReleaseShelf
 from broker.storage.statistics_work import PostgresWork
+from tests.acting import ACTS
 from tests.doors import InProcessCaller, running_app, wait_until
+from tests.frozen_release import SmallRelease
 from tests.oauth_world import Party
 from tests.release_world import World
 
@@ -77,7 +86,7 @@ class Ministry(InProcessCaller):
 class Statistics:
     """A broker that serves statistics. shelf: what is on it may be changed by a test."""
 
-    def __init__(self, world: World, app: Flask, shelf: MemoryShelf) -> None:
+    def __init__(self, world: World, app: Flask | None, shelf: MemoryShelf) -> None:
         self.world, self.app, self.shelf = world, app, shelf
         key = world.settings.key_encryption_key_file.reveal()
         self._kept = KeptTables(world.engine, key)
@@ -108,7 +117,8 @@ class Statistics:
         )
         private = json.dumps({**party.key.as_dict(private=True), "kid": party.kid})
         caller = Ministry(self.world.settings.issuer, party.client_id, ClientKey.read(private), scope)
-        caller.app = self.app
+        if self.app is not None:
+            caller.app = self.app
         return caller
 
     def work(self) -> None:
@@ -152,6 +162,24 @@ class Statistics:
 
     def steps(self, client: Ministry) -> list[str]:
         return [entry["step"] for entry in self.entries(client)]
+
+
+def put_on_shelf(world: World, directory: Path, small: SmallRelease) -> FrozenRelease:
+    """Let a release that lies in a directory answer from the broker's database; return it as it is there."""
+    key = world.settings.key_encryption_key_file.reveal()
+    making = PostgresReleaseMaking(world.engine, ReleaseSeal(key), ACTS)
+    manifest = small.frozen.manifest
+    begun = making.begin(parse_quarter(manifest.period), RevisionPolicy(), supersede=False)
+    assert begun.release == manifest.release
+    home = directory / manifest.release
+    for name, content in small.frozen.perturbation.items():
+        place = home / perturbation_path(manifest.perturbation[name])
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content.encode())
+    making.freeze(begun.release, manifest_hash(manifest_bytes(manifest)), manifest.frozen_at)
+    found = PostgresReleaseShelf(world.engine, directory, ReleaseSeal(key)).find_release(begun.release)
+    assert found is not None
+    return found
 
 
 @contextmanager

@@ -213,9 +213,9 @@ PARAMETERS: Final[Mapping[str, Words]] = {
         "bytes=0-1023",
     ),
     "If-Range": Words(
-        "chỉ trả một đoạn khi tệp vẫn là tệp này", "the ETag for which the part is wanted", '"5f…"'
+        "chỉ trả một đoạn khi tệp vẫn là tệp này", "the ETag for which the part is wanted", '"5f1d"'
     ),
-    "If-None-Match": Words("ETag của tệp đã có", "ETag of what you have already", '"5f…"'),
+    "If-None-Match": Words("ETag của tệp đã có", "ETag of what you have already", '"5f1d"'),
     "grant_id": Words(
         "số của sự cho phép, như trong câu trả lời cấp mã truy cập",
         "number of the grant, as told in the token response",
