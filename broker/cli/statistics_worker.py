@@ -166,7 +166,10 @@ class ExportsJob:
         if isinstance(child.answer, Failed):
             return self._failed(child.taken, child.answer)
         if not child.left_seconds():
-            return self._failed(child.taken, Failed("deadline_exceeded", "deadline"))
+            # At once, whether or not the store hears of it in this round.
+            child.process.kill()
+            child.answer = Failed("deadline_exceeded", "deadline")
+            return self._failed(child.taken, child.answer)
         if not child.until_renewal():
             child.until_renewal = countdown(RENEW_SECONDS)
             held = self._work.renew(child.taken, child.percent, self._clock())

@@ -189,6 +189,28 @@ def test_the_deadline_ends_the_process(shelf: Shelf, working: Callable[..., Work
     assert state(shelf, job)["state"] == "waiting", "it is tried again"
 
 
+def test_the_deadline_ends_the_process_also_while_the_store_is_away(
+    shelf: Shelf, working: Callable[..., Working], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, fail = shelf.ask(RELEASE.manifest, SEX), shelf.work.fail
+    work = working("wait")
+    work.until(work.begun)
+
+    def away(*_: object) -> bool:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(shelf.work, "fail", away)
+    child = work.job._child
+    assert child is not None
+    child.left_seconds = lambda: 0.0
+    with pytest.raises(StoreUnavailable):
+        work.job.run()
+    wait_until(work.child_is_gone, "the process ended")
+    monkeypatch.setattr(shelf.work, "fail", fail)
+    assert work.until(lambda: not work.job.is_busy) == [{"deadline_exceeded": 1}]
+    assert state(shelf, job)["state"] == "waiting"
+
+
 def test_percent_is_told_and_a_cancelled_job_is_ended(
     shelf: Shelf, database: Database, working: Callable[..., Working], monkeypatch: pytest.MonkeyPatch
 ) -> None:
