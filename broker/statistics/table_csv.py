@@ -27,14 +27,20 @@ def table_name(parameters: Parameters) -> str:
     if isinstance(parameters, CountParameters):
         free = "".join(f" free{row}" for row in parameters.free_rows)
         return (
-            f"counts D={parameters.bound} V={parameters.variance!r} js={parameters.barred}"
-            f" pstay={parameters.stay!r}{reaches}{free}"
+            f"counts D={parameters.bound} V={_variance(parameters)} js={parameters.barred}"
+            f" pstay={float(parameters.stay)!r}{reaches}{free}"
         )
     rows = ",".join(str(row) for row in parameters.icat)
     return (
-        f"magnitudes D={parameters.bound} V={parameters.variance!r} step={parameters.step}"
+        f"magnitudes D={parameters.bound} V={_variance(parameters)} step={parameters.step}"
         f" icat={rows}{reaches}"
     )
+
+
+def _variance(parameters: Parameters) -> str:
+    """Return V: 3 and 3.0 are one parameter, and have one table."""
+    variance = parameters.variance
+    return repr(int(variance)) if float(variance).is_integer() else repr(variance)
 
 
 def table_to_csv(table: PerturbationTable) -> str:

@@ -14,6 +14,7 @@ from broker.statistics.disclosure import DisclosureParameters
 from broker.statistics.make_table import made_table
 from broker.statistics.manifest import Label
 from broker.statistics.methods import hashes_of, method_of, tables_needed
+from broker.statistics.parameters import CountParameters
 from broker.statistics.periods import month_code, parse_quarter, release_code
 from broker.statistics.provinces import OLD_PROVINCES, PROVINCE_OF_OLD, PROVINCES, REGIONS
 from broker.statistics.reasons import StatisticsRefused
@@ -125,6 +126,12 @@ def test_the_tables_of_the_default_parameters_come_with_the_package() -> None:
             assert kept.steps == anew.steps
             # A solver on another machine may come to other last digits: those of one part in a million.
             assert all(abs(a - b) <= 10**6 for a, b in zip(kept.parts, anew.parts, strict=True))
+
+
+def test_a_whole_number_is_the_same_parameter_however_it_is_written() -> None:
+    written = CountParameters(bound=5, variance=3.0, barred=2)
+    assert table_name(written) in shipped_tables()
+    assert table_from_csv(shipped_tables()[table_name(written)], written).parameters == written
 
 
 def test_a_method_is_made_of_kept_tables_without_a_solver(monkeypatch: pytest.MonkeyPatch) -> None:
