@@ -5,12 +5,14 @@ from __future__ import annotations
 import click
 
 from broker.cli.statistics_export import catalogue_command, export_command
+from broker.cli.statistics_release import release_group
 
 
 @click.group()
 def statistics_group() -> None:
-    """Ask for statistical tables; see what may be asked for."""
+    """Ask for statistical tables; see what may be asked for; freeze what they are counted from."""
 
 
 statistics_group.add_command(export_command, "export")
 statistics_group.add_command(catalogue_command, "catalogue")
+statistics_group.add_command(release_group, "release")

@@ -29,10 +29,7 @@ WORDS: Final = {
     "consent": set(),
 }
 """Kind of entry → the words that say what was done."""
-NO_COMMAND: Final = {
-    *("log_recovered", "log_closed", "emergency_begun", "emergency_ended"),
-    *("statistics_frozen", "statistics_superseded"),
-}
+NO_COMMAND: Final = {"log_recovered", "log_closed", "emergency_begun", "emergency_ended"}
 """Acts that nothing does yet: the words are there, so that the kind need not change for them."""
 WRITES: Final = frozenset({".acts", "acts_of", "operator_acting", "record_look", ".erase", ".invalidate"})
 """Names, attributes with a dot, without which no command can have an entry written."""
