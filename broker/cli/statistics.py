@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from broker.cli.statistics_export import catalogue_command, export_command
+from broker.cli.statistics_load import load_command
 from broker.cli.statistics_release import release_group
 
 
@@ -16,3 +17,4 @@ def statistics_group() -> None:
 statistics_group.add_command(export_command, "export")
 statistics_group.add_command(catalogue_command, "catalogue")
 statistics_group.add_command(release_group, "release")
+release_group.add_command(load_command, "load")
