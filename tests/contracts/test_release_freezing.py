@@ -13,11 +13,14 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import create_engine
 
 from broker.cli.embedded import EmbeddedCluster
+from broker.engines.duckdb_engine import DuckDBEngine
 from broker.engines.kept_tables import kept_tables
 from broker.engines.release_freeze import (
     Freezing,
@@ -29,12 +32,15 @@ from broker.engines.release_freeze import (
 )
 from broker.engines.release_rows import COLUMNS, DIMENSIONS
 from broker.engines.release_verify import faults_of
+from broker.statistics.aggregate import aggregated
 from broker.statistics.dimensions import registry_of
 from broker.statistics.disclosure import DisclosureParameters
+from broker.statistics.frozen import FrozenRelease
 from broker.statistics.manifest import ReleaseManifest
 from broker.statistics.manifest_json import manifest_bytes, manifest_hash
 from broker.statistics.parameters import CountParameters
 from broker.statistics.periods import parse_quarter
+from broker.statistics.plan import planned
 from broker.statistics.release_layout import MANIFEST
 from connectors.national_insurance import schema
 from connectors.national_insurance.statistics_rows import InsuranceStatistics, PersonFacts
@@ -375,3 +381,27 @@ def test_memory_does_not_grow_with_the_persons(tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=300)
         peaks.append(int(done.stdout))
     assert peaks[1] <= peaks[0] * 1.25, peaks
+
+
+def test_an_engine_counts_what_was_frozen_just_as_its_rows_say(
+    whole: tuple[Path, ReleaseManifest], tmp_path: Path
+) -> None:
+    home, manifest = whole
+    release = FrozenRelease(manifest, str(home), is_open=True, secret_table=bytes(32), perturbation={})
+    rows = pa.concat_tables([pq.read_table(home / one.path, partitioning=None) for one in manifest.files])
+    names, persons = np.unique(rows["person"].to_numpy(), return_inverse=True)
+    keys = np.zeros(len(names), dtype=np.uint32)
+    keys[persons] = rows["rkey"].to_numpy()
+    plan = planned(
+        REGISTRY, (("period", "month"), ("sector", "sector"), ("sex", "sex")), (), ("months", "salary")
+    )
+    expected = aggregated(
+        [name for name, _ in plan.cut],
+        plan.measures,
+        np.stack([rows[f"d_{name}"].to_numpy() for name, _ in plan.cut], axis=1),
+        persons,
+        np.stack([rows[f"m_{name}"].to_numpy() for name in plan.measures], axis=1),
+        keys,
+    )
+    engine = DuckDBEngine(memory_mb=200, threads=1, temporary=tmp_path)
+    assert engine.count(release, plan, lambda _: None).content() == expected.content()
