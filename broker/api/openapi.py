@@ -55,6 +55,7 @@ _HEADERS: Final[Mapping[str, Row]] = {
     "Content-Range": {"type": "string", "pattern": r"^bytes ([0-9]+-[0-9]+|\*)/[0-9]+$"},
     "Content-Digest": {"type": "string"},
     "Repr-Digest": {"type": "string"},
+    "Evidence-Reference": {"type": "string", "format": "uuid"},
 }
 
 _RETRIED: Final[Mapping[str, tuple[str, ...]]] = {"readConsentedRecord": ("release-refused",)}
@@ -163,7 +164,7 @@ def _successes(one: Operation) -> Row:
         return {str(one.status): _success(one)}
     content = {name: {"schema": {"type": "string", "format": "binary"}} for name in one.media}
     names = ["X-Request-Id", "ETag"]
-    file = [*names, "Accept-Ranges", "Content-Digest", "Repr-Digest"]
+    file = [*names, "Accept-Ranges", "Content-Digest", "Evidence-Reference", "Repr-Digest"]
     told = str(one.words)
     return {
         "200": {"description": told, "headers": _headers(file), "content": content},

@@ -92,7 +92,10 @@ class StatisticsFace:
                 raise RangeNotSatisfiable(result.bytes_count)
             # To HEAD a server sends the length of what it would send, and none of it.
             return _result_reply(result, wanted, bytes(wanted.end - wanted.start)), ""
-        return _result_reply(result, wanted, self.verb.download(context, job, wanted.start, wanted.end)), ""
+        content = self.verb.download(context, job, wanted.start, wanted.end)
+        recorded = (("Evidence-Reference", context.reference),)
+        reply = _result_reply(result, wanted, content)
+        return replace(reply, headers=(*reply.headers, *recorded)), ""
 
 
 def _job_id(call: Call) -> str:

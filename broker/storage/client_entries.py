@@ -13,7 +13,7 @@ _FIND: Final = text(
     """SELECT e.entry FROM evidence_entries e
     JOIN clients caused ON caused.client_id = convert_from(e.entry, 'UTF8')::json ->> 'client'
     JOIN clients asking USING (organisation_id)
-    WHERE e.reference = CAST(:reference AS uuid) AND e.kind IN ('release', 'refusal')
+    WHERE e.reference = CAST(:reference AS uuid) AND e.kind IN ('release', 'refusal', 'export')
       AND asking.client_id = :client_id"""
 )
 
@@ -25,7 +25,7 @@ class PostgresClientEntries:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def find_entry(self, client_id: str, reference: str) -> bytes | None:
-        """Return the release or refusal that a client of the same organisation caused; None for all others.
+        """Return the release, refusal or export that a client of the same organisation caused, or None.
 
         reference: text of a UUID. Raises StoreUnavailable.
         """

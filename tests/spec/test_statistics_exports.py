@@ -33,6 +33,7 @@ from broker.oauth.registration import registrable_jwks
 from broker.statistics.agreed import parameters_of
 from broker.statistics.disclosure import DisclosureParameters
 from broker.statistics.registry import Limits
+from broker.storage.client_entries import PostgresClientEntries
 from broker.storage.ledger import PostgresLedger
 from broker.storage.statistics_jobs import PostgresJobs
 from policies.statistics_terms import DisclosureTerms
@@ -137,6 +138,14 @@ def test_a_ministry_asks_a_worker_answers_and_it_fetches_the_table(
     assert "data.csv" in zipfile.ZipFile(io.BytesIO(fetched.body)).namelist()
 
     entries = statistics.entries(ministry)
+    assert fetched.headers["evidence-reference"] == entries[-1]["reference"]
+    kept = PostgresClientEntries(statistics.world.engine)
+    stranger = statistics.ministry(HEALTH).client_id
+    for entry in entries:
+        found = kept.find_entry(ministry.client_id, entry["reference"])
+        assert found is not None, "the ministry can have the entry proved"
+        assert json.loads(found) == entry
+        assert kept.find_entry(stranger, entry["reference"]) is None
     for entry in entries:
         check_any(entry)
         assert (entry["job"], entry["plan_hash"]) == (waiting["job_id"], done["plan_hash"])
@@ -480,6 +489,27 @@ class TestCatalogue:
         assert ministry.catalogue().status == 200
         assert statistics.entries(ministry) == []
         problem_in(ministry.request("GET", CATALOGUE, proof=ministry.last_proof), "proof-invalid")
+
+
+def test_a_narrowed_token_opens_what_it_names_and_no_more(statistics: Statistics) -> None:
+    ministry = statistics.ministry()
+
+    def narrowed(*fields: str) -> str:
+        details = [{"type": "statistics_export", "fields": list(fields)}]
+        form = {"grant_type": "client_credentials", "authorization_details": json.dumps(details)}
+        answer = ministry.post_form("token_endpoint", form)
+        assert answer.status == 200, answer.body
+        return str(answer.json()["access_token"])
+
+    catalogue = ministry.request("GET", CATALOGUE, token=narrowed("sex", "province")).json()
+    assert [one["name"] for one in catalogue["releases"][0]["dimensions"]] == ["province", "sex"]
+    assert catalogue["releases"][0]["measures"] == []
+    body = json.dumps(BY_SEX).encode()
+    answer = ministry.request("POST", EXPORTS, body, token=narrowed("sex", "province"))
+    document = problem_in(answer, "statistics-question-refused")
+    assert (document["reason"], document["allowed"]) == ("name_unregistered", "measure …; registered: ")
+    without = json.dumps({**BY_SEX, "measures": []}).encode()
+    assert ministry.request("POST", EXPORTS, without, token=narrowed("sex", "province")).status == 202
 
 
 def test_a_token_without_the_scope_is_refused_everywhere(
