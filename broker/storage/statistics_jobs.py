@@ -36,12 +36,14 @@ from broker.storage.tables import (
     statistics_chunks,
     statistics_jobs,
     statistics_periods,
+    statistics_releases,
     statistics_tables,
 )
 
 _j: Final = statistics_jobs.c
 _t: Final = statistics_tables.c
 _c: Final = statistics_chunks.c
+_r: Final = statistics_releases.c
 
 
 class PostgresJobs:
@@ -55,8 +57,8 @@ class PostgresJobs:
         """Keep a waiting job if its table may be answered; return whether the table is a new one.
 
         Tables of all releases of the period count. A crash before the commit leaves neither job nor place
-        taken, one after it both. Raises StatisticsRefused: of `may_release`, or what the auditor said of
-        this very table.
+        taken, one after it both. Raises StatisticsRefused: of `may_release`, what the auditor said of this
+        very table, or release_closed where the release was superseded meanwhile.
         """
         if (job.plan, job.plan_hash, job.state) != (plan.canonical(), plan.hash, "waiting"):
             raise ValueError("a job waits when it is admitted, and is of its plan")
@@ -152,6 +154,10 @@ def _find(connection: Connection, job_id: str, client_id: str) -> ExportJob | No
 
 def _judged(connection: Connection, release: ReleaseManifest, plan: TablePlan) -> bool:
     """Return whether a table is a new one, held against all that are taken; the period is locked."""
+    closed = select(_r.release).where(_r.release == release.release, _r.state == "superseded")
+    if connection.execute(closed).first() is not None:
+        # It was open when it was looked up; whoever closes it locks the period too.
+        raise StatisticsRefused("release_closed", "the catalogue lists those that are open")
     refused = select(_t.reason).where(_t.plan_hash == plan.hash, _t.state == "refused")
     reason = connection.execute(refused).scalar_one_or_none()
     if reason is not None:

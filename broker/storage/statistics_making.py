@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Engine, select
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 
 from broker.oauth.release_secrets import ReleaseSeal
@@ -15,7 +16,8 @@ from broker.statistics.periods import Quarter, release_code
 from broker.statistics.revision import RevisionPolicy, check_revision
 from broker.storage.acts import Acts, acting_in
 from broker.storage.faults import store_answers
-from broker.storage.tables import statistics_releases
+from broker.storage.statistics_rows import lock_period
+from broker.storage.tables import statistics_periods, statistics_releases
 
 ReleaseState: TypeAlias = Literal["creating", "frozen", "superseded"]
 
@@ -124,7 +126,12 @@ class PostgresReleaseMaking:
         Raises LookupError where the release is not being made.
         """
         acts, columns = acting_in(self._acts), statistics_releases.c
+        period = release.rpartition(".")[0]
+        once = insert(statistics_periods).values(period=period).on_conflict_do_nothing()
         with store_answers(), self._engine.begin() as connection:
+            # Whoever asks for a table locks the period as well: none is admitted to the former after this.
+            connection.execute(once)
+            lock_period(connection, period)
             former = connection.execute(
                 select(columns.supersedes)
                 .where(columns.release == release, columns.state == "creating")

@@ -21,6 +21,8 @@ from broker.statistics.revision import RevisionPolicy
 from broker.storage.statistics_making import PostgresReleaseMaking, ReleaseIsThere
 from broker.storage.statistics_releases import PostgresReleaseShelf
 from tests.acting import ACTS, entries, last_reference
+from tests.exports_shelf import Shelf
+from tests.exports_world import manifest, plan_of
 from tests.frozen_release import FROZEN_AT, SmallRelease, frozen_release
 from tests.oauth_world import Database
 
@@ -31,11 +33,12 @@ SEAL = ReleaseSeal(b"k" * 32)
 
 @pytest.fixture
 def releases(database: Database) -> Iterator[Database]:
+    empty = text("TRUNCATE statistics_releases, statistics_jobs, statistics_tables, statistics_chunks")
     with database.owner.begin() as connection:
-        connection.execute(text("TRUNCATE statistics_releases"))
+        connection.execute(empty)
     yield database
     with database.owner.begin() as connection:
-        connection.execute(text("TRUNCATE statistics_releases"))
+        connection.execute(empty)
 
 
 @pytest.fixture
@@ -121,6 +124,21 @@ def test_a_second_release_closes_the_former_in_the_same_transaction(
         ("statistics_superseded", "2026-q3.1"),
         ("statistics_frozen", "2026-q3.2"),
     }
+
+
+def test_a_release_that_is_superseded_after_it_was_looked_up_admits_no_table(
+    making: PostgresReleaseMaking, releases: Database
+) -> None:
+    shelf, release = Shelf(releases.application), manifest()
+    making.begin(QUARTER, POLICY, supersede=False)
+    making.freeze(release.release, "ab" * 32, FROZEN_AT)
+    shelf.ask(release, plan_of(release, ("sex", "sex")))
+    making.begin(QUARTER, POLICY, supersede=True)
+    making.freeze("2026-q3.2", "cd" * 32, FROZEN_AT)
+    with pytest.raises(StatisticsRefused) as refused:
+        shelf.ask(release, plan_of(release, ("age", "age")))
+    assert refused.value.reason == "release_closed"
+    assert len(shelf.states()) == 1
 
 
 def test_without_being_told_nothing_is_superseded(making: PostgresReleaseMaking) -> None:
