@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from time import perf_counter
 from typing import Final
 
@@ -16,9 +17,9 @@ from broker.statistics.reasons import StatisticsRefused
 from broker.statistics.registry import Registry
 from broker.statistics.release_cap import may_release
 from broker.statistics.views import Released
-from tests.bench.statistics_engine import counted_cells, prepared
 from tests.bench.statistics_export import RULES, release_method
 from tests.bench.statistics_mart import REGISTRY
+from tests.bench.statistics_raw import as_cells, connected, fetched, raw_query
 
 Cut = tuple[tuple[str, str], ...]
 
@@ -57,12 +58,23 @@ _CUTS: Final[tuple[Cut, ...]] = (
     (("period", "month"), ("sector", "sector"), ("age", "age_group")),
     (("facility", "facility_province"), ("age", "age_group")),
 )
-_FILTERS: Final[tuple[tuple[Filter, ...], ...]] = (
-    (),
-    (Filter("sex", "sex", ("F",)),),
-    (Filter("province", "region", ("R1",)),),
-    (Filter("facility", "facility_region", ("R1", "R2")),),
-    (Filter("age", "age_group", ("25-54",)),),
+BOUND_SECONDS: Final = 30
+"""If the auditor took longer than this beside fewer tables, more are not tried: its figures are left out."""
+
+_KNOWN: Final = {
+    "province": Filter("province", "region", ("R1", "R2", "R3", "R4", "R5", "R6")),
+    "facility": Filter("facility", "facility_region", ("R1", "R2", "R3", "R4", "R5", "R6")),
+    "sex": Filter("sex", "sex", ("F", "M")),
+    "age": Filter("age", "age_group", ("15-24", "25-54", "55-64")),
+}
+"""What a table that cuts one of these leaves in: as the large one, categories in which somebody is."""
+
+_NARROWER: Final[tuple[Filter | None, ...]] = (
+    None,
+    Filter("sex", "sex", ("F",)),
+    Filter("province", "region", ("R1",)),
+    Filter("facility", "facility_region", ("R1", "R2")),
+    Filter("age", "age_group", ("25-54",)),
 )
 _MEASURES: Final[tuple[tuple[str, ...], ...]] = ((), ("contributions",), ("salary",))
 
@@ -73,12 +85,15 @@ def earlier_plans(registry: Registry) -> list[TablePlan]:
     Kinds are taken in turn, so that the first few are as different as all of them.
     """
     taken = [LARGE]
-    kinds = list(product(_MEASURES, _FILTERS, _CUTS))
+    kinds = list(product(_MEASURES, _NARROWER, _CUTS))
     step = 37  # Coprime to how many there are: every kind comes once.
     for at in range(len(kinds)):
-        measures, filters, cut = kinds[at * step % len(kinds)]
+        measures, narrower, cut = kinds[at * step % len(kinds)]
+        kept = {name: _KNOWN[name] for name, _ in cut if name in _KNOWN}
+        if narrower is not None:
+            kept[narrower.dimension] = narrower
         try:
-            plan = planned(registry, cut, filters, measures)
+            plan = planned(registry, cut, tuple(kept.values()), measures)
             if may_release(registry, plan, taken).is_new:
                 taken.append(plan)
         except StatisticsRefused:
@@ -87,15 +102,16 @@ def earlier_plans(registry: Registry) -> list[TablePlan]:
 
 
 def released_table(release: FrozenRelease, plan: TablePlan, method: Method) -> Released:
-    """Return a plan's table without asking the auditor."""
-    registry = release.manifest.registry
-    grid = on_grid(counted_cells(release, plan), axes_of(registry, plan))
+    """Return a plan's table without asking the auditor; counted by the raw statement, which is quicker."""
+    registry, directory = release.manifest.registry, Path(release.directory)
+    with connected(directory) as connection:
+        columns = fetched(connection, raw_query(registry, plan, directory).whole)
+    grid = on_grid(as_cells(plan, columns), axes_of(registry, plan))
     return Released(grid, protected(grid, method, plan.hash), layout_of(registry, plan))
 
 
 def auditor_figures(release: FrozenRelease) -> dict[str, float]:
     """Return what the auditor takes for the large table beside others of the release, and what it refuses."""
-    prepared()
     method = release_method(release)
     plans = earlier_plans(release.manifest.registry)[: max(EARLIER)]
     if len(plans) < max(EARLIER):
@@ -108,4 +124,6 @@ def auditor_figures(release: FrozenRelease) -> dict[str, float]:
         found = narrowed([*others[:count], large], method, RULES)
         figures[f"auditor_seconds_{count}"] = perf_counter() - begun
         figures[f"auditor_refused_cells_{count}"] = sum(len(one.cells) for one in found)
+        if figures[f"auditor_seconds_{count}"] > BOUND_SECONDS:
+            break
     return figures
