@@ -281,6 +281,26 @@ def test_who_earns_second_most_learns_the_most_of_a_naive_exporter_and_not_of_ou
     assert table.sums[0, 1] == table.sums[0, 0] == HIDDEN
 
 
+def test_the_largest_contributor_of_a_sum_is_told_by_a_naive_exporter_to_anybody_and_not_by_ours() -> None:
+    # An outsider knows nothing but the sum, and that one factory's owner earns nearly all of it.
+    rows = np.arange(30)
+    wages = np.full(30, 100_000)
+    wages[0] = 50_000_000
+    cells = aggregated(
+        ["sex"],
+        [WAGE],
+        np.zeros((30, 1), dtype=np.int64),
+        rows,
+        wages[:, None],
+        record_keys(bytes(32), map(str, rows)),
+    )
+    grid = on_grid(cells, (SEX,))
+    assert abs(int(exact_sums(grid)[1]) - 50_000_000) <= 0.15 * 50_000_000
+    table = protected(grid, method(), "q").table
+    assert table.persons[1] != HIDDEN
+    assert table.sums[0, 1] == table.sums[0, 0] == HIDDEN
+
+
 def test_asking_again_averages_a_naive_exporter_s_noise_away_and_not_ours() -> None:
     grid = grid_of(people(), WHOLE)
     rng = np.random.default_rng(5)
