@@ -96,4 +96,5 @@ vendor: ## renew the vendored style sheet and letters from npm (needs npm; nothi
 	@.ci/vendor
 
 clean: ## remove everything that the commands above made
+	@test ! -d .demo/releases || chmod -R u+w .demo/releases
 	@rm -rf $(VENV) $(ACRO) .demo .artifacts build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

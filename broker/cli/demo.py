@@ -51,9 +51,9 @@ def demo_command(once: bool, lang: Lang, port: int, persons: int) -> None:
     """Play a hospital's day with the real server and synthetic persons.
 
     Needs no setting and no other program: starts a PostgreSQL of its own under BROKER_STATE_DIRECTORY
-    (default .demo), makes a population, registers a hospital and a bank, serves on 127.0.0.1, asks all that a
-    reception desk asks, tries what must be refused, lets the bank ask a citizen, and shows the evidence.
-    Other BROKER_ variables are not read.
+    (default .demo), makes a population, registers a hospital, a bank and a ministry, serves on
+    127.0.0.1, asks all that a reception desk asks, tries what must be refused, lets the bank ask a citizen
+    and the ministry ask for tables, and shows the evidence. Other BROKER_ variables are not read.
     """
     options = Options(state_directory(), own_command(), port, persons, lang)
     _until_signalled()

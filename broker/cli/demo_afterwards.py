@@ -56,6 +56,9 @@ class Afterwards:
         self.say("left")
         for line in lines_to_paste(self.options.command, self.ready.issuer, self.ready.key_file, request):
             click.echo(f"  {line}")
+        self.say("tables")
+        for line in table_lines(self.options.command, self.ready.issuer, self.options.directory):
+            click.echo(f"  {line}")
         with ExitStack() as stack:
             askers = self._ask_citizens(stack)
             self._tell_how_to_be_asked()
@@ -141,6 +144,17 @@ class Afterwards:
         back = self.ready.play.borrowing.redirect_uri
         self.say("citizen", path=self.options.directory / CITIZEN_FILE)
         click.echo(f"  {python} {shlex.quote(str(example))} {self.ready.issuer} {key} {back}")
+
+
+def table_lines(command: str, issuer: str, directory: Path) -> list[str]:
+    """Return shell lines that ask for a table as the ministry, with a chart of it."""
+    place = directory.resolve()
+    key, out, chart = (shlex.quote(str(place / name)) for name in ("ministry.jwk", "sex.zip", "sex.svg"))
+    asking = f"--issuer {issuer} --key {key}"
+    return [
+        f"{command} statistics catalogue {asking}",
+        f"{command} statistics export {asking} --by province:region --by sex --out {out} --chart {chart}",
+    ]
 
 
 def lines_to_paste(command: str, issuer: str, key_file: Path, request: Path) -> list[str]:

@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,18 @@ from broker.cli.demo_cast import ADULT, Cast, Staff, invented_personal_id
 from broker.cli.demo_desk import Desk
 from broker.cli.demo_lender import lender, open_account, redirect_uri
 from broker.cli.demo_log import DemoLog, ordered_log
+from broker.cli.demo_ministry import COUNTING, Ministry
 from broker.cli.demo_play import Play
-from broker.cli.demo_server import HOST, check_port, end_leftover, running_server
-from broker.cli.demo_stage import AGREEMENT, BANK, HOSPITAL, Stage, populate
+from broker.cli.demo_release import RELEASES, freeze_release, worker_command
+from broker.cli.demo_server import (
+    HOST,
+    WORKER_PID_FILE,
+    check_port,
+    end_leftover,
+    running,
+    running_server,
+)
+from broker.cli.demo_stage import AGREEMENT, BANK, HOSPITAL, MINISTRY, Stage, populate
 from broker.cli.demo_steps import Lang
 from broker.cli.demo_words import FAULTS, START
 from broker.cli.embedded import EmbeddedCluster, embedded_cluster
@@ -34,6 +43,7 @@ from broker.cli.maintain import sweep
 from broker.cli.prepare import prepare
 from broker.cli.serve import server_command, with_metrics
 from broker.cli.session import COMMAND_SECONDS, Session, embedded_environment, settings_of
+from broker.cli.statistics_door import SCOPE, StatisticsDoor
 from broker.clock import system_clock
 from broker.oauth.scopes import REQUEST_CONSENT, REVOKE_GRANTS
 from broker.oauth.stored_keys import generate_private_key
@@ -84,6 +94,7 @@ def opened(options: Options, console: Console, say: Callable[..., None]) -> Iter
         "BROKER_BIND": f"{HOST}:{options.port}",
         # A sequencer runs beside the story: what needs a log may need it here too.
         "BROKER_LOG_REQUIRED": "yes",
+        "BROKER_STATISTICS_DIRECTORY": str(options.directory.resolve() / RELEASES),
     }
     others = {name: value for name, value in os.environ.items() if not name.startswith("BROKER_")}
     with ExitStack() as stack:
@@ -104,10 +115,22 @@ def opened(options: Options, console: Console, say: Callable[..., None]) -> Iter
         server = stack.enter_context(
             running_server(command, with_metrics(environ, Path(metrics)), options.port, log, options.lang)
         )
+        stack.enter_context(_working(stage, environ, options, say))
         stack.callback(stage.turn_source_on)
         play, key_file = _play(stage, candidates, options, issuer, say)
         stack.callback(play.close)
         yield Opened(play, server, issuer, key_file, log, catalogue, ordered)
+
+
+@contextmanager
+def _working(
+    stage: Stage, environ: Mapping[str, str], options: Options, say: Callable[..., None]
+) -> Iterator[None]:
+    """Freeze a statistical release, and let a worker answer who asks of it."""
+    freeze_release(Session(stage.settings, stage.store), say)
+    log, pid_file = options.directory / "worker.log", options.directory / WORKER_PID_FILE
+    with running(worker_command(), environ, log, pid_file):
+        yield
 
 
 @contextmanager
@@ -186,7 +209,17 @@ def _play(
     stranger = generate_private_key("ES256")
     thief = ClientKey(stranger, "ES256", stranger.thumbprint())
     borrowing = _borrowing(stage, cast, options, issuer)
-    return Play(stage, cast, desks[0], desks[1], thief, borrowing), options.directory / "hospital.jwk"
+    ministry = _ministry(stage, run, options, issuer)
+    play = Play(stage, cast, desks[0], desks[1], thief, borrowing, ministry)
+    return play, options.directory / "hospital.jwk"
+
+
+def _ministry(stage: Stage, run: str, options: Options, issuer: str) -> Ministry:
+    """Register the ministry's program, which asks for tables and for nothing else."""
+    client_id, key_file = f"demo-ministry-{run}", options.directory / "ministry.jwk"
+    key = ClientKey.read(stage.register_client(MINISTRY, client_id, key_file, COUNTING))
+    caller = Caller(issuer, client_id, key, SCOPE)
+    return Ministry(stage, StatisticsDoor(caller, options.lang), options.directory)
 
 
 def _borrowing(stage: Stage, cast: Cast, options: Options, issuer: str) -> Borrowing:

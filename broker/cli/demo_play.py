@@ -21,8 +21,10 @@ from broker.cli.demo_cast import (
     written_day,
 )
 from broker.cli.demo_desk import BATCH, CHECK, Desk
+from broker.cli.demo_ministry import Ministry
 from broker.cli.demo_stage import Stage
 from broker.cli.demo_steps import Exchange, Played, Step, differences
+from broker.cli.output import CommandRefused
 from connectors.national_insurance.cases import SyntheticPerson
 
 RECOVERY_SECONDS: Final = 15.0
@@ -33,7 +35,7 @@ RECEIPT_MEDIA_TYPE: Final = "application/jwt"
 
 @dataclass(slots=True)
 class Play:
-    """The stage, the cast, the desks of hospital and bank, a thief's key, and a loan that is asked for.
+    """The stage, the cast, the desks of hospital and bank, a thief's key, a loan, and who asks for tables.
 
     early_token: the hospital's access token from before its suspension.
     """
@@ -44,6 +46,7 @@ class Play:
     bank: Desk
     thief: ClientKey
     borrowing: Borrowing
+    ministry: Ministry
     early_token: str = ""
 
     def perform(self, step: Step) -> Played:
@@ -53,7 +56,7 @@ class Play:
         """
         try:
             exchanges = step.act(self)
-        except (OSError, HTTPException, TokenRefused, CaseMissing) as fault:
+        except (OSError, HTTPException, TokenRefused, CaseMissing, CommandRefused) as fault:
             failure = Exchange({}, 0, {"failure": type(fault).__name__})
             return Played(step, failure, (), (f"no answer: {type(fault).__name__}",))
         last = exchanges[-1]
@@ -75,6 +78,7 @@ class Play:
         self.desk.caller.close()
         self.bank.caller.close()
         self.borrowing.close()
+        self.ministry.close()
 
 
 Act = Callable[[Play], Sequence[Exchange]]

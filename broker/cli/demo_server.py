@@ -1,4 +1,4 @@
-"""The demo's server: the real one, as a child process on a port of the loopback."""
+"""The demo's server and worker: the real ones, as child processes."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ HOST: Final = "127.0.0.1"
 READY_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 15.0
 PID_FILE: Final = "server.pid"
+WORKER_PID_FILE: Final = "worker.pid"
 
 _TAKEN: Final = Words(
     "Cổng {port} đang có chương trình khác dùng. Hãy dừng chương trình đó, hoặc chọn cổng khác:\n  {remedy}",
@@ -58,11 +59,24 @@ def running_server(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Start the server, wait until /readyz says that it may answer, and stop it at the end.
 
-    log: file that gets the server's log lines. The server stands in a session of its own, so that Ctrl-C
-    reaches it through this process only, after the answers under way. Raises click.ClickException when it
-    ends early or is not ready within READY_SECONDS.
+    log: file that gets the server's log lines. Raises click.ClickException when it ends early or is not
+    ready within READY_SECONDS.
     """
-    pid_file = log.with_name(PID_FILE)
+    with running(command, environ, log, log.with_name(PID_FILE)) as child:
+        if not _wait_until_ready(child, port):
+            raise click.ClickException(_DIED.say(lang).format(log=log))
+        yield child
+
+
+@contextmanager
+def running(
+    command: Sequence[str], environ: Mapping[str, str], log: Path, pid_file: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program and stop it at the end. log: file that gets its lines.
+
+    It stands in a session of its own, so that Ctrl-C reaches it through this process only, after what is
+    under way.
+    """
     with log.open("wb") as lines:
         child = subprocess.Popen(
             list(command),
@@ -74,8 +88,6 @@ def running_server(
         )
     try:
         pid_file.write_text(f"{child.pid}\n", encoding="ascii")
-        if not _wait_until_ready(child, port):
-            raise click.ClickException(_DIED.say(lang).format(log=log))
         yield child
     finally:
         _stop(child)
@@ -83,17 +95,18 @@ def running_server(
 
 
 def end_leftover(directory: Path) -> None:
-    """End the server of a demo that was killed and could not; only if it is known to be one of ours."""
-    try:
-        pid = int((directory / PID_FILE).read_text(encoding="ascii"))
-        is_ours = b"broker.gunicorn_config" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return  # none was left, or it is gone
-    until = monotonic() + STOP_SECONDS
-    while is_ours and Path(f"/proc/{pid}").exists() and monotonic() < until:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        sleep(0.2)
+    """End server and worker of a demo that was killed and could not; only those known to be ours."""
+    for file, mark in ((PID_FILE, b"broker.gunicorn_config"), (WORKER_PID_FILE, b"broker.cli\0worker")):
+        try:
+            pid = int((directory / file).read_text(encoding="ascii"))
+            is_ours = mark in Path(f"/proc/{pid}/cmdline").read_bytes()
+        except (OSError, ValueError):
+            continue  # none was left, or it is gone
+        until = monotonic() + STOP_SECONDS
+        while is_ours and Path(f"/proc/{pid}").exists() and monotonic() < until:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            sleep(0.2)
 
 
 def _wait_until_ready(child: subprocess.Popen[bytes], port: int) -> bool:

@@ -9,13 +9,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from broker.cli.demo_steps import Exchange, Lang, Played, answers_in, cards_in
+from broker.cli.demo_steps import Exchange, Lang, Played, answers_in, cards_in, outcome
 from broker.cli.demo_words import REASONS, WORDS
 from policies.catalogue import Catalogue
 from policies.explain import describe_form, describe_reason
 from policies.model import Agreement, Form
 
 _PLAIN_WIDTH: Final = 120
+EXPORT_KIND: Final = "export"
+"""Kind of entries about nobody individually: they have steps, and no fields of anybody."""
 
 
 class Screen:
@@ -47,6 +49,8 @@ class Screen:
         for difference in played.differences:
             grid.add_row("", f"[red]{escape(difference)}[/]")
         self._console.print(grid)
+        for line in exchange.shown:
+            self._console.print(f"    {line}", markup=False, soft_wrap=True)
 
     def summary(self, story: Sequence[Played]) -> None:
         """Show all evidence that the story left, as it stands in the database."""
@@ -57,9 +61,9 @@ class Screen:
             table.add_column(self._word(name), ratio=1)
         for number, played in enumerate(story, start=1):
             for entry in _ends(played.entries):
-                words = [entry[name] for name in ("kind", "result", "reason") if entry[name]]
+                words = [one for one in (entry["kind"], *outcome(entry)) if one]
                 lines = f"{entry['reference']}\n{' · '.join(words)}"
-                table.add_row(str(number), lines, _pairs(entry["released"]), _pairs(entry["withheld"]))
+                table.add_row(str(number), lines, *self._pairs_of(entry))
         self._console.print()
         self._console.print(table)
 
@@ -119,26 +123,39 @@ class Screen:
         return f"[{self._word(name)}: {days}, {self._word('level')} {card.get('benefit_level')}]"
 
     def _released(self, played: Played) -> str:
-        pairs = [pair for entry in played.entries for pair in entry["released"]]
+        pairs = [pair for entry in played.entries for pair in entry.get("released", ())]
         language = 0 if self._lang == "vi" else 1
         lines = [
             f"{describe_form(Form(form), language)}: {', '.join(map(self._field, names))}"
             for form, names in _grouped(pairs).items()
         ]
+        lines += [self._table(entry) for entry in played.entries if _is_table(entry)]
         return "; ".join(lines) or self._word("nothing")
 
     def _withheld(self, played: Played) -> str:
-        pairs = [pair for entry in played.entries for pair in entry["withheld"]]
+        pairs = [pair for entry in played.entries for pair in entry.get("withheld", ())]
         lines = [
             f"{', '.join(map(self._field, names))} ({self._reason(reason)})"
             for reason, names in _grouped(pairs).items()
         ]
-        bare = [entry for entry in played.entries if not entry["released"] and not entry["withheld"]]
+        if any(map(_is_table, played.entries)):
+            lines.append(self._word("individually"))
+        bare = [one for one in played.entries if not one.get("released") and not one.get("withheld")]
+        bare = [one for one in bare if one["kind"] != EXPORT_KIND or one["step"] == "refused"]
         reasons = dict.fromkeys(self._reason(entry["reason"]) for entry in bare)
         lines += [f"{self._word('everything')} ({reason})" for reason in reasons]
-        if any(entry["released"] for entry in played.entries):
+        if any(entry.get("released") for entry in played.entries):
             lines.append(self._never_released())
         return "; ".join(lines) or self._word("everything")
+
+    def _table(self, entry: Mapping[str, Any]) -> str:
+        return self._word("table", cells=entry["cell_count"], hidden=entry["suppressed_permille"])
+
+    def _pairs_of(self, entry: Mapping[str, Any]) -> tuple[str, str]:
+        """Return what left and what stayed, as an entry has it."""
+        if entry["kind"] == EXPORT_KIND:
+            return (self._table(entry), self._word("individually")) if _is_table(entry) else ("–", "–")
+        return _pairs(entry["released"]), _pairs(entry["withheld"])
 
     def _never_released(self) -> str:
         """Say what the agreement keeps back from every answer: it is read for matching, or never read."""
@@ -156,7 +173,7 @@ class Screen:
     def _evidence(self, played: Played) -> str:
         if not played.entries:
             return self._word(_why_unrecorded(played.exchange))
-        lines = [f"{one['reference']} {one['kind']}: {one['result']}" for one in _ends(played.entries)]
+        lines = [f"{one['reference']} {one['kind']}: {outcome(one)[0]}" for one in _ends(played.entries)]
         left_out = len(played.entries) - len(lines)
         return "; ".join(lines) + (f" {self._word('more', count=left_out)}" if left_out else "")
 
@@ -189,6 +206,10 @@ def _why_unrecorded(exchange: Exchange) -> str:
 def _ends(entries: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The first and the last of many entries; all of a few."""
     return entries if len(entries) <= 4 else (entries[0], entries[-1])
+
+
+def _is_table(entry: Mapping[str, Any]) -> bool:
+    return bool(entry["kind"] == EXPORT_KIND and entry["step"] == "released")
 
 
 def _grouped(pairs: Sequence[Sequence[str]]) -> dict[str, list[str]]:

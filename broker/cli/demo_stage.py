@@ -50,6 +50,12 @@ BANK: Final = Organisation(
     name_vi="Ngân hàng Thử Nghiệm",
     name_en="Trial Bank",
 )
+MINISTRY: Final = Organisation(
+    organisation_id="ministry_of_health",
+    kind="ministry",
+    name_vi="Bộ Y tế (thử nghiệm)",
+    name_en="Ministry of Health (trial)",
+)
 EMPLOYER: Final = Organisation(
     organisation_id="demo-employer",
     kind="employer",
@@ -130,7 +136,7 @@ class Stage:
             PostgresClients(self.store.engine, self.acts),
             PostgresStaff(self.store.engine, self.acts),
         )
-        ours = {one.organisation_id for one in (HOSPITAL, BANK, EMPLOYER)}
+        ours = {one.organisation_id for one in (HOSPITAL, BANK, EMPLOYER, MINISTRY)}
         for client in clients.list_clients():
             if client.organisation_id in ours and client.status == "active":
                 clients.suspend_client(client.client_id, system_clock())
@@ -233,6 +239,14 @@ class Stage:
         with self.store.engine.connect() as connection:
             used = {bytes(row.counter_ref): row.used_count for row in connection.execute(statement)}
         return {person_key: used.get(reference, 0) for reference, person_key in keys.items()}
+
+    def exports(self, job_id: str) -> tuple[str, ...]:
+        """Return the references of all entries of a statistical job, in their order."""
+        entries = evidence_entries.c
+        statement = select(entries.reference, entries.entry).where(entries.kind == "export")
+        with self.store.engine.connect() as connection:
+            found = {str(row.reference): json.loads(row.entry) for row in connection.execute(statement)}
+        return tuple(sorted(reference for reference, entry in found.items() if entry["job"] == job_id))
 
     def evidence(self, references: Sequence[str]) -> list[Mapping[str, Any]]:
         """Return the decoded evidence entries that stand under these references, in their order."""

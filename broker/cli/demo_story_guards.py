@@ -8,6 +8,7 @@ from broker.cli import demo_play as play
 from broker.cli.demo_steps import Expected, Step, Words
 from broker.cli.demo_story import RECEPTION, RELEASED, refused
 from broker.cli.demo_story_consent import CONSENT
+from broker.cli.demo_story_tables import TABLES
 
 GUARDS: Final = (
     Step(
@@ -141,4 +142,4 @@ GUARDS: Final = (
     ),
 )
 
-STORY: Final = (*RECEPTION, *GUARDS, *CONSENT)
+STORY: Final = (*RECEPTION, *GUARDS, *CONSENT, *TABLES)

@@ -45,6 +45,10 @@ WORDS: Final[Mapping[str, Words]] = {
     "birth_date": Words("ngày sinh", "birth date"),
     "acting_person": Words("nhân viên tra cứu", "acting person"),
     "persons": Words("{count} người", "{count} persons"),
+    "table": Words(
+        "bảng {cells} ô, {hidden} ‰ trong đó bị ẩn", "a table of {cells} cells, {hidden} ‰ of them hidden"
+    ),
+    "individually": Words("mọi điều về từng người", "everything about anybody"),
 }  # fmt: skip
 REASONS: Final[Mapping[str, Words]] = {
     "name_mismatch": Words("sai họ tên", "the name is wrong"),
@@ -85,6 +89,13 @@ START: Final[Mapping[str, Words]] = {
     "serving": Words(
         "máy chủ sẵn sàng ở {issuer} ({seconds:.1f} giây)",
         "the server is ready at {issuer} ({seconds:.1f} s)",
+    ),
+    "frozen": Words(
+        "bản phát hành thống kê {release} đã chốt ({seconds:.1f} giây)",
+        "the statistical release {release} is frozen ({seconds:.1f} s)",
+    ),
+    "found": Words(
+        "dùng lại bản phát hành thống kê {release}", "the statistical release {release} is used again"
     ),
     "right": Words("{count} cảnh, tất cả đúng như mong đợi.", "{count} scenes, all of them as expected."),
     "wrong": Words("KHÁC MONG ĐỢI: {names}", "NOT AS EXPECTED: {names}"),
@@ -127,6 +138,7 @@ START: Final[Mapping[str, Words]] = {
         "Máy chủ vẫn chạy. Mở cửa sổ lệnh thứ hai và dán:",
         "The server keeps running. Open a second terminal and paste:",
     ),
+    "tables": Words("Hoặc hỏi một bảng như Bộ Y tế:", "Or ask for a table as the ministry:"),
     "waiting": Words(
         "Ngân hàng và một công ty vừa hỏi một công dân khác: hai yêu cầu đang chờ trong hộp thư.",
         "The bank and a company have just asked another citizen: both requests wait in that person's inbox.",
@@ -182,8 +194,8 @@ FAULTS: Final[Mapping[str, Words]] = {
         "are lost.",
     ),
     "extra": Words(
-        "Thiếu thư viện {fault}. Hãy cài: pip install 'insurance-data-broker[embedded,synthetic]'",
-        "The library {fault} is missing: pip install 'insurance-data-broker[embedded,synthetic]'",
+        "Thiếu thư viện {fault}. Hãy cài: pip install 'insurance-data-broker[embedded,synthetic,statistics]'",
+        "The library {fault} is missing: pip install 'insurance-data-broker[embedded,synthetic,statistics]'",
     ),
     "few": Words(
         "Dân số giả lập quá nhỏ: không có ai cho trường hợp {fault}.",
