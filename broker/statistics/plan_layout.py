@@ -17,8 +17,9 @@ from broker.statistics.views import Layout
 class Overlap:
     """What two tables of a release have in common.
 
-    shared_cells: cells of exactly the same persons. differs_by: the one dimension whose filters alone make
-    one table's persons others than the other's, or None: whoever subtracts learns of those between.
+    shared_cells: cells of exactly the same persons. differs_by: a dimension whose filters alone make persons
+    of a cell of one others than those of a cell of the other, or None: whoever subtracts learns of those
+    between. In all other dimensions the two cells are the same, be it within a margin of one of the tables.
     """
 
     shared_cells: int
@@ -61,9 +62,10 @@ def layout_of(registry: Registry, plan: TablePlan) -> Layout:
 def overlap(registry: Registry, one: TablePlan, other: TablePlan) -> Overlap:
     """Return what two tables of the registry's release have in common. It does not matter which is first."""
     names = [dimension.name for dimension in registry.dimensions]
-    shared = prod(len(_sets(registry, one, name) & _sets(registry, other, name)) for name in names)
+    common = {name: len(_sets(registry, one, name) & _sets(registry, other, name)) for name in names}
     apart = [name for name in names if one.kept_of(registry, name) != other.kept_of(registry, name)]
-    return Overlap(shared_cells=shared, differs_by=apart[0] if len(apart) == 1 else None)
+    differing = (name for name in apart if all(common[at] for at in apart if at != name))
+    return Overlap(shared_cells=prod(common.values()), differs_by=next(differing, None))
 
 
 def _sets(registry: Registry, plan: TablePlan, name: str) -> frozenset[frozenset[str]]:

@@ -81,8 +81,9 @@ class Dimension:
 class Limits:
     """How much one table asks for, and how many tables one release answers.
 
-    tables: distinct tables in all, for all clients together. differences: of these, how many may have a
-    measure in common with a new one and differ from it by a filter in one dimension alone.
+    tables: distinct tables in all, for all clients together. differences: of these, how many may differ from
+    a new one by a filter in one dimension alone, or have a cell that does; tables that differ in what they
+    sum alone are one.
     """
 
     dimensions: int = 4

@@ -54,16 +54,18 @@ def may_release(
     limits = registry.limits
     if taken >= limits.tables:
         raise StatisticsRefused("tables_exhausted", f"{limits.tables} distinct tables for all clients")
-    differing = [
-        common.differs_by
+    # Persons are counted whatever is summed, and their noise is the same for all measures: tables that have
+    # other measures tell nothing new of them, nor are they less than another table.
+    differing = {
+        (one.cut, one.kept): common.differs_by
         for (_, one), (_, common) in zip(others, overlaps, strict=True)
-        if common.differs_by and set(one.measures) & set(plan.measures)
-    ]
+        if common.differs_by
+    }
     if len(differing) >= limits.differences:
         raise StatisticsRefused(
             "overlap_exhausted",
             f"{limits.differences} tables that differ by a filter of one dimension alone; "
-            f"of {', '.join(sorted(set(differing)))} there are as many",
+            f"of {', '.join(sorted(set(differing.values())))} there are as many",
         )
     return Allowance(is_new=True, overlaps=overlaps)
 

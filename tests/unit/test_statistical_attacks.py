@@ -341,6 +341,62 @@ def test_asking_in_other_splits_averages_less_than_the_cap_allows() -> None:
     assert near / (len(usual_wages()) * (SECRETS // 10)) <= GUESS
 
 
+@cache
+def crowd(count: int) -> Population:
+    """A population in whose last province so few live that they are hidden."""
+    base = people(with_planted=False)
+    more = np.array([[LAST, at % 2, 4, 2] for at in range(count)], dtype=np.int64)
+    keys = np.random.default_rng(9).integers(0, 2**32, count, dtype=np.uint32)
+    return Population(
+        np.vstack([base.codes, more]),
+        np.append(base.persons, 20_000 + np.arange(count)),
+        np.append(base.wages, np.full(count, WAGE_OF_THE_PLANTED)),
+        np.append(base.keys, keys),
+    )
+
+
+def beside(other: int, ages: int) -> TablePlan:
+    """Persons alone, in the last province and one other; of two ages at least, among them all of the last."""
+    codes = tuple(PROVINCE.categories[at] for at in (other, LAST))
+    filters = [Filter("province", "province", codes)]
+    if ages:
+        bands = (AGE.categories[4], AGE.categories[4 + ages])
+        filters.append(Filter("age", "age", bands))
+    cut = (("province", "province"), ("age", "age"))
+    return planned(REGISTRY, cut, tuple(filters), ())
+
+
+@pytest.mark.parametrize("varied", [False, True], ids=["one filter", "another second filter each time"])
+def test_a_hidden_count_is_not_averaged_from_tables_of_persons_alone(*, varied: bool) -> None:
+    # The total less the one shown province tells the hidden one, each time with another noise.
+    # Ages by which the table is cut do not make it another question: the cell of one age is in each.
+    plans = [beside(at, 1 + at % 5 if varied else 0) for at in range(40)]
+    out = list[TablePlan]()
+    for plan in plans:
+        if not allowed(plan, out):
+            break
+        out.append(plan)
+    assert len(out) == REGISTRY.limits.differences
+    right, tries, many = 0, 0, 0
+    for count in (2, 4, 6):
+        tables = [grid_of(crowd(count), plan) for plan in plans]
+        band = [list(grid.axes[0].categories).index(AGE.categories[4]) + 1 for grid in tables]
+        for secret in range(12):
+            noise = method(keyed_draw(secret.to_bytes(32, "big")))
+            cells = [
+                protected(grid, noise, "q").table.persons[at] for grid, at in zip(tables, band, strict=True)
+            ]
+            assert all(hidden == HIDDEN for _, _, hidden in cells)
+            looks = [total - other if other != HIDDEN else None for total, other, _ in cells]
+            few = [look for look in looks[: len(out)] if look is not None]
+            all_looks = [look for look in looks if look is not None]
+            right += round(float(np.mean(few))) == count
+            many += round(float(np.mean(all_looks))) == count
+            tries += 1
+    assert many >= 0.6 * tries, "all forty tables would tell it"
+    assert right <= 0.45 * tries
+
+
 def allowed(plan: TablePlan, out: list[TablePlan]) -> bool:
     try:
         return may_release(REGISTRY, plan, out).is_new
