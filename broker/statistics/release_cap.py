@@ -31,19 +31,22 @@ def may_release(
     plan: TablePlan,
     released: Iterable[TablePlan],
     superseded: Iterable[TablePlan] = (),
+    refused_count: int = 0,
 ) -> Allowance:
     """Return the allowance for one table. The same question again is always answered, with the same table.
 
     superseded: tables of releases that this one supersedes. They are of nearly the same persons: each counts
     against the limit, and overlaps as if it were of this release. The same question of another release is
     another table; what changed between the two is what a release's policy of revision bounds.
+    refused_count: tables that the auditor refused. His word depends on who is in hidden cells: each refusal
+    is an answer too, told with a word instead of a table, and counts as one.
     Raises StatisticsRefused: release_differs, tables_exhausted, overlap_exhausted.
     """
     distinct = {one.hash: one for one in released}
     if any(one.release != registry.release for one in (plan, *distinct.values())):
         raise StatisticsRefused("release_differs", f"this registry is of {registry.release}")
     before = {one.hash: one for one in superseded}
-    taken = len(distinct) + len(before)
+    taken = len(distinct) + len(before) + refused_count
     if plan.hash not in distinct:
         again = (replace(one, release=registry.release) for one in before.values())
         distinct |= {one.hash: one for one in again if one.hash != plan.hash and _is_of(registry, one)}

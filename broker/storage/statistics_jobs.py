@@ -25,6 +25,7 @@ from broker.storage.faults import store_answers
 from broker.storage.statistics_names import name_of_result
 from broker.storage.statistics_rows import (
     CHUNK_BYTES,
+    COUNTED_STATES,
     TAKEN_STATES,
     UNDER_WAY,
     give_back,
@@ -133,7 +134,7 @@ class PostgresJobs:
         release: its code, which begins with the period.
         """
         period = release.rpartition(".")[0]
-        counted = select(func.count()).where(_t.period == period, _t.state.in_(TAKEN_STATES))
+        counted = select(func.count()).where(_t.period == period, _t.state.in_(COUNTED_STATES))
         with store_answers(), self._engine.connect() as connection:
             return int(connection.execute(counted).scalar_one())
 
@@ -166,7 +167,9 @@ def _judged(connection: Connection, release: ReleaseManifest, plan: TablePlan) -
     plans = [kept_plan(text) for text in connection.execute(taken).scalars()]
     own = [one for one in plans if one.release == release.release]
     others = [one for one in plans if one.release != release.release]
-    return may_release(release.registry, plan, own, others).is_new
+    said_no = select(func.count()).where(_t.period == release.period, _t.state == "refused")
+    refused_count = int(connection.execute(said_no).scalar_one())
+    return may_release(release.registry, plan, own, others, refused_count).is_new
 
 
 def _reserved(job: ExportJob, release: ReleaseManifest) -> Any:

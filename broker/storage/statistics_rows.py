@@ -15,7 +15,9 @@ CHUNK_BYTES: Final = 1024 * 1024
 KEPT: Final = timedelta(days=7)
 """How long a result may be downloaded; then it is deleted, and readable no more even before."""
 TAKEN_STATES: Final = ("reserved", "released")
-"""Of a table that counts against the limit."""
+"""Of a table that is out or promised: what a new one is held against."""
+COUNTED_STATES: Final = (*TAKEN_STATES, "refused")
+"""Of a table that counts against the limit. What the auditor refused counts: his word was an answer."""
 UNDER_WAY: Final = ("waiting", "running")
 _j: Final = statistics_jobs.c
 _t: Final = statistics_tables.c

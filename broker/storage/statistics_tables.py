@@ -39,8 +39,8 @@ statistics_tables = Table(
     Column("release", Text, nullable=False),
     # Canonical JSON, byte for byte what is hashed.
     Column("plan", Text, nullable=False),
-    # Reserved and released tables count against the limit. A refused one is the auditor's word, which stands;
-    # a returned one was asked for and never made.
+    # Reserved, released and refused tables count against the limit. A refused one is the auditor's word,
+    # which stands and tells something; a returned one was asked for and never made.
     Column("state", Text, nullable=False),
     # Code of the auditor's refusal, else "".
     Column("reason", Text, nullable=False, server_default=""),

@@ -173,7 +173,7 @@ def test_a_job_that_is_handed_back_is_taken_at_once_and_has_lost_no_try(shelf: S
     ("reason", "state"),
     [("cell_narrowed", "refused"), ("audit_unsolved", "refused"), ("cells_malformed", "returned")],
 )
-def test_what_the_auditor_refused_stays_refused_and_takes_no_place(
+def test_what_the_auditor_refused_stays_refused_and_keeps_its_place(
     shelf: Shelf, database: Database, reason: Reason, state: str
 ) -> None:
     came_after, now = last_reference(database.application), datetime.now(UTC)
@@ -184,12 +184,16 @@ def test_what_the_auditor_refused_stays_refused_and_takes_no_place(
     found = shelf.jobs.find_job(one.job_id, "ministry-a")
     assert told(found) == {"state": "refused", "percent": 0, "reason": reason}
     assert list(shelf.states().values()) == [state]
-    assert shelf.jobs.count_tables(RELEASE.release) == 0
+    assert shelf.jobs.count_tables(RELEASE.release) == (1 if state == "refused" else 0)
     assert len(entries(database.application, "export", came_after)) == 1
     again = job_of_plan(SEX, "ministry-c")
     if two is None:
         assert shelf.jobs.admit(again, RELEASE, SEX) is True
         return
+    small = manifest(tables=1)
+    with pytest.raises(StatisticsRefused, match="tables_exhausted: 1 distinct"):
+        shelf.jobs.admit(job_of_plan(AGE, "ministry-c"), small, AGE)
+    assert list(shelf.states().values()) == [state]
     with pytest.raises(StatisticsRefused, match=f"{reason}: this very table was asked for before"):
         shelf.jobs.admit(again, RELEASE, SEX)
     assert shelf.taken(now).refused == reason, "whoever else waits for it is told the same"

@@ -297,6 +297,15 @@ def test_the_same_question_is_always_answered_and_distinct_ones_up_to_the_cap(
         assert permission == may_release(registry, plan, released[::-1] + released), "asked twice is one"
 
 
+def test_tables_that_the_auditor_refused_count() -> None:
+    registry = replace(REGISTRY, limits=Limits(tables=2))
+    plan = planned(registry, (("sex", "sex"),))
+    assert may_release(registry, plan, [], refused_count=1).is_new
+    with pytest.raises(StatisticsRefused, match="tables_exhausted: 2 distinct tables for all clients"):
+        may_release(registry, plan, [], refused_count=2)
+    assert not may_release(registry, plan, [plan], refused_count=2).is_new, "what is out already"
+
+
 def without(*provinces: str, measures: tuple[str, ...] = ("wage",)) -> TablePlan:
     chosen = tuple(code for code in PLACE.leaves if code not in provinces)
     return planned(REGISTRY, (("sex", "sex"),), (Filter("place", "province", chosen),), measures)
