@@ -25,8 +25,9 @@ from broker.statistics.agreed import parameters_of
 from broker.statistics.disclosure import is_as_strict
 from broker.statistics.export_job import ExportJob
 from broker.statistics.frozen import FrozenRelease
-from broker.statistics.narrowing import opened, planned_within
+from broker.statistics.narrowing import is_within, opened, planned_within
 from broker.statistics.plan import TablePlan
+from broker.statistics.plan_parse import kept_plan
 from broker.statistics.question import Question, check_format, read_question
 from broker.statistics.reasons import StatisticsRefused
 from broker.statistics.registry import unregistered
@@ -116,11 +117,12 @@ class ExportStatistics:
     def download(self, context: AccessContext, job: ExportJob, start: int, end: int) -> bytes:
         """Return bytes start <= n < end of a result, once the evidence of the download is committed.
 
-        The agreement must still permit it. Raises ExportNotReady, ReleaseRefused (recorded),
-        EvidenceUnavailable, StoreUnavailable.
+        The agreement must still permit it and open all that the table names, and so must the token.
+        Raises ExportNotReady, ReleaseRefused (recorded), EvidenceUnavailable, StoreUnavailable.
         """
         result = ready_result(job, context.at)
         matter = self._matter(context)
+        self._check_open(matter, job)
         # What was asked is counted when it is asked: fetching it in parts costs nothing more.
         uncounted = replace(matter, decision=replace(matter.decision, limits=()))
         entry = replace(
@@ -171,6 +173,18 @@ class ExportStatistics:
         if not is_as_strict(release.manifest.parameters, parameters_of(opening.agreement.disclosure_control)):
             raise StatisticsRefused("release_less_strict", "releases that are frozen from now on keep more")
         return release
+
+    def _check_open(self, matter: Matter, job: ExportJob) -> None:
+        """Refuse a table of which the agreement, or the token, does not open a part (any more)."""
+        opening, release = self._opening(matter), self.shelf.find_release(job.release)
+        if release is not None:
+            part = opened(release.manifest, opening.fields, opening.agreement.export_limits)
+            if is_within(kept_plan(job.plan), part):
+                return
+        is_narrowed = bool(matter.context.authorization_details)
+        self.enforcement.refuse(
+            matter, "authorization_details_insufficient" if is_narrowed else "no_agreement"
+        )
 
     def _key(self, client_id: str) -> Mapping[str, Any]:
         key = self.recipient_key(client_id)

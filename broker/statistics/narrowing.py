@@ -64,6 +64,16 @@ def planned_within(document: Mapping[str, Any], part: Opened) -> TablePlan:
     return parse_plan(document, part.registry)
 
 
+def is_within(plan: TablePlan, part: Opened) -> bool:
+    """Return whether all that a plan names is open: a table that was asked for once may be closed since."""
+    named = [name for name, _ in (*plan.cut, *plan.kept)]
+    return (
+        set(named) <= set(part.levels)
+        and all(level in part.levels[name] for name, level in plan.cut)
+        and set(plan.measures) <= set(part.registry.measures)
+    )
+
+
 def _check_level(part: Opened, asked: object, named: str) -> None:
     """Refuse a level that is not open. What is not of its form is left to whoever reads the plan."""
     name, level = (asked.get(named), asked.get("level")) if isinstance(asked, Mapping) else (None, None)

@@ -511,6 +511,15 @@ def test_a_narrowed_token_opens_what_it_names_and_no_more(statistics: Statistics
     without = json.dumps({**BY_SEX, "measures": []}).encode()
     assert ministry.request("POST", EXPORTS, without, token=narrowed("sex", "province")).status == 202
 
+    ready = statistics.ready(ministry, **BY_SEX)
+    place = ready["links"]["result"]
+    before = statistics.steps(ministry)
+    answer = ministry.request("GET", place, token=narrowed("sex", "province"))
+    assert problem_in(answer, "release-refused")["reason"] == "authorization_details_insufficient"
+    assert statistics.steps(ministry) == before, "nothing was downloaded"
+    enough = ("sex", "province", "contribution_amount", "contribution_from", "contribution_to")
+    assert ministry.request("GET", place, token=narrowed(*enough)).status == 200
+
 
 def test_a_token_without_the_scope_is_refused_everywhere(
     statistics: Statistics, done: dict[str, Any]

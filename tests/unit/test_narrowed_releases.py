@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from broker.statistics.dimensions import MEASURES, registry_of, words_of
-from broker.statistics.narrowing import Opened, opened, planned_within
+from broker.statistics.narrowing import Opened, is_within, opened, planned_within
 from broker.statistics.periods import parse_quarter
 from broker.statistics.plan_parse import parse_plan
 from broker.statistics.reasons import StatisticsRefused
@@ -97,3 +97,17 @@ def test_limits_are_the_smaller_of_both(whole: Any) -> None:
         kept.tables,
         kept.differences,
     )
+
+
+def test_a_table_is_within_a_part_that_opens_all_it_names_and_in_no_other(whole: Any) -> None:
+    plan = parse_plan(
+        document(
+            filters=[{"dimension": "sex", "level": "sex", "categories": ["F"]}], measures=["contributions"]
+        ),
+        whole.registry,
+    )
+    assert is_within(plan, opened(whole, EVERYTHING, ExportLimits()))
+    for field in ("province", "sex", "contribution_amount"):
+        assert not is_within(plan, opened(whole, EVERYTHING - {field}, ExportLimits())), field
+    assert is_within(plan, opened(whole, EVERYTHING - {"benefit_amount"}, ExportLimits()))
+    assert not is_within(plan, opened(whole, EVERYTHING, ExportLimits(levels=(("province", ("province",)),))))
