@@ -51,7 +51,7 @@ def narrowed(released: Sequence[Released], method: Method, rules: AuditRules) ->
 def narrow_cells(views: Sequence[View]) -> list[Integers]:
     """Return of each view the flat places of hidden cells that nothing shows to be safe."""
     found = unsafe_cells(views)
-    if not can_be_exact(views):
+    if not any(map(len, found)) or not can_be_exact(views, sum(map(len, found))):
         return found
     return [_too_narrow(views, at, cells) if len(cells) else cells for at, cells in enumerate(found)]
 

@@ -89,7 +89,7 @@ class Limits:
     dimensions: int = 4
     filters: int = 3
     measures: int = 3
-    cells: int = 50_000
+    cells: int = 80_000
     tables: int = 64
     differences: int = 4
 

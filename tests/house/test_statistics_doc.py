@@ -10,7 +10,7 @@ from typing import Final
 from broker.exports.described import described
 from broker.exports.package import FORMATS
 from broker.statistics.audit_rules import AuditRules
-from broker.statistics.exact import FINEST_MAX
+from broker.statistics.exact import FEW, FINEST_MAX, LARGE_MAX
 from broker.statistics.parameters import SHARE_LARGE_MIN
 from broker.statistics.protect import Rules
 from broker.statistics.reasons import REASONS
@@ -44,6 +44,7 @@ def test_the_defaults_stand_there() -> None:
         f"`share_large`, is at least {SHARE_LARGE_MIN:.2f}",
         f"at least {audit.persons} persons wide, and every hidden sum one of at least {audit.percent} % of",
         f"up to {FINEST_MAX:,}\n",
+        f"up to {FEW} hidden cells for up to {LARGE_MAX:,} (",
         "(D = 5, V = 3, js = 2)",
     ):
         assert said in PAGE, said

@@ -468,7 +468,7 @@ class TestCatalogue:
         assert sex["levels"][0]["categories"][0] == {"code": "F", "label": {"vi": "Nữ", "en": "Women"}}
         assert (releases["2026-q1.1"]["is_open"], one["is_open"]) == (False, True)
         assert (releases["2025-q4.1"]["is_strict_enough"], one["is_strict_enough"]) == (False, True)
-        assert one["limits"]["cells"] == 50_000
+        assert one["limits"]["cells"] == 80_000
         assert parameters_of(DisclosureTerms(**one["disclosure_control"])) == small.frozen.manifest.parameters
         other = statistics.ministry(HEALTH).catalogue().json()["releases"][0]
         names = [dimension["name"] for dimension in other["dimensions"]]
