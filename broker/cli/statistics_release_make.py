@@ -5,7 +5,7 @@ Needs the extra `statistics`: the command loads this module when it is run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from fcntl import LOCK_EX, LOCK_NB, flock
@@ -62,6 +62,7 @@ def made_release(
     )
     try:
         with only_one(directory, quarter):
+            check_known(directory, quarter, {one.release for one in making.list_all(quarter.code)})
             begun = making.begin(quarter, POLICY, supersede=supersede)
             return _frozen(session, directory, quarter, making, begun, is_shown)
     except ReleaseIsThere as fault:
@@ -86,6 +87,21 @@ def only_one(directory: Path, quarter: Quarter) -> Iterator[None]:
         yield
 
 
+def check_known(directory: Path, quarter: Quarter, known: Set[str]) -> None:
+    """Refuse to make a release where one lies that the database has forgotten, as after a restore.
+
+    Its tables may be out: under a new secret the same persons would have a second noise in tables of the same
+    release, and its cap would begin anew. Raises ReleaseUnmade.
+    """
+    there = sorted(path.name for path in directory.glob(f"{quarter.code}.*") if path.is_dir())
+    for release in there:
+        if release not in known:
+            raise ReleaseUnmade(
+                f"{directory / release} lies there, and the database knows of no such release: was it "
+                "restored to an earlier state? Tables that it does not know of may be out"
+            )
+
+
 def _frozen(
     session: Session,
     directory: Path,
@@ -95,6 +111,9 @@ def _frozen(
     is_shown: bool,
 ) -> ReleaseManifest:
     freezing = _freezing(session, directory, quarter, begun)
+    if not begun.is_resumed:
+        # Parts that lie there are of a release of which the database has forgotten the secrets.
+        discard(freezing)
     manifest = find_made(freezing)
     if manifest is None:
         manifest = _assembled(session, freezing, is_shown)

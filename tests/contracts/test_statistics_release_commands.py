@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text, update
 
 import broker.cli.statistics_release
 import broker.cli.statistics_release_make
+import broker.engines.release_freeze
 from broker.cli import main
 from broker.cli.session import Session
 from broker.errors import StoreUnavailable
@@ -24,6 +25,7 @@ from broker.settings import Settings
 from broker.statistics.periods import parse_quarter
 from broker.storage.statistics_making import PostgresReleaseMaking
 from broker.storage.statistics_releases import PostgresReleaseShelf
+from connectors.base import ConnectorError
 from connectors.national_insurance import schema
 from tests.acting import entries, last_reference
 from tests.contracts.source_fixtures import InsuranceDatabase, sqlite_database
@@ -144,6 +146,41 @@ def test_what_was_put_in_its_place_and_not_yet_told_the_database_is_gone_on_with
     [made] = office.told(*CREATE)
     assert made["release"] == "2026-q3.1"
     assert office.told("verify", "2026-q3.1")[0]["whole"]
+
+
+def test_files_of_a_release_that_the_database_has_forgotten_get_no_second_noise(office: Office) -> None:
+    """As after the restore of an earlier state: the same persons would answer again, under another secret."""
+    office.told(*CREATE)
+    with office.database.owner.begin() as connection:
+        connection.execute(text("TRUNCATE statistics_releases"))
+    for _ in range(2):
+        refused = office.run(*CREATE, expect=1)
+        assert "2026-q3.1 lies there, and the database knows of no such release" in refused.stderr
+        assert office.told("list") == []
+
+
+def test_parts_of_a_release_that_the_database_has_forgotten_are_not_gone_on_with(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise ConnectorError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broker.engines.release_freeze, "write_files", away)
+        office.run(*CREATE, expect=1)
+    parts = office.directory / ".2026-q3.1.spool"
+    assert [*parts.glob("part-*.parquet")]
+    kept: list[bool] = []
+
+    def seen(*_: object) -> None:
+        kept.append(parts.exists())
+        raise ConnectorError("seen")
+
+    with office.database.owner.begin() as connection:
+        connection.execute(text("TRUNCATE statistics_releases"))
+    monkeypatch.setattr(broker.cli.statistics_release_make, "assemble", seen)
+    office.run(*CREATE, expect=1)
+    assert kept == [False]
 
 
 def test_what_cannot_be_made_is_said_plainly(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
