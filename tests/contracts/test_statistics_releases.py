@@ -141,6 +141,28 @@ def test_a_release_that_is_superseded_after_it_was_looked_up_admits_no_table(
     assert len(shelf.states()) == 1
 
 
+def test_what_operators_are_told_to_do_after_a_restore_closes_what_was_open(
+    making: PostgresReleaseMaking, releases: Database, small: SmallRelease
+) -> None:
+    begun = making.begin(QUARTER, POLICY, supersede=False)
+    making.freeze(begun.release, hash_of(small), FROZEN_AT)
+    shelf, release = Shelf(releases.application), manifest()
+    asked = shelf.ask(release, plan_of(release, ("sex", "sex")))
+    page = (Path(__file__).parents[2] / "docs" / "operators.md").read_text(encoding="utf-8")
+    told = [line for line in page.splitlines() if line.startswith("    UPDATE statistics_")]
+    with releases.owner.begin() as connection:
+        for statement in told:
+            connection.execute(text(statement))
+    assert [one.state for one in making.list_all("2026-q3")] == ["superseded"]
+    job = shelf.jobs.find_job(asked.job_id, asked.client_id)
+    assert job is not None
+    assert job.state == "cancelled"
+    with pytest.raises(StatisticsRefused, match="release_closed"):
+        shelf.ask(release, plan_of(release, ("age", "age")))
+    with pytest.raises(ReleaseIsThere):
+        making.begin(QUARTER, POLICY, supersede=False)
+
+
 def test_without_being_told_nothing_is_superseded(making: PostgresReleaseMaking) -> None:
     making.begin(QUARTER, POLICY, supersede=False)
     making.freeze("2026-q3.1", "ab" * 32, FROZEN_AT)
