@@ -10,14 +10,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from broker.actions.ended_exports import released_row
 from broker.app import new_reference
-from broker.evidence.export_entry import Export, export_row
 from broker.evidence.recording import EvidenceRow
 from broker.statistics.aggregate import aggregated
 from broker.statistics.cells import CellTable
 from broker.statistics.disclosure import DisclosureParameters
 from broker.statistics.export_answer import ExportAnswer
-from broker.statistics.export_job import ExportJob
+from broker.statistics.export_job import ExportJob, ExportResult
 from broker.statistics.frozen import FrozenRelease
 from broker.statistics.manifest import ReleaseManifest
 from broker.statistics.methods import hashes_of
@@ -176,25 +176,16 @@ def answer_of(
 
 def evidence_row(job: ExportJob, table_hash: str, at: datetime) -> EvidenceRow:
     """Return a row of evidence of what became of a job."""
-    return export_row(
-        Export(
-            reference=new_reference(),
-            at=at,
-            step="released",
-            client=job.client_id,
-            recipient=job.recipient,
-            agreement=job.agreement,
-            agreement_revision=job.agreement_revision,
-            job=job.job_id,
-            release=job.release,
-            plan_hash=job.plan_hash,
-            format=job.format,
-            content_hash=table_hash,
-            table_hash=table_hash,
-            cell_count=1,
-            suppressed_permille=0,
-        )
+    result = ExportResult(
+        media_type="application/zip",
+        file_name="a.zip",
+        bytes_count=1,
+        content_hash=table_hash,
+        table_hash=table_hash,
+        cell_count=1,
+        suppressed_permille=0,
     )
+    return released_row(job, result, new_reference(), at)
 
 
 def told(job: ExportJob | None) -> Mapping[str, Any]:

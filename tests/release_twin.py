@@ -10,9 +10,10 @@ from sqlalchemy import Engine, Table, select
 
 from broker.statistics.collapsed import collapsed
 from broker.statistics.dimensions import band_of
-from broker.statistics.provinces import OLD_PROVINCES, PROVINCES
+from broker.statistics.provinces import PROVINCES
 from broker.statistics.sectors import section_of
 from connectors.national_insurance import schema
+from policies.provinces import OLD_PROVINCES
 
 MONTHS: Final = (date(2026, 7, 1), date(2026, 8, 1), date(2026, 9, 1))
 LAST: Final = date(2026, 9, 30)

@@ -7,8 +7,9 @@ from typing import Final
 
 from broker.statistics.dimension_making import NONE, UNKNOWN
 from broker.statistics.dimensions import PAYERS, band_of
-from broker.statistics.provinces import OLD_PROVINCES, PROVINCES
+from broker.statistics.provinces import PROVINCES
 from broker.statistics.sectors import section_of
+from policies.provinces import OLD_PROVINCES
 
 AGE_MAX: Final = 120
 """Who would be older has a birth date that somebody made up."""

@@ -20,9 +20,10 @@ from broker.statistics.dimension_making import (
 )
 from broker.statistics.manifest import DimensionAbout, Label, MeasureAbout
 from broker.statistics.periods import Quarter, month_code, release_code
-from broker.statistics.provinces import OLD_PROVINCES, PROVINCE_OF_OLD, PROVINCES, REGIONS
+from broker.statistics.provinces import PROVINCE_OF_OLD, PROVINCES, REGIONS
 from broker.statistics.registry import Dimension, Limits, Registry
 from broker.statistics.sectors import GROUPS, SECTIONS
+from policies.provinces import OLD_PROVINCES
 
 AGE_BAND_YEARS: Final = 5
 OLDEST_BAND: Final = 85

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from broker.errors import StoreUnavailable
 from broker.oauth.statistics_secrets import ExportSecretUnreadable
@@ -27,19 +27,6 @@ from tests.exports_world import (
 )
 from tests.oauth_world import Database
 from tests.statistics_world import WAGE
-
-
-@pytest.fixture(scope="module")
-def patient(database: Database) -> Iterator[Engine]:
-    store = open_store(database.application_url, deadline_seconds=60.0, pool_size=16)
-    yield store.engine
-    store.close()
-
-
-@pytest.fixture
-def shelf(database: Database, patient: Engine) -> Shelf:
-    database.empty()
-    return Shelf(patient)
 
 
 def test_a_job_is_told_to_its_own_client_as_it_was_asked(shelf: Shelf) -> None:

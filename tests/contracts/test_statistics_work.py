@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from broker.statistics.reasons import Reason, StatisticsRefused
-from broker.storage.session import open_store
 from broker.storage.statistics_work import AGAIN_AFTER, LEASE, TRIES
 from tests.acting import entries, last_reference, without_entries
 from tests.doors import at_once
@@ -20,19 +18,6 @@ from tests.oauth_world import Database
 
 RELEASE = manifest()
 SEX, AGE = plan_of(RELEASE, ("sex", "sex")), plan_of(RELEASE, ("age", "age"))
-
-
-@pytest.fixture(scope="module")
-def patient(database: Database) -> Iterator[Engine]:
-    store = open_store(database.application_url, deadline_seconds=60.0, pool_size=16)
-    yield store.engine
-    store.close()
-
-
-@pytest.fixture
-def shelf(database: Database, patient: Engine) -> Shelf:
-    database.empty()
-    return Shelf(patient)
 
 
 def test_the_job_that_waited_longest_comes_first_and_one_at_a_time_in_a_period(shelf: Shelf) -> None:

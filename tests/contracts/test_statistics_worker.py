@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from click import ClickException
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from broker.actions.answer_export import ExportQuestion
 from broker.app import load_policies, new_reference
@@ -48,19 +48,6 @@ QUESTION = ExportQuestion(
     plan=SEX, format="csv", agreement="a", agreement_revision="ab" * 32, recipient_key=None
 )
 BOUNDS = Bounds(seconds=600.0, memory_mb=2048)
-
-
-@pytest.fixture(scope="module")
-def patient(database: Database) -> Iterator[Engine]:
-    store = open_store(database.application_url, deadline_seconds=60.0, pool_size=16)
-    yield store.engine
-    store.close()
-
-
-@pytest.fixture
-def shelf(database: Database, patient: Engine) -> Shelf:
-    database.empty()
-    return Shelf(patient)
 
 
 class Working:

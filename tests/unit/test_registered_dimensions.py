@@ -16,11 +16,11 @@ from broker.statistics.manifest import Label
 from broker.statistics.methods import hashes_of, method_of, tables_needed
 from broker.statistics.parameters import CountParameters
 from broker.statistics.periods import month_code, parse_quarter, release_code
-from broker.statistics.provinces import OLD_PROVINCES, PROVINCE_OF_OLD, PROVINCES, REGIONS
+from broker.statistics.provinces import PROVINCE_OF_OLD, PROVINCES, REGIONS
 from broker.statistics.reasons import StatisticsRefused
 from broker.statistics.sectors import GROUPS, SECTIONS, section_of
 from broker.statistics.table_csv import table_from_csv, table_name
-from connectors.national_insurance import synthetic_places
+from policies.provinces import OLD_PROVINCES
 
 QUARTER = parse_quarter("2026-q3")
 CATALOGUE = Path(__file__).parents[2] / "policies" / "fields.toml"
@@ -65,13 +65,6 @@ def test_fields_are_those_of_the_catalogue() -> None:
     named |= {field for measure in MEASURES for field in measure.fields}
     assert named <= set(catalogue)
     assert not any(catalogue[field].get("not_held") for field in named)
-
-
-def test_provinces_are_those_that_the_synthetic_source_has() -> None:
-    assert OLD_PROVINCES == synthetic_places.OLD_PROVINCES
-    assert {code: (one.name, one.made_of) for code, one in PROVINCES.items()} == {
-        code: (one.name, one.made_of) for code, one in synthetic_places.NEW_PROVINCES.items()
-    }
 
 
 def test_every_old_province_lies_in_one_of_today_and_every_one_of_today_in_a_region() -> None:

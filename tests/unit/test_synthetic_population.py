@@ -11,8 +11,9 @@ from connectors.national_insurance.schema import metadata
 from connectors.national_insurance.synthetic import DEFAULT_AS_OF, Manifest, generate
 from connectors.national_insurance.synthetic_load import rows_of_text
 from connectors.national_insurance.synthetic_people import CASES
-from connectors.national_insurance.synthetic_places import NEW_PROVINCES, OLD_PROVINCES
+from connectors.national_insurance.synthetic_places import NEW_PROVINCES
 from connectors.national_insurance.synthetic_subjects import SUBJECTS, benefit_digit
+from policies.provinces import OLD_PROVINCES
 
 PERSONS = 12_000
 EXPECTED = "a375fba3965aaa92c8da65d75660ff68927e66d1f4ee2e74702e592bf869f5b9"
