@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import pytest
@@ -94,4 +95,4 @@ def test_entries_of_all_kinds_tell_their_instant(kind: str, content: bytes) -> N
     assert checked_instant(content) == decoded(content)["at"]
     assert (spelt_instant(content) is not None) == (kind in ("release", "refusal"))
     with pytest.raises(EvidenceInvalid, match="entry_schema"):
-        checked_instant(content.replace(b'"schema":1', b'"schema":2'))
+        checked_instant(re.sub(rb'"schema":\d', b'"schema":9', content))
