@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,7 +87,7 @@ def start_child(work: ChildWork, scratch: str) -> tuple[subprocess.Popen[bytes],
     ours, theirs = Pipe()
     environ = {name: value for name, value in os.environ.items() if not name.startswith("BROKER_")}
     environ["TMPDIR"] = scratch
-    command = [sys.executable, "-c", f"from {__name__} import main; main()", str(theirs.fileno())]
+    command = [sys.executable, "-c", f"from {__name__} import main; main()", str(theirs.fileno()), scratch]
     process = subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
     theirs.close()
     # One that ended already is heard of by whoever listens.
@@ -106,7 +107,7 @@ def main() -> None:
         work = pipe.recv()
     except EOFError:
         os._exit(1)
-    Thread(target=_end_with_worker, args=[pipe], daemon=True).start()
+    Thread(target=_end_with_worker, args=[pipe, sys.argv[2]], daemon=True).start()
     limit = work.memory_mb * 1024 * 1024
     # Not the address space: libraries reserve much of it that they never write to.
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -140,9 +141,13 @@ def said(work: ChildWork, tell: Callable[[Said], None]) -> Said:
         return Failed("answer_failed", type(fault).__name__)
 
 
-def _end_with_worker(pipe: Connection) -> None:
-    """End at once when the worker is gone, however it went: nobody is left to hear the answer."""
+def _end_with_worker(pipe: Connection, scratch: str) -> None:
+    """End at once when the worker is gone, however it went: nobody is left to hear the answer.
+
+    Nobody is left either to take away what was written beside: rows of persons, where memory was short.
+    """
     try:
         pipe.recv()
     except (EOFError, OSError):
+        shutil.rmtree(scratch, ignore_errors=True)
         os._exit(1)

@@ -26,7 +26,6 @@ FINEST_MAX: Final = 4096
 LARGE_MAX: Final = 65_536
 FEW: Final = 64
 """Of so many finest cells, so many hidden ones are solved: each may take a second or two."""
-SECONDS: Final = 60.0
 
 Matrix = NDArray[np.float64]
 
@@ -56,15 +55,12 @@ def intervals(views: Sequence[View], at: int, cells: Integers) -> NDArray[np.flo
         rows += [member[np.flatnonzero(np.isfinite(high))], -member[np.flatnonzero(low > 0)]]
         limits += [high[np.isfinite(high)], -low[low > 0]]
     told, most = vstack(rows, format="csr"), np.concatenate(limits)
-    options = {"time_limit": SECONDS}
     found = []
     for cell in cells.tolist():
         aim = members[at][[cell]].toarray()[0]
         ends = []
         for sign in (1.0, -1.0):
-            solved = linprog(
-                sign * aim, A_ub=told, b_ub=most, bounds=(0, None), method="highs", options=options
-            )
+            solved = linprog(sign * aim, A_ub=told, b_ub=most, bounds=(0, None), method="highs")
             if solved.status not in (0, 3):
                 raise StatisticsRefused("audit_unsolved", f"the solver said {solved.status}")
             ends.append(sign * solved.fun if solved.status == 0 else -sign * np.inf)

@@ -304,9 +304,12 @@ class TestKilled:
         with ExitStack() as opened:
             process = self.start(opened, database, tmp_path)
             wait_until(work.begun, "the child counts")
+            scratch = Path(work.child()[1])
+            assert scratch.is_dir()
             process.kill()
             assert process.wait(60) == -signal.SIGKILL
             wait_until(work.child_is_gone, "the child ended with its worker")
+            assert not scratch.exists(), "what it wrote beside goes with it"
             assert state(shelf, job)["state"] == "running"
             assert work.job.run() == {}, "within its lease nobody else takes it"
             with shelf.engine.begin() as connection:
