@@ -147,13 +147,17 @@ class Afterwards:
 
 
 def table_lines(command: str, issuer: str, directory: Path) -> list[str]:
-    """Return shell lines that ask for a table as the ministry, with a chart of it."""
+    """Return shell lines that ask for a table as the ministry, with a chart of it.
+
+    What the story had already, or a margin of it: what is told with it tells nothing new.
+    """
     place = directory.resolve()
-    key, out, chart = (shlex.quote(str(place / name)) for name in ("ministry.jwk", "sex.zip", "sex.svg"))
+    key, out, chart = (shlex.quote(str(place / name)) for name in ("ministry.jwk", "ages.zip", "ages.svg"))
     asking = f"--issuer {issuer} --key {key}"
     return [
         f"{command} statistics catalogue {asking}",
-        f"{command} statistics export {asking} --by province:region --by sex --out {out} --chart {chart}",
+        f"{command} statistics export {asking} --by province:region --by age:age_group"
+        f" --out {out} --chart {chart}",
     ]
 
 
