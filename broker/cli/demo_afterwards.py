@@ -154,10 +154,10 @@ def table_lines(command: str, issuer: str, directory: Path) -> list[str]:
     place = directory.resolve()
     key, out, chart = (shlex.quote(str(place / name)) for name in ("ministry.jwk", "ages.zip", "ages.svg"))
     asking = f"--issuer {issuer} --key {key}"
+    table = f"--by province:region --by age:age_group --out {out} --chart {chart}"
     return [
         f"{command} statistics catalogue {asking}",
-        f"{command} statistics export {asking} --by province:region --by age:age_group"
-        f" --out {out} --chart {chart}",
+        f"{command} statistics export {asking} {table}",
     ]
 
 

@@ -143,7 +143,7 @@ class TestWhetherItStands:
             "INSERT INTO evidence_entries (reference, kind, entry)"
             " SELECT gen_random_uuid(), 'release', '' FROM generate_series(1, 100000)",
         )
-        # Half of them have their place, and PostgreSQL knows of it: of an empty table it would read the whole.
+        # Half of them have their place, and PostgreSQL knows: of an empty table it would read the whole.
         change(
             log,
             "INSERT INTO log_positions (shard, leaf_index, reference)"
