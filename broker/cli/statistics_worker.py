@@ -118,8 +118,9 @@ class ExportsJob:
         taken = self._work.take(self._clock())
         if taken is None:
             return {}
-        if taken.refused in REASONS:
-            return {"taken": 1, **self._refused(taken, taken.refused)}  # type: ignore[arg-type]
+        said_before = next((one for one in REASONS if one == taken.refused), None)
+        if said_before is not None:
+            return {"taken": 1, **self._refused(taken, said_before)}
         try:
             work = self._work_of(taken.job)
         except (BrokerError, ValueError) as fault:

@@ -7,7 +7,7 @@ and to what it is for. Who has them can take the noise away.
 from __future__ import annotations
 
 import secrets
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -16,7 +16,6 @@ from broker.errors import BrokerError
 from broker.oauth.citizen_secrets import derived_key
 
 ReleaseSecret = Literal["persons", "tables"]
-RELEASE_SECRETS: Final[tuple[ReleaseSecret, ...]] = get_args(ReleaseSecret)
 SECRET_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 

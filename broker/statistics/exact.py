@@ -27,8 +27,6 @@ LARGE_MAX: Final = 65_536
 FEW: Final = 64
 """Of so many finest cells, so many hidden ones are solved: each may take a second or two."""
 
-Matrix = NDArray[np.float64]
-
 
 def can_be_exact(views: Sequence[View], cells: int = FEW) -> bool:
     """Whether these views add up, and are small enough for so many hidden cells."""
